@@ -1,0 +1,40 @@
+//! Generated code: the messages and the stub of Google Chat, and the standard
+//! types that they are made of.
+//!
+//! The modules follow the protobuf packages, so that a build of your own can
+//! map them with `extern_path`: `.google.chat.v1` is
+//! `::google_chat::proto::google::chat::v1`.
+//!
+//! This is the only file that includes what `build.rs` generates.
+
+/// The descriptor set of everything here: an encoded `FileDescriptorSet` with
+/// all imports and with the `google.api` options. [`Schema::decode`] reads it.
+///
+/// [`Schema::decode`]: crate::Schema::decode
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/google_chat.bin"));
+
+/// The protobuf package `google`.
+pub mod google {
+    /// API annotations: HTTP rules, field behaviours, resource names.
+    #[allow(missing_docs, reason = "generated from protos that comment what they can")]
+    pub mod api {
+        include!(concat!(env!("OUT_DIR"), "/google.api.rs"));
+    }
+    /// Google Chat.
+    pub mod chat {
+        /// Version 1 of Google Chat: [`Space`], [`CreateSpaceRequest`] and the
+        /// stub, [`chat_service_client::ChatServiceClient`].
+        #[allow(missing_docs, reason = "generated from protos that comment what they can")]
+        #[allow(clippy::all, clippy::pedantic, reason = "generated")]
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/google.chat.v1.rs"));
+        }
+    }
+    /// The status of a call and the standard details of an error.
+    #[allow(missing_docs, reason = "generated from protos that comment what they can")]
+    pub mod rpc {
+        include!(concat!(env!("OUT_DIR"), "/google.rpc.rs"));
+    }
+}
+
+pub use google::{chat::v1 as chat, rpc};
