@@ -1,0 +1,283 @@
+//! The protobuf wire format, as far as reading it goes.
+//!
+//! Source: <https://protobuf.dev/programming-guides/encoding/>.
+
+use std::fmt;
+
+pub(crate) const VARINT: u8 = 0;
+pub(crate) const FIXED64: u8 = 1;
+pub(crate) const LEN: u8 = 2;
+pub(crate) const START: u8 = 3;
+pub(crate) const END: u8 = 4;
+pub(crate) const FIXED32: u8 = 5;
+
+/// How deep messages and groups may nest, here and in ProtoJSON: protobuf's
+/// own default.
+pub(crate) const DEPTH: u32 = 100;
+
+/// What can be wrong with wire bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WireError {
+    Truncated,
+    Varint,
+    Tag,
+    Group,
+    Depth,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "the bytes end in the middle of a field",
+            Self::Varint => "a varint is longer than ten bytes",
+            Self::Tag => "a tag has field number 0, a number out of range, or no known wire type",
+            Self::Group => "a group ends without having begun, or never ends",
+            Self::Depth => "messages nest deeper than 100 levels",
+        })
+    }
+}
+
+/// A cursor over wire bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+/// A field's payload, not yet interpreted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Payload<'a> {
+    /// A varint, or the little-endian bits of a fixed field.
+    Bits(u64),
+    /// The content of a length-delimited field or of a group.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Bits(_) => &[],
+        }
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        match self {
+            Self::Bits(bits) => bits,
+            Self::Bytes(_) => 0,
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    #[inline(always)]
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    #[inline(always)]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Moves past `prefix` if the bytes continue with it.
+    #[inline(always)]
+    pub(crate) fn eat(&mut self, prefix: &[u8]) -> bool {
+        match self.rest.strip_prefix(prefix) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
+        match self.rest {
+            &[byte, ref rest @ ..] if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            &[a, b, ref rest @ ..] if b < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(a & 0x7f) | u64::from(b) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, WireError> {
+        let mut value = 0;
+        for (i, &byte) in self.rest.iter().enumerate().take(10) {
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if byte < 0x80 {
+                self.rest = &self.rest[i + 1..];
+                // The tenth byte holds the sixty-fourth bit alone.
+                return if i == 9 && byte > 1 { Err(WireError::Varint) } else { Ok(value) };
+            }
+        }
+        Err(if self.rest.len() < 10 { WireError::Truncated } else { WireError::Varint })
+    }
+
+    /// Reads a tag: the field number times eight, plus the wire type.
+    #[inline(always)]
+    pub(crate) fn tag(&mut self) -> Result<u32, WireError> {
+        let before = self.rest.len();
+        let tag = self.varint()?;
+        if tag < 8 || tag > u64::from(u32::MAX) || before - self.rest.len() > 5 {
+            return Err(WireError::Tag);
+        }
+        Ok(tag as u32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn len_delimited(&mut self) -> Result<&'a [u8], WireError> {
+        let len = self.varint()?;
+        match usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)) {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Ok(bytes)
+            }
+            None => Err(WireError::Truncated),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn fixed32(&mut self) -> Result<u32, WireError> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(u32::from_le_bytes(*bytes))
+    }
+
+    #[inline(always)]
+    pub(crate) fn fixed64(&mut self) -> Result<u64, WireError> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+
+    /// Reads the payload of the field that `tag` begins.
+    #[inline]
+    pub(crate) fn payload(&mut self, tag: u32) -> Result<Payload<'a>, WireError> {
+        Ok(match (tag & 7) as u8 {
+            VARINT => Payload::Bits(self.varint()?),
+            FIXED64 => Payload::Bits(self.fixed64()?),
+            LEN => Payload::Bytes(self.len_delimited()?),
+            START => Payload::Bytes(self.group(tag >> 3)?),
+            FIXED32 => Payload::Bits(u64::from(self.fixed32()?)),
+            END => return Err(WireError::Group),
+            _ => return Err(WireError::Tag),
+        })
+    }
+
+    /// Reads up to the end of the group `number`, and past it.
+    fn group(&mut self, number: u32) -> Result<&'a [u8], WireError> {
+        // A list of open groups, not recursion: the input decides the depth.
+        let mut open = vec![number];
+        let start = self.rest;
+        loop {
+            let before = self.rest.len();
+            if before == 0 {
+                return Err(WireError::Group);
+            }
+            let tag = self.tag()?;
+            match (tag & 7) as u8 {
+                START if open.len() >= DEPTH as usize => return Err(WireError::Depth),
+                START => open.push(tag >> 3),
+                END => {
+                    if open.pop() != Some(tag >> 3) {
+                        return Err(WireError::Group);
+                    }
+                    if open.is_empty() {
+                        return Ok(&start[..start.len() - before]);
+                    }
+                }
+                _ => {
+                    self.payload(tag)?;
+                }
+            }
+        }
+    }
+
+    /// The next field with its payload, or `None` at the end.
+    pub(crate) fn field(&mut self) -> Result<Option<(u32, Payload<'a>)>, WireError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.tag()?;
+        Ok(Some((tag, self.payload(tag)?)))
+    }
+}
+
+/// Appends a varint.
+#[inline]
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a length-delimited field.
+pub(crate) fn put_len(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(number << 3 | u32::from(LEN)));
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends a varint field.
+pub(crate) fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_varint(out, u64::from(number << 3));
+    put_varint(out, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_read_back_and_overlong_ones_fail() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(reader.varint(), Ok(value));
+            assert!(reader.is_empty());
+            for cut in 0..bytes.len() {
+                assert_eq!(Reader::new(&bytes[..cut]).varint(), Err(WireError::Truncated), "{value}");
+            }
+        }
+        assert_eq!(Reader::new(&[0x80; 11]).varint(), Err(WireError::Varint));
+        assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).varint(), Err(WireError::Varint));
+    }
+
+    #[test]
+    fn tags_refuse_number_zero_and_overlong_forms() {
+        assert_eq!(Reader::new(&[0x02]).tag(), Err(WireError::Tag));
+        assert_eq!(Reader::new(&[0x88, 0x80, 0x80, 0x80, 0x80, 0x00]).tag(), Err(WireError::Tag));
+        assert_eq!(Reader::new(&[0x08]).tag(), Ok(8));
+    }
+
+    #[test]
+    fn groups_nest_and_must_match() {
+        let (tag, payload) = Reader::new(&[0x0b, 0x13, 0x18, 1, 0x14, 0x0c]).field().unwrap().unwrap();
+        assert_eq!((tag, payload), (0x0b, Payload::Bytes(&[0x13, 0x18, 1, 0x14])));
+        for bad in [&[0x0b, 0x14][..], &[0x0b], &[0x0c], &[0x0b, 0x13, 0x0c]] {
+            assert_eq!(Reader::new(bad).field().err(), Some(WireError::Group), "{bad:?}");
+        }
+        assert_eq!(Reader::new(&[0x0b; 1_000_000]).field().err(), Some(WireError::Depth));
+    }
+
+    #[test]
+    fn a_length_beyond_the_input_is_truncated_not_allocated() {
+        assert_eq!(Reader::new(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x7f]).field().err(), Some(WireError::Truncated));
+    }
+}
