@@ -1,0 +1,844 @@
+//! JSON to wire bytes.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag};
+use crate::schema::{
+    Cardinality, Field, Kind, MessageType, NO_ONEOF, Shape, Tables,
+    wire::{self, put_varint},
+};
+
+pub(super) type Parsed<T = ()> = Result<T, Box<ParseError>>;
+
+/// Reads one message; see [`crate::schema::Message::read_json`].
+pub(super) fn read(
+    tables: &Tables,
+    message: &MessageType,
+    json: &[u8],
+    out: &mut Vec<u8>,
+    options: &ReadOptions,
+) -> Result<(), ParseError> {
+    whole(tables, json, out, options, |parser| {
+        if parser.peek() == Some(b'n') && message.shape != Shape::Value {
+            return Err(parser.expected("an object"));
+        }
+        parser.message(message, wire::DEPTH)
+    })
+}
+
+/// Reads the value of one field, as the bytes of a message in which it is set:
+/// what `body` and `response_body` name. `null` leaves it unset.
+pub(crate) fn read_field(
+    tables: &Tables,
+    field: &Field,
+    json: &[u8],
+    out: &mut Vec<u8>,
+    options: &ReadOptions,
+) -> Result<(), ParseError> {
+    whole(tables, json, out, options, |parser| parser.value(field, wire::DEPTH))
+        .map_err(|error| error.at(&field.json_name))
+}
+
+fn whole(
+    tables: &Tables,
+    json: &[u8],
+    out: &mut Vec<u8>,
+    options: &ReadOptions,
+    read: impl FnOnce(&mut Parser<'_>) -> Parsed,
+) -> Result<(), ParseError> {
+    let start = out.len();
+    let valid = simdutf8::basic::from_utf8(json).is_ok();
+    // A byte order mark is no part of the text.
+    let at = if json.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let mut parser = Parser { tables, options, text: json, at, out, types: None };
+    let result = if valid {
+        read(&mut parser).and_then(|()| parser.end())
+    } else {
+        let at = std::str::from_utf8(json).map_or_else(|error| error.valid_up_to(), str::len);
+        Err(ParseError::new("the text is not UTF-8", at))
+    };
+    result.map_err(|error| {
+        out.truncate(start);
+        error.locate(json)
+    })
+}
+
+pub(super) struct Parser<'p> {
+    pub(super) tables: &'p Tables,
+    pub(super) options: &'p ReadOptions,
+    text: &'p [u8],
+    at: usize,
+    pub(super) out: &'p mut Vec<u8>,
+    /// Where the `@type` of each object is, by where the object begins: filled
+    /// in one pass over the rest of the text when an `Any` is met whose type
+    /// does not come first.
+    types: Option<HashMap<usize, usize>>,
+}
+
+/// A set of small numbers; those below 256 without an allocation.
+struct Seen {
+    low: [u64; 4],
+    high: Vec<u64>,
+}
+
+impl Seen {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { low: [0; 4], high: Vec::new() }
+    }
+
+    /// Whether the number is new.
+    #[inline(always)]
+    fn insert(&mut self, number: usize) -> bool {
+        let (word, bit) = (number / 64, 1 << (number % 64));
+        let word = if word < 4 {
+            &mut self.low[word]
+        } else {
+            if self.high.len() <= word - 4 {
+                self.high.resize(word - 3, 0);
+            }
+            &mut self.high[word - 4]
+        };
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+}
+
+impl<'p> Parser<'p> {
+    #[inline(always)]
+    fn skip_space(&mut self) {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    /// The next byte that is not white space.
+    #[inline(always)]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        self.skip_space();
+        self.text.get(self.at).copied()
+    }
+
+    #[inline(always)]
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    #[cold]
+    pub(super) fn error(&self, problem: impl Into<Box<str>>) -> Box<ParseError> {
+        ParseError::new(problem, self.at)
+    }
+
+    #[cold]
+    pub(super) fn expected(&mut self, what: &str) -> Box<ParseError> {
+        let found = match self.peek() {
+            None => "the end".to_owned(),
+            Some(b'"') => {
+                let (at, string) = (self.at, self.string());
+                self.at = at;
+                match string {
+                    Ok(text) => format!("{:?}", text.chars().take(40).collect::<String>()),
+                    Err(error) => return error,
+                }
+            }
+            Some(b'{') => "an object".to_owned(),
+            Some(b'[') => "a list".to_owned(),
+            Some(b't' | b'f') => "a bool".to_owned(),
+            Some(b'n') => "null".to_owned(),
+            Some(b'-' | b'0'..=b'9') => {
+                let rest = &self.text[self.at..];
+                let len = number::scan_number(rest).unwrap_or(1).min(40);
+                format!("the number {}", String::from_utf8_lossy(&rest[..len]))
+            }
+            Some(_) => {
+                let rest = String::from_utf8_lossy(&self.text[self.at..(self.at + 4).min(self.text.len())]);
+                format!("`{}`", rest.chars().next().unwrap_or_default())
+            }
+        };
+        self.error(format!("expected {what}, found {found}"))
+    }
+
+    fn end(&mut self) -> Parsed {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.expected("the end")),
+        }
+    }
+
+    pub(super) fn literal(&mut self, word: &str) -> Parsed {
+        self.skip_space();
+        if self.text[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            return Ok(());
+        }
+        Err(self.expected(&format!("`{word}`")))
+    }
+
+    /// The number at this place, as text.
+    #[inline]
+    pub(super) fn number(&mut self) -> Parsed<&'p [u8]> {
+        self.skip_space();
+        let rest = &self.text[self.at..];
+        match number::scan_number(rest) {
+            Some(len) => {
+                self.at += len;
+                Ok(&rest[..len])
+            }
+            None => Err(self.expected("a number")),
+        }
+    }
+
+    /// A string, with its escapes resolved.
+    #[inline]
+    pub(super) fn string(&mut self) -> Parsed<Cow<'p, str>> {
+        let plain = self.plain_string()?;
+        match plain {
+            // The whole text was checked to be UTF-8, and quotes are ASCII.
+            Some(bytes) => Ok(String::from_utf8_lossy(bytes)),
+            None => {
+                let mut text = Vec::new();
+                self.escaped_string(&mut text)?;
+                Ok(Cow::Owned(String::from_utf8(text).map_err(|_| self.error("the string is not UTF-8"))?))
+            }
+        }
+    }
+
+    /// A string without escapes; `None`, and not moved, if it has some.
+    #[inline(always)]
+    pub(super) fn plain_string(&mut self) -> Parsed<Option<&'p [u8]>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.expected("a string"));
+        }
+        let rest = &self.text[self.at + 1..];
+        let len = raw::plain_run(rest);
+        match rest.get(len) {
+            Some(b'"') => {
+                self.at += len + 2;
+                Ok(Some(&rest[..len]))
+            }
+            Some(b'\\') => Ok(None),
+            Some(_) => Err(ParseError::new("a control character in a string; write it as \\u00XX", self.at + 1 + len)),
+            None => Err(ParseError::new("the string does not end", self.at)),
+        }
+    }
+
+    /// Appends a string that has escapes to `out`.
+    fn escaped_string(&mut self, out: &mut Vec<u8>) -> Parsed {
+        let start = self.at;
+        self.at += 1;
+        loop {
+            let rest = &self.text[self.at..];
+            let len = raw::plain_run(rest);
+            out.extend_from_slice(&rest[..len]);
+            self.at += len;
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    let c = self.escape()?;
+                    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Some(_) => return Err(self.error("a control character in a string; write it as \\u00XX")),
+                None => return Err(ParseError::new("the string does not end", start)),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Parsed<char> {
+        let c = match self.text.get(self.at + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let unit = self.unit(self.at)?;
+                self.at += 6;
+                return match unit {
+                    0xd800..0xdc00 => {
+                        let low = match self.unit(self.at) {
+                            Ok(low @ 0xdc00..0xe000) => low,
+                            _ => return Err(self.error("half of a surrogate pair")),
+                        };
+                        self.at += 6;
+                        let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                        char::from_u32(code).ok_or_else(|| self.error("not a character"))
+                    }
+                    _ => char::from_u32(unit).ok_or_else(|| self.error("half of a surrogate pair")),
+                };
+            }
+            _ => return Err(self.error("an escape that JSON does not have")),
+        };
+        self.at += 2;
+        Ok(c)
+    }
+
+    /// The UTF-16 code unit that `\uXXXX` at `at` gives.
+    fn unit(&self, at: usize) -> Parsed<u32> {
+        let escape = self.text.get(at..at + 6).and_then(|escape| escape.strip_prefix(b"\\u"));
+        let digits = escape.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        digits
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .ok_or_else(|| ParseError::new("expected four hexadecimal digits after \\u", at))
+    }
+
+    /// Calls `member` with each key of an object, at its value.
+    ///
+    /// The key is resolved; whether it is a duplicate is the caller's business.
+    fn object(&mut self, mut member: impl FnMut(&mut Self, &[u8], usize) -> Parsed) -> Parsed {
+        if !self.eat(b'{') {
+            return Err(self.expected("an object"));
+        }
+        if self.eat(b'}') {
+            return Ok(());
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(self.expected("a key in quotes"));
+            }
+            let key_at = self.at;
+            match self.plain_string()? {
+                Some(key) => {
+                    self.colon()?;
+                    member(self, key, key_at)?;
+                }
+                None => {
+                    let mut key = Vec::new();
+                    self.escaped_string(&mut key)?;
+                    self.colon()?;
+                    member(self, &key, key_at)?;
+                }
+            }
+            if self.eat(b',') {
+                continue;
+            }
+            if self.eat(b'}') {
+                return Ok(());
+            }
+            return Err(self.expected("`,` or `}`"));
+        }
+    }
+
+    #[inline(always)]
+    fn colon(&mut self) -> Parsed {
+        if self.eat(b':') { Ok(()) } else { Err(self.expected("`:`")) }
+    }
+
+    /// Calls `element` at each element of a list.
+    pub(super) fn list(&mut self, mut element: impl FnMut(&mut Self, usize) -> Parsed) -> Parsed {
+        if !self.eat(b'[') {
+            return Err(self.expected("a list"));
+        }
+        if self.eat(b']') {
+            return Ok(());
+        }
+        for index in 0.. {
+            element(self, index).map_err(|error| error.within(&format!("[{index}]")))?;
+            if self.eat(b',') {
+                continue;
+            }
+            if self.eat(b']') {
+                break;
+            }
+            return Err(self.expected("`,` or `]`"));
+        }
+        Ok(())
+    }
+
+    /// Reads a message, as its wire bytes without a tag.
+    pub(super) fn message(&mut self, message: &MessageType, depth: u32) -> Parsed {
+        if depth == 0 {
+            return Err(self.error("the text nests deeper than 100 levels"));
+        }
+        if !matches!(message.shape, Shape::Plain | Shape::MapEntry | Shape::MessageSet) {
+            return read_well_known::read(self, message, depth);
+        }
+        self.members(message, depth, false)
+    }
+
+    /// Reads the members of an object as fields of a message; `any`: but for
+    /// its `@type`.
+    pub(super) fn members(&mut self, message: &MessageType, depth: u32, any: bool) -> Parsed {
+        let mut seen = Seen::new();
+        self.object(|parser, key, key_at| {
+            let Some((index, field)) = message.field_named(key) else {
+                if any && key == b"@type" {
+                    return parser.skip(depth);
+                }
+                return parser.unknown(key, key_at, depth);
+            };
+            let name = || String::from_utf8_lossy(key).into_owned();
+            if !seen.insert(index) {
+                return Err(ParseError::new(format!("the field `{}` comes twice", name()), key_at));
+            }
+            // A null sets no member of a oneof; but it is a value in two types.
+            if field.oneof != NO_ONEOF && !(parser.peek() == Some(b'n') && !parser.takes_null(field)) {
+                let slot = message.fields.len() + usize::from(field.oneof);
+                if !seen.insert(slot) {
+                    let problem = format!("`{}` and another member of its oneof are both set", name());
+                    return Err(ParseError::new(problem, key_at));
+                }
+            }
+            if message.shape == Shape::MessageSet {
+                return parser.set_item(field, depth).map_err(|error| error.within(&name()));
+            }
+            parser.value(field, depth).map_err(|error| error.within(&name()))
+        })
+    }
+
+    #[cold]
+    fn unknown(&mut self, key: &[u8], key_at: usize, depth: u32) -> Parsed {
+        let name = String::from_utf8_lossy(key).into_owned();
+        if !self.options.ignore_unknown {
+            return Err(ParseError::new("unknown field", key_at).within(&name));
+        }
+        self.skip(depth).map_err(|error| error.within(&name))
+    }
+
+    /// An extension in a MessageSet: a group `Item` with its number and its
+    /// message.
+    fn set_item(&mut self, field: &Field, depth: u32) -> Parsed {
+        if self.peek() == Some(b'n') {
+            return self.literal("null");
+        }
+        self.out.push(1 << 3 | wire::START);
+        wire::put_uint(self.out, 2, u64::from(field.number));
+        self.out.push(3 << 3 | wire::LEN);
+        self.sized(|parser| parser.message(parser.tables.message_of(field), depth - 1))?;
+        self.out.push(1 << 3 | wire::END);
+        Ok(())
+    }
+
+    /// Whether `null` is a value of the field, not its absence.
+    fn takes_null(&self, field: &Field) -> bool {
+        match field.kind {
+            Kind::Message => self.tables.message_of(field).shape == Shape::Value,
+            Kind::Enum => self.tables.enum_of(field).null,
+            _ => false,
+        }
+    }
+
+    /// Writes a length in front of what `content` writes.
+    #[inline(always)]
+    pub(super) fn sized(&mut self, content: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
+        let start = self.out.len();
+        self.out.push(0);
+        content(self)?;
+        let len = self.out.len() - start - 1;
+        if len < 0x80 {
+            self.out[start] = len as u8;
+        } else {
+            // Most messages are short; the others make room for a longer
+            // length now that it is known.
+            let mut bytes = [0; 10];
+            let mut count = 0;
+            let mut rest = len;
+            while rest >= 0x80 {
+                bytes[count] = rest as u8 | 0x80;
+                rest >>= 7;
+                count += 1;
+            }
+            bytes[count] = rest as u8;
+            let end = self.out.len();
+            self.out.resize(end + count, 0);
+            self.out.copy_within(start + 1..end, start + 1 + count);
+            self.out[start..=start + count].copy_from_slice(&bytes[..=count]);
+        }
+        Ok(())
+    }
+
+    /// Reads the value of a field, and writes it with its tag.
+    #[inline]
+    fn value(&mut self, field: &Field, depth: u32) -> Parsed {
+        if self.peek() == Some(b'n') && (field.cardinality != Cardinality::Singular || !self.takes_null(field)) {
+            return self.literal("null");
+        }
+        match field.cardinality {
+            Cardinality::Singular => self.single(field, depth, field.presence),
+            Cardinality::Map => self.map(field, depth),
+            Cardinality::Repeated if field.packed => self.packed(field),
+            Cardinality::Repeated => self.list(|parser, _| {
+                parser.refuse_null(field, "a list")?;
+                parser.single(field, depth, true)
+            }),
+        }
+    }
+
+    fn refuse_null(&mut self, field: &Field, container: &str) -> Parsed {
+        if self.peek() == Some(b'n') && !self.takes_null(field) {
+            return Err(self.error(format!("null in {container}")));
+        }
+        Ok(())
+    }
+
+    fn packed(&mut self, field: &Field) -> Parsed {
+        let start = self.out.len();
+        self.out.extend_from_slice(field.tag_bytes());
+        let content = self.out.len();
+        let mut elements = false;
+        self.sized(|parser| {
+            parser.list(|parser, _| {
+                parser.refuse_null(field, "a list")?;
+                if let Some(bits) = parser.bits(field)? {
+                    put_bits(parser.out, field.kind, bits);
+                    elements = true;
+                }
+                Ok(())
+            })
+        })?;
+        debug_assert!(self.out.len() > content, "the length is there");
+        if !elements {
+            self.out.truncate(start);
+        }
+        Ok(())
+    }
+
+    /// One value with its tag; a default only where `keep_default`.
+    #[inline(always)]
+    fn single(&mut self, field: &Field, depth: u32, keep_default: bool) -> Parsed {
+        match field.kind {
+            Kind::String => self.text(field, keep_default),
+            Kind::Message => {
+                self.out.extend_from_slice(field.tag_bytes());
+                self.sized(|parser| parser.message(parser.tables.message_of(field), depth - 1))
+            }
+            Kind::Group => {
+                self.out.extend_from_slice(field.tag_bytes());
+                self.message(self.tables.message_of(field), depth - 1)?;
+                put_varint(self.out, u64::from(field.number << 3 | u32::from(wire::END)));
+                Ok(())
+            }
+            Kind::Bytes => {
+                let start = self.out.len();
+                self.out.extend_from_slice(field.tag_bytes());
+                let tagged = self.out.len();
+                self.sized(Self::base64)?;
+                if self.out.len() == tagged + 1 && !keep_default {
+                    self.out.truncate(start);
+                }
+                Ok(())
+            }
+            _ => {
+                if let Some(bits) = self.bits(field)? {
+                    if keep_default || bits != 0 {
+                        raw::put_short(self.out, field.tag_bytes());
+                        put_bits(self.out, field.kind, bits);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn text(&mut self, field: &Field, keep_default: bool) -> Parsed {
+        match self.plain_string()? {
+            Some(text) => {
+                if keep_default || !text.is_empty() {
+                    raw::put_short(self.out, field.tag_bytes());
+                    put_varint(self.out, text.len() as u64);
+                    raw::put_short(self.out, text);
+                }
+                Ok(())
+            }
+            None => {
+                self.out.extend_from_slice(field.tag_bytes());
+                self.sized(|parser| {
+                    // What has escapes goes through the buffer itself.
+                    let mut out = std::mem::take(parser.out);
+                    let read = parser.escaped_string(&mut out);
+                    *parser.out = out;
+                    read
+                })
+            }
+        }
+    }
+
+    fn base64(&mut self) -> Parsed {
+        use base64::{
+            Engine, alphabet,
+            engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+        };
+        const LOOSE: GeneralPurposeConfig = GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true);
+        static STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LOOSE);
+        static URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LOOSE);
+        let at = self.at;
+        let text = self.string()?;
+        let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+        engine.decode_vec(text.as_bytes(), self.out).map_err(|_| ParseError::new("expected base64", at))
+    }
+
+    /// The bits of a number, bool or enum as they are on the wire. `None` for
+    /// an enum name to be passed over.
+    #[inline]
+    fn bits(&mut self, field: &Field) -> Parsed<Option<u64>> {
+        let quoted = self.peek() == Some(b'"');
+        match field.kind {
+            Kind::Bool => match self.peek() {
+                Some(b't') => self.literal("true").map(|()| Some(1)),
+                Some(b'f') => self.literal("false").map(|()| Some(0)),
+                _ => Err(self.expected("true or false")),
+            },
+            Kind::Enum => self.enumeration(field, quoted),
+            _ => {
+                let at = self.at;
+                let string;
+                let text = if quoted {
+                    string = self.string()?;
+                    string.as_bytes()
+                } else {
+                    self.number()?
+                };
+                match number_bits(field.kind, text, quoted) {
+                    Some(bits) => Ok(Some(bits)),
+                    None => {
+                        self.at = at;
+                        Err(self.expected(describe(field.kind)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn enumeration(&mut self, field: &Field, quoted: bool) -> Parsed<Option<u64>> {
+        let kind = self.tables.enum_of(field);
+        let at = self.at;
+        if kind.null && self.peek() == Some(b'n') {
+            return self.literal("null").map(|()| Some(0));
+        }
+        if !quoted {
+            if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
+                return Err(self.expected(&format!("a value of {}", kind.name)));
+            }
+            let text = self.number()?;
+            return match number_bits(Kind::Int32, text, false) {
+                Some(bits) => Ok(Some(bits)),
+                None => {
+                    self.at = at;
+                    Err(self.expected("an enum number"))
+                }
+            };
+        }
+        let name = self.string()?;
+        match kind.number(name.as_bytes()) {
+            Some(number) => Ok(Some(i64::from(number) as u64)),
+            None if self.options.ignore_unknown => Ok(None),
+            None => Err(ParseError::new(format!("{} has no value {name:?}", kind.name), at)),
+        }
+    }
+
+    pub(super) fn map(&mut self, field: &Field, depth: u32) -> Parsed {
+        let entry = self.tables.message_of(field);
+        let (Some(key_field), Some(value_field)) = (entry.field(1), entry.field(2)) else {
+            return Err(self.error("a map entry without key and value"));
+        };
+        if depth <= 1 {
+            return Err(self.error("the text nests deeper than 100 levels"));
+        }
+        self.object(|parser, key, key_at| {
+            let start = parser.out.len();
+            parser.out.extend_from_slice(field.tag_bytes());
+            let content = parser.out.len();
+            let name = || format!("[{:?}]", String::from_utf8_lossy(key));
+            let mut skipped = false;
+            parser
+                .sized(|parser| {
+                    parser.map_key(key_field, key, key_at)?;
+                    parser.refuse_null(value_field, "a map")?;
+                    let before = parser.out.len();
+                    parser.single(value_field, depth - 1, true)?;
+                    // An unknown enum name that is passed over takes its entry
+                    // along.
+                    skipped = parser.out.len() == before;
+                    Ok(())
+                })
+                .map_err(|error| error.within(&name()))?;
+            debug_assert!(parser.out.len() > content, "the length is there");
+            if skipped {
+                parser.out.truncate(start);
+            }
+            Ok(())
+        })
+    }
+
+    fn map_key(&mut self, field: &Field, key: &[u8], key_at: usize) -> Parsed {
+        self.out.extend_from_slice(field.tag_bytes());
+        match field.kind {
+            Kind::String => {
+                put_varint(self.out, key.len() as u64);
+                self.out.extend_from_slice(key);
+                Ok(())
+            }
+            _ => {
+                let bits = match (field.kind, key) {
+                    (Kind::Bool, b"true") => Some(1),
+                    (Kind::Bool, b"false") => Some(0),
+                    (Kind::Bool, _) => None,
+                    _ => number_bits(field.kind, key, true),
+                };
+                let what = if field.kind == Kind::Bool { "a bool" } else { describe(field.kind) };
+                let bits = bits.ok_or_else(|| ParseError::new(format!("expected {what} as a map key"), key_at))?;
+                put_bits(self.out, field.kind, bits);
+                Ok(())
+            }
+        }
+    }
+
+    /// Passes over a value.
+    pub(super) fn skip(&mut self, depth: u32) -> Parsed {
+        if depth == 0 {
+            return Err(self.error("the text nests deeper than 100 levels"));
+        }
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'{') => {
+                let start = self.at;
+                self.object(|parser, key, _| {
+                    let at = parser.at;
+                    if key == b"@type" {
+                        if let Some(types) = &mut parser.types {
+                            types.insert(start, at);
+                        }
+                    }
+                    parser.skip(depth - 1)
+                })
+            }
+            Some(b'[') => self.list(|parser, _| parser.skip(depth - 1)),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => self.number().map(drop),
+        }
+    }
+
+    /// The `@type` of the object at this place, without moving.
+    pub(super) fn type_url(&mut self, depth: u32) -> Parsed<Option<Cow<'p, str>>> {
+        if self.peek() != Some(b'{') {
+            return Err(self.expected("an object"));
+        }
+        let start = self.at;
+        let known = match &self.types {
+            Some(types) => types.get(&start).copied(),
+            None => None,
+        };
+        let at = match known {
+            Some(at) => Some(at),
+            None => match self.first_key_is_type() {
+                Some(at) => Some(at),
+                None => {
+                    self.at = start;
+                    self.types.get_or_insert_default();
+                    self.skip(depth)?;
+                    self.types.as_ref().and_then(|types| types.get(&start).copied())
+                }
+            },
+        };
+        let url = match at {
+            Some(at) => {
+                self.at = at;
+                Some(self.string()?)
+            }
+            None => None,
+        };
+        self.at = start;
+        Ok(url)
+    }
+
+    /// Where the value of `@type` is, if that comes first.
+    fn first_key_is_type(&mut self) -> Option<usize> {
+        self.at += 1;
+        let found = matches!(self.plain_or_none(), Some(b"@type")) && self.eat(b':');
+        found.then_some(self.at)
+    }
+
+    fn plain_or_none(&mut self) -> Option<&'p [u8]> {
+        if self.peek() == Some(b'"') { self.plain_string().ok().flatten() } else { None }
+    }
+
+    pub(super) fn position(&mut self) -> usize {
+        self.skip_space();
+        self.at
+    }
+
+    pub(super) fn seek(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// The value of a wrapper message: that of its one field.
+    pub(super) fn wrapped(&mut self, field: &Field, depth: u32) -> Parsed {
+        self.single(field, depth, false)
+    }
+
+    /// Whether the object at this place has no members; moves past it if so.
+    pub(super) fn empty_object(&mut self) -> bool {
+        let start = self.at;
+        if self.eat(b'{') && self.eat(b'}') {
+            return true;
+        }
+        self.at = start;
+        false
+    }
+
+    /// Calls `member` with each key of an object, at its value.
+    pub(super) fn each_member(&mut self, member: impl FnMut(&mut Self, &[u8], usize) -> Parsed) -> Parsed {
+        self.object(member)
+    }
+}
+
+/// What a field of that kind takes.
+fn describe(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => "an integer of 32 bits",
+        Kind::Uint32 | Kind::Fixed32 => "a non-negative integer of 32 bits",
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => "an integer of 64 bits",
+        Kind::Uint64 | Kind::Fixed64 => "a non-negative integer of 64 bits",
+        Kind::Float => "a number within the range of a float",
+        _ => "a number within the range of a double",
+    }
+}
+
+/// The bits of a number as they are on the wire; `None` if the text is no such
+/// number or out of range.
+fn number_bits(kind: Kind, text: &[u8], quoted: bool) -> Option<u64> {
+    match kind {
+        Kind::Double => return number::parse_double(text, quoted).map(f64::to_bits),
+        Kind::Float => return number::parse_float(text, quoted).map(|value| u64::from(value.to_bits())),
+        _ => {}
+    }
+    let value = match text {
+        // Up to nine digits fit into anything.
+        [b'1'..=b'9', rest @ ..] if rest.len() < 9 && rest.iter().all(u8::is_ascii_digit) => {
+            text.iter().fold(0, |value, digit| value * 10 + i128::from(digit - b'0'))
+        }
+        _ => number::parse_integer(text)?,
+    };
+    match kind {
+        Kind::Int32 | Kind::Sfixed32 => i32::try_from(value).ok().map(|value| i64::from(value) as u64),
+        Kind::Uint32 | Kind::Fixed32 => u32::try_from(value).ok().map(u64::from),
+        Kind::Sint32 => i32::try_from(value).ok().map(|value| zigzag(i64::from(value))),
+        Kind::Int64 | Kind::Sfixed64 => i64::try_from(value).ok().map(|value| value as u64),
+        Kind::Uint64 | Kind::Fixed64 => u64::try_from(value).ok(),
+        Kind::Sint64 => i64::try_from(value).ok().map(zigzag),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn put_bits(out: &mut Vec<u8>, kind: Kind, bits: u64) {
+    match kind.wire_type() {
+        wire::FIXED32 => out.extend_from_slice(&(bits as u32).to_le_bytes()),
+        wire::FIXED64 => out.extend_from_slice(&bits.to_le_bytes()),
+        _ => put_varint(out, bits),
+    }
+}

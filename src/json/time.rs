@@ -1,0 +1,285 @@
+//! `Timestamp` and `Duration` as text.
+//!
+//! Source: the comments of `google/protobuf/timestamp.proto` and
+//! `duration.proto`, and RFC 3339.
+
+/// 0001-01-01T00:00:00Z.
+const MIN_SECONDS: i64 = -62_135_596_800;
+/// 9999-12-31T23:59:59Z.
+const MAX_SECONDS: i64 = 253_402_300_799;
+/// About 10,000 years.
+const MAX_DURATION: i64 = 315_576_000_000;
+
+/// Text of up to 40 bytes, without an allocation.
+pub(crate) struct Short {
+    bytes: [u8; 40],
+    len: usize,
+}
+
+impl Short {
+    fn new() -> Self {
+        Self { bytes: [0; 40], len: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// The fraction of a second, in 0, 3, 6 or 9 digits.
+    fn push_nanos(&mut self, nanos: u32) {
+        if nanos == 0 {
+            return;
+        }
+        let mut digits = [0; 9];
+        let mut rest = nanos;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        let len = match nanos {
+            _ if nanos % 1_000_000 == 0 => 3,
+            _ if nanos % 1_000 == 0 => 6,
+            _ => 9,
+        };
+        self.push(b".");
+        self.push(&digits[..len]);
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+fn two(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+}
+
+/// A timestamp in its RFC 3339 form, in UTC; an error outside the years 1 to
+/// 9999.
+pub(crate) fn format_timestamp(seconds: i64, nanos: i32) -> Result<Short, &'static str> {
+    if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
+        return Err("the timestamp is outside the years 0001 to 9999");
+    }
+    let nanos = u32::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let nanos = nanos.ok_or("the timestamp's nanos are outside 0 to 999,999,999")?;
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) as u32);
+    let (year, month, day) = civil(days);
+    let mut text = Short::new();
+    text.push(&two(year / 100));
+    text.push(&two(year % 100));
+    text.push(b"-");
+    text.push(&two(month));
+    text.push(b"-");
+    text.push(&two(day));
+    text.push(b"T");
+    text.push(&two(second / 3600));
+    text.push(b":");
+    text.push(&two(second / 60 % 60));
+    text.push(b":");
+    text.push(&two(second % 60));
+    text.push_nanos(nanos);
+    text.push(b"Z");
+    Ok(text)
+}
+
+/// The date of a day, counted from 1970-01-01, in the Gregorian calendar.
+///
+/// Years are counted from March, so that the day of the leap comes last.
+fn civil(days: i64) -> (u32, u32, u32) {
+    // Days since 0000-03-01.
+    let days = (days + 719_468) as u32;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months from March on repeat 31, 30, 31, 30, 31: 153 days in five.
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year_of_era + carry, month, day)
+}
+
+/// The day of a date, counted from 1970-01-01.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+struct Scan<'a>(&'a [u8]);
+
+impl Scan<'_> {
+    fn digits(&mut self, count: usize) -> Option<i64> {
+        let (digits, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        digits.iter().try_fold(0, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
+        })
+    }
+
+    fn eat(&mut self, byte: u8) -> Option<()> {
+        self.0 = self.0.strip_prefix(&[byte])?;
+        Some(())
+    }
+
+    /// A fraction of a second, if there is one; up to nine digits.
+    fn nanos(&mut self) -> Option<i32> {
+        if self.eat(b'.').is_none() {
+            return Some(0);
+        }
+        let len = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !(1..=9).contains(&len) {
+            return None;
+        }
+        Some(self.digits(len)? as i32 * 10_i32.pow(9 - len as u32))
+    }
+}
+
+/// Reads an RFC 3339 timestamp with any offset, as seconds and nanos.
+pub(crate) fn parse_timestamp(text: &[u8]) -> Option<(i64, i32)> {
+    let mut scan = Scan(text);
+    let year = scan.digits(4)?;
+    scan.eat(b'-')?;
+    let month = scan.digits(2)?;
+    scan.eat(b'-')?;
+    let day = scan.digits(2)?;
+    // A capital `T` and a capital `Z`: ProtoJSON is stricter than RFC 3339.
+    scan.eat(b'T')?;
+    let hour = scan.digits(2)?;
+    scan.eat(b':')?;
+    let minute = scan.digits(2)?;
+    scan.eat(b':')?;
+    let second = scan.digits(2)?;
+    if year < 1 || !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let nanos = scan.nanos()?;
+    let offset = match scan.0 {
+        b"Z" => 0,
+        [sign @ (b'+' | b'-'), rest @ ..] => {
+            scan.0 = rest;
+            let hours = scan.digits(2)?;
+            scan.eat(b':')?;
+            let minutes = scan.digits(2)?;
+            if hours > 23 || minutes > 59 || !scan.0.is_empty() {
+                return None;
+            }
+            (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    (MIN_SECONDS..=MAX_SECONDS).contains(&seconds).then_some((seconds, nanos))
+}
+
+/// A duration in seconds, with an `s`.
+pub(crate) fn format_duration(seconds: i64, nanos: i32) -> Result<Short, &'static str> {
+    if !(-MAX_DURATION..=MAX_DURATION).contains(&seconds) {
+        return Err("the duration is longer than 10,000 years");
+    }
+    if nanos.unsigned_abs() > 999_999_999 {
+        return Err("the duration's nanos are outside ±999,999,999");
+    }
+    if (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0) {
+        return Err("the duration's seconds and nanos differ in sign");
+    }
+    let mut text = Short::new();
+    if seconds < 0 || nanos < 0 {
+        text.push(b"-");
+    }
+    text.push(itoa::Buffer::new().format(seconds.unsigned_abs()).as_bytes());
+    text.push_nanos(nanos.unsigned_abs());
+    text.push(b"s");
+    Ok(text)
+}
+
+/// Reads a duration, as seconds and nanos of the same sign.
+pub(crate) fn parse_duration(text: &[u8]) -> Option<(i64, i32)> {
+    let mut scan = Scan(text.strip_suffix(b"s")?);
+    let negative = scan.eat(b'-').is_some();
+    let len = scan.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=12).contains(&len) {
+        return None;
+    }
+    let seconds = scan.digits(len)?;
+    let nanos = scan.nanos()?;
+    if !scan.0.is_empty() || seconds > MAX_DURATION {
+        return None;
+    }
+    Some(if negative { (-seconds, -nanos) } else { (seconds, nanos) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timestamp(seconds: i64, nanos: i32) -> String {
+        String::from_utf8(format_timestamp(seconds, nanos).unwrap().as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn timestamps_have_0_3_6_or_9_digits() {
+        assert_eq!(timestamp(0, 0), "1970-01-01T00:00:00Z");
+        assert_eq!(timestamp(1_720_616_193, 360_356_000), "2024-07-10T12:56:33.360356Z");
+        assert_eq!(timestamp(951_782_399, 1_000_000), "2000-02-28T23:59:59.001Z");
+        assert_eq!(timestamp(MIN_SECONDS, 1), "0001-01-01T00:00:00.000000001Z");
+        assert_eq!(timestamp(MAX_SECONDS, 999_999_999), "9999-12-31T23:59:59.999999999Z");
+        assert!(format_timestamp(MIN_SECONDS - 1, 0).is_err());
+        assert!(format_timestamp(MAX_SECONDS + 1, 0).is_err());
+        assert!(format_timestamp(0, -1).is_err());
+    }
+
+    #[test]
+    fn every_day_of_the_calendar_reads_back() {
+        for day in MIN_SECONDS / 86_400..=MAX_SECONDS / 86_400 {
+            let seconds = day * 86_400;
+            assert_eq!(parse_timestamp(timestamp(seconds, 0).as_bytes()), Some((seconds, 0)));
+        }
+    }
+
+    #[test]
+    fn timestamps_take_offsets_and_nothing_loose() {
+        assert_eq!(parse_timestamp(b"1970-01-01T01:00:00.5+01:00"), Some((0, 500_000_000)));
+        assert_eq!(parse_timestamp(b"1969-12-31T16:00:00-08:00"), Some((0, 0)));
+        for bad in [
+            "1970-01-01", "1970-01-01T00:00:00", "1970-01-01t00:00:00Z", "1970-01-01T00:00:00z", "1970-01-01T00:00:60Z",
+            "1970-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "0000-01-01T00:00:00Z", "1970-13-01T00:00:00Z",
+            "1970-01-01T24:00:00Z", "1970-01-01T00:00:00.Z", "1970-01-01T00:00:00.1234567891Z", "1970-01-01T00:00:00+1:00",
+            "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", " 1970-01-01T00:00:00Z", "1970-01-01T00:00:00ZZ", "",
+        ] {
+            assert_eq!(parse_timestamp(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_read_back() {
+        for (seconds, nanos, text) in [
+            (0, 0, "0s"), (1, 0, "1s"), (-1, -500_000_000, "-1.500s"), (0, -500_000_000, "-0.500s"), (0, 1, "0.000000001s"),
+            (MAX_DURATION, 0, "315576000000s"),
+        ] {
+            assert_eq!(format_duration(seconds, nanos).unwrap().as_bytes(), text.as_bytes());
+            assert_eq!(parse_duration(text.as_bytes()), Some((seconds, nanos)));
+        }
+        for bad in ["", "s", "1", "1.s", ".5s", "+1s", "1 s", "--1s", "315576000001s", "1.0000000001s", "1.5"] {
+            assert_eq!(parse_duration(bad.as_bytes()), None, "{bad}");
+        }
+        assert!(format_duration(1, -1).is_err());
+        assert!(format_duration(MAX_DURATION + 1, 0).is_err());
+    }
+}

@@ -1,0 +1,367 @@
+//! Wire bytes to JSON, streaming.
+
+use super::{WriteError, WriteOptions, exact, indent, raw, scalar, write_well_known};
+use crate::schema::{
+    Cardinality, Field, Kind, MessageType, NO_ONEOF, Shape, Tables,
+    wire::{self, Reader, WireError},
+};
+
+/// Why streaming stopped.
+pub(super) enum Stop {
+    /// The bytes are in a form that only the exact path writes right.
+    Exact,
+    Failed(Box<WriteError>),
+}
+
+impl From<WireError> for Stop {
+    #[cold]
+    fn from(error: WireError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Box<WriteError>> for Stop {
+    #[cold]
+    fn from(error: Box<WriteError>) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Stop {
+    #[cold]
+    pub(super) fn within(self, step: &str) -> Self {
+        match self {
+            Self::Exact => Self::Exact,
+            Self::Failed(error) => Self::Failed(error.within(step)),
+        }
+    }
+
+    #[cold]
+    pub(super) fn within_index(self, index: usize) -> Self {
+        self.within(&format!("[{index}]"))
+    }
+}
+
+pub(super) type Step<T = ()> = Result<T, Stop>;
+
+/// Writes one message; see [`crate::schema::Message::write_json`].
+pub(super) fn write(
+    tables: &Tables,
+    message: &MessageType,
+    wire: &[u8],
+    out: &mut Vec<u8>,
+    options: &WriteOptions,
+) -> Result<(), WriteError> {
+    both_ways(out, options, |writer| writer.message(message, &[wire], wire::DEPTH), tables)
+}
+
+/// Writes the value of one field from the message that `wire` is: what
+/// `response_body` and `body` name. `null` for an unset message, the default
+/// for anything else that is unset.
+pub(crate) fn write_field(
+    tables: &Tables,
+    message: &MessageType,
+    field: &Field,
+    wire: &[u8],
+    out: &mut Vec<u8>,
+    options: &WriteOptions,
+) -> Result<(), WriteError> {
+    let mut writer = Writer { tables, options, out, exact: true };
+    let start = writer.out.len();
+    let written = writer.lone_field(message, field, wire);
+    let result = settle(written).map_err(|error| *error.within(&field.json_name));
+    finish(out, start, result, options)
+}
+
+fn both_ways(
+    out: &mut Vec<u8>,
+    options: &WriteOptions,
+    mut message: impl FnMut(&mut Writer<'_>) -> Step,
+    tables: &Tables,
+) -> Result<(), WriteError> {
+    let start = out.len();
+    // Default values belong between the others: that takes the collected form.
+    let exact = options.defaults != super::Defaults::Omit;
+    let mut writer = Writer { tables, options, out, exact };
+    let mut written = message(&mut writer);
+    if let Err(Stop::Exact) = written {
+        writer.out.truncate(start);
+        writer.exact = true;
+        written = message(&mut writer);
+    }
+    let result = settle(written).map_err(|error| *error);
+    finish(out, start, result, options)
+}
+
+fn settle(written: Step) -> Result<(), Box<WriteError>> {
+    match written {
+        Ok(()) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error),
+        // The exact path never asks for itself.
+        Err(Stop::Exact) => Err(WriteError::new("the message cannot be put in order")),
+    }
+}
+
+fn finish(
+    out: &mut Vec<u8>,
+    start: usize,
+    result: Result<(), WriteError>,
+    options: &WriteOptions,
+) -> Result<(), WriteError> {
+    match result {
+        Ok(()) => {
+            if let Some(width) = options.indent {
+                let compact = out.split_off(start);
+                indent::indent(&compact, usize::from(width), out);
+            }
+            Ok(())
+        }
+        Err(error) => {
+            out.truncate(start);
+            Err(error)
+        }
+    }
+}
+
+pub(super) struct Writer<'w> {
+    pub(super) tables: &'w Tables,
+    pub(super) options: &'w WriteOptions,
+    pub(super) out: &'w mut Vec<u8>,
+    /// Whether this is the exact path.
+    pub(super) exact: bool,
+}
+
+impl<'w> Writer<'w> {
+    /// Writes a message that comes in pieces, to be read as one: several
+    /// occurrences of a field merge.
+    pub(super) fn message(&mut self, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
+        if depth == 0 {
+            return Err(WireError::Depth.into());
+        }
+        if !matches!(message.shape, Shape::Plain | Shape::MapEntry | Shape::MessageSet) {
+            return write_well_known::write(self, message, pieces, depth);
+        }
+        let start = self.out.len();
+        self.fields(message, pieces, depth)?;
+        self.close(start, b'{', b'}');
+        Ok(())
+    }
+
+    /// Writes the fields of a message, each with a comma in front.
+    pub(super) fn fields(&mut self, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
+        if self.exact {
+            return exact::fields(self, message, pieces, depth);
+        }
+        if message.shape == Shape::MessageSet {
+            return Err(Stop::Exact);
+        }
+        for piece in pieces {
+            self.stream(message, piece, depth)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the brackets around what was written from `start` on: the opening
+    /// one takes the place of the first comma.
+    #[inline(always)]
+    pub(super) fn close(&mut self, start: usize, open: u8, close: u8) {
+        match self.out.get_mut(start) {
+            Some(comma) => *comma = open,
+            None => self.out.push(open),
+        }
+        self.out.push(close);
+    }
+
+    #[inline(always)]
+    pub(super) fn key(&mut self, field: &Field) {
+        let key = if self.options.proto_field_names { &field.proto_key } else { &field.json_key };
+        match key.block() {
+            Some((block, len)) => raw::put_block(self.out, block, len),
+            None => self.out.extend_from_slice(key.as_bytes()),
+        }
+    }
+
+    fn stream(&mut self, message: &MessageType, wire: &[u8], depth: u32) -> Step {
+        let mut reader = Reader::new(wire);
+        let mut last = 0;
+        let mut oneofs = 0_u64;
+        while !reader.is_empty() {
+            let tag = reader.tag()?;
+            let Some(field) = message.field(tag >> 3) else {
+                reader.payload(tag)?;
+                continue;
+            };
+            if field.number <= last {
+                return Err(Stop::Exact);
+            }
+            last = field.number;
+            if tag != field.tag {
+                // Packed where unpacked is declared, or the other way round:
+                // the exact path knows both. Any other type is no field of ours.
+                if field.cardinality == Cardinality::Repeated {
+                    return Err(Stop::Exact);
+                }
+                reader.payload(tag)?;
+                continue;
+            }
+            if field.oneof != NO_ONEOF {
+                let bit = 1_u64.checked_shl(u32::from(field.oneof)).ok_or(Stop::Exact)?;
+                if oneofs & bit != 0 {
+                    return Err(Stop::Exact);
+                }
+                oneofs |= bit;
+            }
+            match field.cardinality {
+                Cardinality::Singular => self.singular(field, &mut reader, tag, depth),
+                Cardinality::Repeated if field.packed => self.packed(field, &mut reader),
+                Cardinality::Repeated => self.repeated(field, &mut reader, tag, depth),
+                Cardinality::Map => self.map_run(field, &mut reader, depth),
+            }
+            .map_err(|stop| stop.within(&field.json_name))?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn singular(&mut self, field: &Field, reader: &mut Reader<'_>, tag: u32, depth: u32) -> Step {
+        match field.kind {
+            Kind::String => {
+                let text = reader.len_delimited()?;
+                if field.presence || !text.is_empty() {
+                    self.key(field);
+                    scalar::put_text(self.out, text)?;
+                }
+            }
+            Kind::Message => {
+                let bytes = reader.len_delimited()?;
+                self.key(field);
+                self.message(self.tables.message_of(field), &[bytes], depth - 1)?;
+            }
+            Kind::Bytes => {
+                let bytes = reader.len_delimited()?;
+                if field.presence || !bytes.is_empty() {
+                    self.key(field);
+                    scalar::put_base64(self.out, bytes);
+                }
+            }
+            Kind::Group => {
+                let bytes = reader.payload(tag)?.bytes();
+                self.key(field);
+                self.message(self.tables.message_of(field), &[bytes], depth - 1)?;
+            }
+            _ => {
+                let bits = self.bits(field, reader)?;
+                if field.presence || !scalar::is_default(field.kind, bits) {
+                    let start = self.out.len();
+                    self.key(field);
+                    if !scalar::put_bits(self.out, self.tables, field, bits, self.options) {
+                        // An unknown value of a closed enum sets no member of a
+                        // oneof either; whether one was set before, the exact
+                        // path knows.
+                        if field.oneof != NO_ONEOF {
+                            return Err(Stop::Exact);
+                        }
+                        self.out.truncate(start);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn bits(&self, field: &Field, reader: &mut Reader<'_>) -> Result<u64, WireError> {
+        match field.kind.wire_type() {
+            wire::VARINT => reader.varint(),
+            wire::FIXED32 => reader.fixed32().map(u64::from),
+            _ => reader.fixed64(),
+        }
+    }
+
+    fn packed(&mut self, field: &Field, reader: &mut Reader<'_>) -> Step {
+        let mut packed = Reader::new(reader.len_delimited()?);
+        if packed.is_empty() {
+            return Ok(());
+        }
+        self.key(field);
+        let start = self.out.len();
+        while !packed.is_empty() {
+            let bits = self.bits(field, &mut packed)?;
+            self.element_bits(field, bits);
+        }
+        self.close(start, b'[', b']');
+        Ok(())
+    }
+
+    /// An element of a list, with a comma in front.
+    #[inline(always)]
+    pub(super) fn element_bits(&mut self, field: &Field, bits: u64) {
+        self.out.push(b',');
+        if !scalar::put_bits(self.out, self.tables, field, bits, self.options) {
+            self.out.pop();
+        }
+    }
+
+    fn repeated(&mut self, field: &Field, reader: &mut Reader<'_>, tag: u32, depth: u32) -> Step {
+        self.key(field);
+        let start = self.out.len();
+        let mut index = 0;
+        loop {
+            match field.kind {
+                Kind::String | Kind::Bytes | Kind::Message | Kind::Group => {
+                    let bytes = reader.payload(tag)?.bytes();
+                    self.element_bytes(field, bytes, depth).map_err(|stop| stop.within_index(index))?;
+                }
+                _ => {
+                    let bits = self.bits(field, reader)?;
+                    self.element_bits(field, bits);
+                }
+            }
+            index += 1;
+            if !reader.eat(field.tag_bytes()) {
+                break;
+            }
+        }
+        self.close(start, b'[', b']');
+        Ok(())
+    }
+
+    /// An element of a list, with a comma in front.
+    pub(super) fn element_bytes(&mut self, field: &Field, bytes: &[u8], depth: u32) -> Step {
+        self.out.push(b',');
+        match field.kind {
+            Kind::String => scalar::put_text(self.out, bytes)?,
+            Kind::Bytes => scalar::put_base64(self.out, bytes),
+            _ => self.message(self.tables.message_of(field), &[bytes], depth - 1)?,
+        }
+        Ok(())
+    }
+
+    /// The entries of a map that follow one another.
+    fn map_run(&mut self, field: &Field, reader: &mut Reader<'_>, depth: u32) -> Step {
+        let first = reader.len_delimited()?;
+        if !reader.rest().starts_with(field.tag_bytes()) {
+            return exact::map(self, field, &[first], depth);
+        }
+        let mut entries = vec![first];
+        while reader.eat(field.tag_bytes()) {
+            entries.push(reader.len_delimited()?);
+        }
+        exact::map(self, field, &entries, depth)
+    }
+
+    fn lone_field(&mut self, message: &MessageType, field: &Field, wire: &[u8]) -> Step {
+        let start = self.out.len();
+        exact::one_field(self, message, field, wire)?;
+        if self.out.len() > start {
+            return Ok(());
+        }
+        // Unset.
+        match field.cardinality {
+            Cardinality::Repeated => self.out.extend_from_slice(b"[]"),
+            Cardinality::Map => self.out.extend_from_slice(b"{}"),
+            Cardinality::Singular => exact::put_default(self, field),
+        }
+        Ok(())
+    }
+}
