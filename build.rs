@@ -2,6 +2,11 @@
 //! descriptor set that the crate embeds.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // For the `x-goog-api-client` header.
+    let rustc = std::process::Command::new(std::env::var("RUSTC")?).arg("--version").output()?.stdout;
+    let version = String::from_utf8(rustc)?.split(' ').nth(1).unwrap_or("unknown").trim().to_owned();
+    println!("cargo:rustc-env=GOOGLE_CHAT_RUSTC={version}");
+    println!("cargo:rerun-if-changed=build.rs");
     #[cfg(feature = "chat")]
     generate()?;
     Ok(())

@@ -26,13 +26,13 @@ impl ParseError {
     }
 
     /// Fills in line and column from the text.
-    pub(super) fn locate(mut self: Box<Self>, text: &[u8]) -> Self {
+    pub(super) fn locate(mut self, text: &[u8]) -> Self {
         let before = &text[..self.offset.min(text.len())];
         self.line = 1 + memchr::memchr_iter(b'\n', before).count();
         let line = &before[memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)..];
         // Characters, not bytes: continuation bytes do not count.
         self.column = 1 + line.iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
-        *self
+        self
     }
 
     /// The path of the field, in JSON names from the message that was read:

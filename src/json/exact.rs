@@ -139,10 +139,10 @@ fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> S
                 }
             }
             let index = index as u16;
-            if let Some(member) = members.get_mut(usize::from(field.oneof)) {
-                if member.is_none_or(|(set, _)| set != index) {
-                    *member = Some((index, found.len()));
-                }
+            if let Some(member) = members.get_mut(usize::from(field.oneof))
+                && member.is_none_or(|(set, _)| set != index)
+            {
+                *member = Some((index, found.len()));
             }
             found.push(Occurrence { index, wire_type, payload });
         }
@@ -229,12 +229,11 @@ fn list(writer: &mut Writer<'_>, field: &Field, found: &[Occurrence<'_>], depth:
     writer.key(field);
     let start = writer.out.len();
     let natural = field.kind.wire_type();
-    let mut elements = 0;
-    for occurrence in found {
+    for (index, occurrence) in found.iter().enumerate() {
         match occurrence.payload {
             Payload::Bits(bits) => writer.element_bits(field, bits),
             Payload::Bytes(bytes) if matches!(natural, wire::LEN | wire::START) => {
-                writer.element_bytes(field, bytes, depth).map_err(|stop| stop.within_index(elements))?;
+                writer.element_bytes(field, bytes, depth).map_err(|stop| stop.within_index(index))?;
             }
             Payload::Bytes(packed) => {
                 debug_assert_eq!(occurrence.wire_type, wire::LEN, "anything else was not collected");
@@ -249,7 +248,6 @@ fn list(writer: &mut Writer<'_>, field: &Field, found: &[Occurrence<'_>], depth:
                 }
             }
         }
-        elements += 1;
     }
     if writer.out.len() == start {
         // Nothing but empty packed runs.

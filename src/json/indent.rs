@@ -61,7 +61,8 @@ mod tests {
     fn objects_and_lists_go_on_lines_and_strings_stay() {
         let mut out = Vec::new();
         super::indent(br#"{"a":[1,{"b":"x,{\"}"}],"c":{},"d":[]}"#, 2, &mut out);
-        let expected = "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x,{\\\"}\"\n    }\n  ],\n  \"c\": {},\n  \"d\": []\n}";
+        let expected =
+            "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x,{\\\"}\"\n    }\n  ],\n  \"c\": {},\n  \"d\": []\n}";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

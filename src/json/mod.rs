@@ -40,8 +40,8 @@ pub use error::{ParseError, WriteError};
 
 use crate::schema::{Message, Schema};
 
-pub(crate) use read::read_field;
-pub(crate) use write::write_field;
+pub(crate) use read::{read, read_field};
+pub(crate) use write::{write, write_field};
 
 /// How JSON is written. The default is what Google's own front ends send.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use crate::schema::{
 pub(super) type Parsed<T = ()> = Result<T, Box<ParseError>>;
 
 /// Reads one message; see [`crate::schema::Message::read_json`].
-pub(super) fn read(
+pub(crate) fn read(
     tables: &Tables,
     message: &MessageType,
     json: &[u8],
@@ -381,7 +381,7 @@ impl<'p> Parser<'p> {
                 return Err(ParseError::new(format!("the field `{}` comes twice", name()), key_at));
             }
             // A null sets no member of a oneof; but it is a value in two types.
-            if field.oneof != NO_ONEOF && !(parser.peek() == Some(b'n') && !parser.takes_null(field)) {
+            if field.oneof != NO_ONEOF && (parser.peek() != Some(b'n') || parser.takes_null(field)) {
                 let slot = message.fields.len() + usize::from(field.oneof);
                 if !seen.insert(slot) {
                     let problem = format!("`{}` and another member of its oneof are both set", name());
@@ -528,11 +528,11 @@ impl<'p> Parser<'p> {
                 Ok(())
             }
             _ => {
-                if let Some(bits) = self.bits(field)? {
-                    if keep_default || bits != 0 {
-                        raw::put_short(self.out, field.tag_bytes());
-                        put_bits(self.out, field.kind, bits);
-                    }
+                if let Some(bits) = self.bits(field)?
+                    && (keep_default || bits != 0)
+                {
+                    raw::put_short(self.out, field.tag_bytes());
+                    put_bits(self.out, field.kind, bits);
                 }
                 Ok(())
             }
@@ -706,10 +706,10 @@ impl<'p> Parser<'p> {
                 let start = self.at;
                 self.object(|parser, key, _| {
                     let at = parser.at;
-                    if key == b"@type" {
-                        if let Some(types) = &mut parser.types {
-                            types.insert(start, at);
-                        }
+                    if key == b"@type"
+                        && let Some(types) = &mut parser.types
+                    {
+                        types.insert(start, at);
                     }
                     parser.skip(depth - 1)
                 })

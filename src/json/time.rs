@@ -38,8 +38,8 @@ impl Short {
             rest /= 10;
         }
         let len = match nanos {
-            _ if nanos % 1_000_000 == 0 => 3,
-            _ if nanos % 1_000 == 0 => 6,
+            _ if nanos.is_multiple_of(1_000_000) => 3,
+            _ if nanos.is_multiple_of(1_000) => 6,
             _ => 9,
         };
         self.push(b".");
@@ -125,9 +125,7 @@ impl Scan<'_> {
     fn digits(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        digits.iter().try_fold(0, |number, digit| {
-            digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
-        })
+        digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
     }
 
     fn eat(&mut self, byte: u8) -> Option<()> {
@@ -258,10 +256,24 @@ mod tests {
         assert_eq!(parse_timestamp(b"1970-01-01T01:00:00.5+01:00"), Some((0, 500_000_000)));
         assert_eq!(parse_timestamp(b"1969-12-31T16:00:00-08:00"), Some((0, 0)));
         for bad in [
-            "1970-01-01", "1970-01-01T00:00:00", "1970-01-01t00:00:00Z", "1970-01-01T00:00:00z", "1970-01-01T00:00:60Z",
-            "1970-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "0000-01-01T00:00:00Z", "1970-13-01T00:00:00Z",
-            "1970-01-01T24:00:00Z", "1970-01-01T00:00:00.Z", "1970-01-01T00:00:00.1234567891Z", "1970-01-01T00:00:00+1:00",
-            "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", " 1970-01-01T00:00:00Z", "1970-01-01T00:00:00ZZ", "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01t00:00:00Z",
+            "1970-01-01T00:00:00z",
+            "1970-01-01T00:00:60Z",
+            "1970-02-29T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.1234567891Z",
+            "1970-01-01T00:00:00+1:00",
+            "0001-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+            " 1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00ZZ",
+            "",
         ] {
             assert_eq!(parse_timestamp(bad.as_bytes()), None, "{bad}");
         }
@@ -270,7 +282,11 @@ mod tests {
     #[test]
     fn durations_read_back() {
         for (seconds, nanos, text) in [
-            (0, 0, "0s"), (1, 0, "1s"), (-1, -500_000_000, "-1.500s"), (0, -500_000_000, "-0.500s"), (0, 1, "0.000000001s"),
+            (0, 0, "0s"),
+            (1, 0, "1s"),
+            (-1, -500_000_000, "-1.500s"),
+            (0, -500_000_000, "-0.500s"),
+            (0, 1, "0.000000001s"),
             (MAX_DURATION, 0, "315576000000s"),
         ] {
             assert_eq!(format_duration(seconds, nanos).unwrap().as_bytes(), text.as_bytes());

@@ -45,7 +45,7 @@ impl Stop {
 pub(super) type Step<T = ()> = Result<T, Stop>;
 
 /// Writes one message; see [`crate::schema::Message::write_json`].
-pub(super) fn write(
+pub(crate) fn write(
     tables: &Tables,
     message: &MessageType,
     wire: &[u8],

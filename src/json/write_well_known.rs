@@ -143,7 +143,7 @@ fn value(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth
     let mut merged: Vec<&[u8]> = Vec::new();
     let mut again = false;
     each(pieces, |tag, payload| {
-        if !message.field(tag >> 3).is_some_and(|field| field.tag == tag) {
+        if message.field(tag >> 3).is_none_or(|field| field.tag != tag) {
             return;
         }
         again |= set != 0;

@@ -6,10 +6,8 @@ use super::{
     SchemaError,
     descriptor::{self, Features, Syntax},
     names::NameTable,
-    table::{
-        Cardinality, EnumType, Field, Key, Kind, MessageType, MethodType, Shape, Symbol, Tables, quoted,
-    },
     rules::{self, Target},
+    table::{Cardinality, EnumType, Field, Key, Kind, MessageType, MethodType, Shape, Symbol, Tables, quoted},
 };
 
 type Result<T> = std::result::Result<T, SchemaError>;
@@ -239,7 +237,8 @@ impl<'a> Compiler<'a> {
             self.define_extension(scope, &name, extension)?;
         }
         // The oneofs that `optional` makes in proto3 are not oneofs to anybody.
-        let synthetic: HashSet<_> = message.fields.iter().filter(|f| f.proto3_optional).filter_map(|f| f.oneof).collect();
+        let synthetic: HashSet<_> =
+            message.fields.iter().filter(|f| f.proto3_optional).filter_map(|f| f.oneof).collect();
         let mut numbers = HashMap::new();
         for oneof in (0..message.oneofs as u64).filter(|oneof| !synthetic.contains(oneof)) {
             numbers.insert(oneof, numbers.len() as u16);
@@ -348,11 +347,10 @@ impl<'a> Compiler<'a> {
         table.null = name == "google.protobuf.NullValue";
         table.numbers = enumeration.values.iter().map(|(_, number)| *number).collect();
         table.names = NameTable::new(enumeration.values.iter().enumerate().map(|(i, (name, _))| (*name, i as u32)));
-        table.values =
-            enumeration.values.iter().map(|(name, number)| (*number, Key::new(&quoted(name)), Box::from(*name))).collect();
+        table.values = enumeration.values.iter().map(|(name, number)| (*number, Key::new(&quoted(name)))).collect();
         // A stable sort, so that of several names the first stays first.
-        table.values.sort_by_key(|(number, ..)| *number);
-        table.values.dedup_by_key(|(number, ..)| *number);
+        table.values.sort_by_key(|(number, _)| *number);
+        table.values.dedup_by_key(|(number, _)| *number);
         Ok(())
     }
 
@@ -390,7 +388,10 @@ fn seal(table: &mut MessageType, maps: &[bool]) -> Result<()> {
     }
     let names = table.fields.iter().enumerate();
     table.names = NameTable::new(
-        names.clone().map(|(i, field)| (&*field.json_name, i as u32)).chain(names.map(|(i, field)| (&*field.name, i as u32))),
+        names
+            .clone()
+            .map(|(i, field)| (&*field.json_name, i as u32))
+            .chain(names.map(|(i, field)| (&*field.name, i as u32))),
     );
     // The low numbers, as long as the table stays about as large as the fields.
     let limit = table.fields.len() as u32 * 4 + 32;

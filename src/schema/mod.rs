@@ -31,7 +31,7 @@ pub use error::SchemaError;
 pub use template::{PathTemplate, TemplateError};
 
 pub(crate) use table::*;
-pub(crate) use template::{Segment, Variable};
+pub(crate) use template::Segment;
 
 /// A compiled set of protobuf definitions. Cheap to clone.
 #[derive(Clone)]

@@ -27,10 +27,8 @@ impl NameTable {
         if count == 0 {
             return Self::default();
         }
-        let mut table = Self {
-            slots: vec![Slot::default(); (count * 2).next_power_of_two()].into(),
-            names: Box::default(),
-        };
+        let mut table =
+            Self { slots: vec![Slot::default(); (count * 2).next_power_of_two()].into(), names: Box::default() };
         let mut names = String::with_capacity(entries.clone().map(|(name, _)| name.len()).sum());
         for (name, value) in entries {
             let hash = hash(name.as_bytes());

@@ -38,10 +38,7 @@ pub(super) fn bindings(tables: &Tables, target: &Target<'_>, rule: &Rule<'_>) ->
 
 fn binding(tables: &Tables, target: &Target<'_>, rule: &Rule<'_>) -> Result<HttpRule> {
     let template = PathTemplate::parse(rule.template).map_err(|error| target.error(error.to_string()))?;
-    let variables = template
-        .variables()
-        .map(|path| variable(tables, target, path))
-        .collect::<Result<Vec<_>>>()?;
+    let variables = template.variables().map(|path| variable(tables, target, path)).collect::<Result<Vec<_>>>()?;
     let body = match rule.body {
         "" => Body::None,
         "*" => Body::Rest,
@@ -77,11 +74,10 @@ fn variable(tables: &Tables, target: &Target<'_>, path: &str) -> Result<Box<[u16
         let Some(parent) = message else {
             return Err(target.error(format!("path variable `{path}` goes through a field that is not a message")));
         };
-        let index = parent
-            .fields
-            .iter()
-            .position(|field| &*field.name == name)
-            .ok_or_else(|| target.error(format!("path variable `{path}`: {} has no field `{name}`", parent.name)))?;
+        let index =
+            parent.fields.iter().position(|field| &*field.name == name).ok_or_else(|| {
+                target.error(format!("path variable `{path}`: {} has no field `{name}`", parent.name))
+            })?;
         let field = &parent.fields[index];
         if field.cardinality != Cardinality::Singular {
             return Err(target.error(format!("path variable `{path}`: `{name}` is a repeated field or a map")));

@@ -274,8 +274,8 @@ pub(crate) struct EnumType {
     pub(crate) closed: bool,
     /// `google.protobuf.NullValue`, whose only value is JSON's `null`.
     pub(crate) null: bool,
-    /// By number, with the first name of each.
-    pub(super) values: Vec<(i32, Key, Box<str>)>,
+    /// By number, with the first name of each, quoted.
+    pub(super) values: Vec<(i32, Key)>,
     pub(crate) names: NameTable,
     /// The numbers that [`EnumType::names`] leads to.
     pub(super) numbers: Vec<i32>,
@@ -286,20 +286,16 @@ impl EnumType {
     #[inline]
     pub(crate) fn key(&self, number: i32) -> Option<&Key> {
         // Most enums count from 0 without gaps.
-        if let Some((found, key, _)) = self.values.get(number as usize) {
-            if *found == number {
-                return Some(key);
-            }
+        if let Some((found, key)) = self.values.get(number as usize)
+            && *found == number
+        {
+            return Some(key);
         }
         self.position(number).map(|at| &self.values[at].1)
     }
 
-    pub(crate) fn value_name(&self, number: i32) -> Option<&str> {
-        self.position(number).map(|at| &*self.values[at].2)
-    }
-
     fn position(&self, number: i32) -> Option<usize> {
-        self.values.binary_search_by_key(&number, |(number, ..)| *number).ok()
+        self.values.binary_search_by_key(&number, |(number, _)| *number).ok()
     }
 
     #[inline]

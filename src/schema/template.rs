@@ -66,12 +66,11 @@ impl PathTemplate {
     /// leading slash, a variable within a variable, a variable named twice,
     /// `**` before the last segment, an unclosed brace, an empty segment.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
-        let mut parser = Parser { source, at: 0, template: Self {
-            source: source.into(),
-            segments: Vec::new(),
-            variables: Vec::new(),
-            verb: None,
-        } };
+        let mut parser = Parser {
+            source,
+            at: 0,
+            template: Self { source: source.into(), segments: Vec::new(), variables: Vec::new(), verb: None },
+        };
         parser.expect('/')?;
         parser.segments(false)?;
         if parser.eat(':') {
@@ -210,18 +209,24 @@ mod tests {
     #[test]
     fn the_grammar_is_read_in_full() {
         let template = PathTemplate::parse("/v1/{space.name=spaces/*}/x/{rest=a/**}:go").unwrap();
-        assert_eq!(template.segments, [
-            Segment::Literal("v1".into()),
-            Segment::Literal("spaces".into()),
-            Segment::Star,
-            Segment::Literal("x".into()),
-            Segment::Literal("a".into()),
-            Segment::DoubleStar,
-        ]);
+        assert_eq!(
+            template.segments,
+            [
+                Segment::Literal("v1".into()),
+                Segment::Literal("spaces".into()),
+                Segment::Star,
+                Segment::Literal("x".into()),
+                Segment::Literal("a".into()),
+                Segment::DoubleStar,
+            ]
+        );
         assert_eq!(template.variables().collect::<Vec<_>>(), ["space.name", "rest"]);
         assert_eq!(template.variables[1].segments, 4..6);
         assert_eq!(template.verb.as_deref(), Some("go"));
-        assert_eq!(PathTemplate::parse("/v1/{v}").unwrap().segments, PathTemplate::parse("/v1/{v=*}").unwrap().segments);
+        assert_eq!(
+            PathTemplate::parse("/v1/{v}").unwrap().segments,
+            PathTemplate::parse("/v1/{v=*}").unwrap().segments
+        );
     }
 
     #[test]

@@ -98,12 +98,12 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
-        match self.rest {
-            &[byte, ref rest @ ..] if byte < 0x80 => {
+        match *self.rest {
+            [byte, ref rest @ ..] if byte < 0x80 => {
                 self.rest = rest;
                 Ok(u64::from(byte))
             }
-            &[a, b, ref rest @ ..] if b < 0x80 => {
+            [a, b, ref rest @ ..] if b < 0x80 => {
                 self.rest = rest;
                 Ok(u64::from(a & 0x7f) | u64::from(b) << 7)
             }
@@ -256,7 +256,10 @@ mod tests {
             }
         }
         assert_eq!(Reader::new(&[0x80; 11]).varint(), Err(WireError::Varint));
-        assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).varint(), Err(WireError::Varint));
+        assert_eq!(
+            Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).varint(),
+            Err(WireError::Varint)
+        );
     }
 
     #[test]
