@@ -1,0 +1,191 @@
+//! An HTTP request becomes a message.
+
+use http::Method;
+use tonic::Status;
+
+use super::query;
+use crate::{
+    json::{self, ReadOptions, WriteOptions},
+    schema::{Body, Field, HttpRule, MethodType, Tables},
+};
+
+/// Query parameters that belong to the API's front end, not to the request.
+///
+/// Source: <https://cloud.google.com/apis/docs/system-parameters>.
+const SYSTEM: [&str; 14] = [
+    "alt",
+    "$alt",
+    "prettyPrint",
+    "$prettyPrint",
+    "fields",
+    "$fields",
+    "key",
+    "$key",
+    "access_token",
+    "quotaUser",
+    "userProject",
+    "$.xgafv",
+    "$httpMethod",
+    "uploadType",
+];
+
+/// What a request line leads to.
+pub(crate) enum Route<'t> {
+    Found {
+        method: &'t MethodType,
+        rule: &'t HttpRule,
+        values: Vec<String>,
+    },
+    /// Other verbs have the path; these.
+    WrongVerb(Vec<Method>),
+    Unknown,
+}
+
+/// Finds the method and binding for a verb and a path.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT if the path matches but cannot be decoded.
+pub(crate) fn route<'t>(tables: &'t Tables, verb: &Method, path: &str) -> Result<Route<'t>, Status> {
+    let mut others = Vec::new();
+    for method in &tables.methods {
+        for rule in &method.rules {
+            let matched = rule.template.matches(path).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            let Some(values) = matched else { continue };
+            if rule.any_verb || rule.verb == *verb {
+                return Ok(Route::Found { method, rule, values });
+            }
+            others.push(rule.verb.clone());
+        }
+    }
+    others.dedup();
+    Ok(if others.is_empty() { Route::Unknown } else { Route::WrongVerb(others) })
+}
+
+/// Transcodes a request into the wire bytes of the method's request message.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT with the parameter or the place in the body that is wrong.
+pub(crate) fn transcode(
+    tables: &Tables,
+    method: &MethodType,
+    rule: &HttpRule,
+    values: &[String],
+    query: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Status> {
+    let invalid = |problem: String| Status::invalid_argument(problem);
+    let input = &tables.messages[method.input as usize];
+    let options = ReadOptions::default();
+    let mut wire = Vec::with_capacity(body.len());
+    let blank = body.iter().all(u8::is_ascii_whitespace);
+    match rule.body {
+        Body::None if !blank => return Err(invalid("this method takes no body; send its fields in the query".into())),
+        Body::Rest if !blank => {
+            json::read(tables, input, body, &mut wire, &options).map_err(|error| bad_json(&error))?;
+        }
+        Body::Field(index) if !blank => {
+            let field = &input.fields[usize::from(index)];
+            json::read_field(tables, field, body, &mut wire, &options).map_err(|error| bad_json(&error))?;
+        }
+        _ => {}
+    }
+    let mut seen: Vec<String> = Vec::new();
+    for (key, value) in query::parameters(query).map_err(invalid)? {
+        if SYSTEM.contains(&key.as_str()) {
+            continue;
+        }
+        let Some(path) = query::resolve(tables, input, &key).filter(|_| rule.body != Body::Rest) else {
+            return Err(invalid(format!("unknown query parameter `{key}`")));
+        };
+        refuse_bound(rule, input.fields.as_slice(), &path, &key)?;
+        let names: Vec<&str> = path.iter().map(|field| &*field.name).collect();
+        let canonical = names.join(".");
+        let repeated = path.last().is_some_and(|leaf| leaf.cardinality == crate::schema::Cardinality::Repeated);
+        if !repeated && seen.contains(&canonical) {
+            return Err(invalid(format!("query parameter `{key}` comes twice")));
+        }
+        seen.push(canonical);
+        query::put_text(&mut wire, tables, &path, &value)
+            .map_err(|problem| invalid(format!("query parameter `{key}`: {problem}")))?;
+    }
+    // The path comes last, so that it wins over a body that says otherwise.
+    for (indices, value) in rule.variables.iter().zip(values) {
+        let mut message = input;
+        let mut path = Vec::new();
+        for index in indices {
+            let field = &message.fields[usize::from(*index)];
+            path.push(field);
+            if field.is_message() {
+                message = tables.message_of(field);
+            }
+        }
+        let bound = path.last().map_or("", |field| &*field.json_name);
+        query::put_text(&mut wire, tables, &path, value)
+            .map_err(|problem| invalid(format!("`{bound}` in the path: {problem}")))?;
+    }
+    Ok(wire)
+}
+
+fn bad_json(error: &json::ParseError) -> Status {
+    Status::invalid_argument(format!("Invalid JSON payload received. {error}"))
+}
+
+/// A query may not say again what path or body say.
+fn refuse_bound(rule: &HttpRule, fields: &[Field], path: &[&Field], key: &str) -> Result<(), Status> {
+    let Some(first) = path.first() else { return Ok(()) };
+    if let Body::Field(index) = rule.body
+        && fields[usize::from(index)].number == first.number
+    {
+        return Err(Status::invalid_argument(format!("query parameter `{key}` is a field of the body")));
+    }
+    let names: Vec<&str> = path.iter().map(|field| &*field.name).collect();
+    if rule.template.variables().any(|variable| variable == names.join(".")) {
+        return Err(Status::invalid_argument(format!("query parameter `{key}` is a field of the path")));
+    }
+    Ok(())
+}
+
+/// Writes a reply as the JSON that the binding answers with.
+///
+/// # Errors
+///
+/// INTERNAL if the reply has no JSON form.
+pub(crate) fn reply(tables: &Tables, method: &MethodType, rule: &HttpRule, wire: &[u8]) -> Result<Vec<u8>, Status> {
+    let output = &tables.messages[method.output as usize];
+    let options = WriteOptions::default();
+    let mut body = Vec::with_capacity(wire.len() * 3 + 16);
+    let written = match rule.response_body {
+        Some(index) => json::write_field(tables, output, &output.fields[usize::from(index)], wire, &mut body, &options),
+        None => json::write(tables, output, wire, &mut body, &options),
+    };
+    written.map_err(|error| Status::internal(format!("the reply has no JSON form: {error}")))?;
+    Ok(body)
+}
+
+/// Reads an answer's JSON as the wire bytes of the method's reply.
+///
+/// # Errors
+///
+/// INTERNAL if the body is not the JSON form of the reply.
+pub(crate) fn read_reply(
+    tables: &Tables,
+    method: &MethodType,
+    rule: &HttpRule,
+    body: &[u8],
+) -> Result<Vec<u8>, Status> {
+    let output = &tables.messages[method.output as usize];
+    // A server may be newer than the schema.
+    let options = ReadOptions { ignore_unknown: true };
+    let mut wire = Vec::with_capacity(body.len());
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(wire);
+    }
+    let read = match rule.response_body {
+        Some(index) => json::read_field(tables, &output.fields[usize::from(index)], body, &mut wire, &options),
+        None => json::read(tables, output, body, &mut wire, &options),
+    };
+    read.map_err(|error| Status::internal(format!("the answer is not the JSON form of {}: {error}", output.name)))?;
+    Ok(wire)
+}

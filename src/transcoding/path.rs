@@ -1,0 +1,305 @@
+//! What a path template does with a path: [`PathTemplate::expand`] writes one,
+//! [`PathTemplate::matches`] reads it back.
+
+use std::{fmt, fmt::Write};
+
+use crate::schema::{PathTemplate, Segment};
+
+/// Why a variable's value does not fit into a path template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpandError {
+    /// The field path of the variable.
+    pub variable: String,
+    /// What is wrong with its value.
+    pub problem: String,
+}
+
+impl fmt::Display for ExpandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "field `{}` {}", self.variable, self.problem)
+    }
+}
+
+impl std::error::Error for ExpandError {}
+
+/// A path that a template matches but that cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchError {
+    problem: &'static str,
+}
+
+impl fmt::Display for MatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the path cannot be decoded: {}", self.problem)
+    }
+}
+
+impl std::error::Error for MatchError {}
+
+impl PathTemplate {
+    /// Writes the path for the values of the variables, in the order of
+    /// [`PathTemplate::variables`], percent-encoded as it is sent.
+    ///
+    /// # Errors
+    ///
+    /// Names the variable whose value the template cannot hold: it has too many
+    /// or too few segments, differs from a literal, or has a segment `.` or
+    /// `..`, which a URL would not keep.
+    pub fn expand<V: AsRef<str>>(&self, values: &[V]) -> Result<String, ExpandError> {
+        let mut path = String::new();
+        let mut at = 0;
+        let mut variables = self.variables.iter().zip(values).peekable();
+        while at < self.segments.len() {
+            if let Some((variable, value)) = variables.next_if(|(variable, _)| variable.segments.start == at) {
+                let segments = &self.segments[variable.segments.clone()];
+                put_value(&mut path, segments, value.as_ref())
+                    .map_err(|problem| ExpandError { variable: variable.path.to_string(), problem })?;
+                at = variable.segments.end;
+                continue;
+            }
+            match &self.segments[at] {
+                Segment::Literal(literal) => {
+                    path.push('/');
+                    path.push_str(literal);
+                }
+                Segment::Star | Segment::DoubleStar => {
+                    return Err(ExpandError {
+                        variable: self.segments.get(at).map_or_else(String::new, |_| "*".to_owned()),
+                        problem: "stands outside of a variable, so that no field says what goes there".to_owned(),
+                    });
+                }
+            }
+            at += 1;
+        }
+        if let Some(verb) = &self.verb {
+            path.push(':');
+            path.push_str(verb);
+        }
+        if path.is_empty() {
+            path.push('/');
+        }
+        Ok(path)
+    }
+
+    /// Reads the values of the variables from a path as it was received,
+    /// percent-encoded and without the query. `None` if the path is another.
+    ///
+    /// # Errors
+    ///
+    /// If the path matches, but a value has a malformed percent-escape or is
+    /// not UTF-8.
+    pub fn matches(&self, path: &str) -> Result<Option<Vec<String>>, MatchError> {
+        let path = match &self.verb {
+            Some(verb) => match path.strip_suffix(&**verb).and_then(|path| path.strip_suffix(':')) {
+                Some(path) => path,
+                None => return Ok(None),
+            },
+            None => path,
+        };
+        let Some(path) = path.strip_prefix('/') else { return Ok(None) };
+        let parts: Vec<&str> = path.split('/').collect();
+        let many = self.segments.last() == Some(&Segment::DoubleStar);
+        let fixed = self.segments.len() - usize::from(many);
+        if parts.len() < fixed || (!many && parts.len() > fixed) {
+            return Ok(None);
+        }
+        for (segment, part) in self.segments[..fixed].iter().zip(&parts) {
+            let fits = match segment {
+                Segment::Literal(literal) => same_literal(literal, part),
+                _ => !part.is_empty(),
+            };
+            if !fits {
+                return Ok(None);
+            }
+        }
+        // A variable never begins with a slash.
+        if parts.get(fixed).is_some_and(|part| part.is_empty()) {
+            return Ok(None);
+        }
+        let mut values = Vec::with_capacity(self.variables.len());
+        for variable in &self.variables {
+            let last = variable.segments.end == self.segments.len() && many;
+            let end = if last { parts.len() } else { variable.segments.end };
+            let single = variable.segments.len() == 1 && self.segments[variable.segments.start] == Segment::Star;
+            let raw = parts[variable.segments.start..end].join("/");
+            values.push(decode(&raw, !single)?);
+        }
+        Ok(Some(values))
+    }
+}
+
+fn put_value(path: &mut String, segments: &[Segment], value: &str) -> Result<(), String> {
+    let single = segments == [Segment::Star];
+    if value.is_empty() && segments != [Segment::DoubleStar] {
+        return Err("is empty".to_owned());
+    }
+    if value.starts_with('/') {
+        return Err(format!("is {value:?}, which begins with a slash"));
+    }
+    if single && value.contains('/') {
+        return Err(format!("is {value:?}, which has a slash where one segment is expected"));
+    }
+    if value.split('/').any(|part| part == "." || part == "..") {
+        return Err(format!("is {value:?}, which has a segment `.` or `..`"));
+    }
+    let parts: Vec<&str> = if value.is_empty() { Vec::new() } else { value.split('/').collect() };
+    let many = segments.last() == Some(&Segment::DoubleStar);
+    let fixed = segments.len() - usize::from(many);
+    let expected = || segments.iter().map(Segment::to_string).collect::<Vec<_>>().join("/");
+    let fits = parts.len() >= fixed
+        && (many || parts.len() == fixed)
+        && segments[..fixed].iter().zip(&parts).all(|(segment, part)| match segment {
+            Segment::Literal(literal) => same_literal(literal, part),
+            _ => !part.is_empty(),
+        })
+        && parts.get(fixed).is_none_or(|part| !part.is_empty());
+    if !fits {
+        return Err(format!("is {value:?}, which is not of the form `{}`", expected()));
+    }
+    for part in parts {
+        path.push('/');
+        percent_encode(path, part.as_bytes());
+    }
+    Ok(())
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(literal) => f.write_str(literal),
+            Self::Star => f.write_str("*"),
+            Self::DoubleStar => f.write_str("**"),
+        }
+    }
+}
+
+/// Whether a literal of a template and a part of a path are the same text,
+/// however it is percent-encoded.
+fn same_literal(literal: &str, part: &str) -> bool {
+    literal == part
+        || matches!((decode(literal, false), decode(part, false)), (Ok(literal), Ok(part)) if literal == part)
+}
+
+/// Appends `bytes`, with every byte but the unreserved ones percent-encoded.
+pub(super) fn percent_encode(out: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            // Writing into a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+/// Resolves percent-escapes; `keep_slash` leaves those of `/` as they are, as
+/// http.proto asks for variables of several segments.
+pub(super) fn decode(text: &str, keep_slash: bool) -> Result<String, MatchError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte != b'%' {
+            bytes.push(byte);
+            rest = after;
+            continue;
+        }
+        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(0), digit(1)) else {
+            return Err(MatchError { problem: "`%` without two hexadecimal digits" });
+        };
+        let value = (high * 16 + low) as u8;
+        if value == b'/' && keep_slash {
+            bytes.extend_from_slice(&rest[..3]);
+        } else {
+            bytes.push(value);
+        }
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| MatchError { problem: "it is not UTF-8" })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn template(source: &str) -> PathTemplate {
+        PathTemplate::parse(source).unwrap()
+    }
+
+    fn expand(source: &str, values: &[&str]) -> Result<String, String> {
+        template(source).expand(values).map_err(|error| error.to_string())
+    }
+
+    fn matches(source: &str, path: &str) -> Option<Vec<String>> {
+        template(source).matches(path).unwrap()
+    }
+
+    #[test]
+    fn single_segment_encodes_all_but_unreserved() {
+        assert_eq!(expand("/v1/{v}", &["aZ0-_.~"]).unwrap(), "/v1/aZ0-_.~");
+        assert_eq!(expand("/v1/{v}", &["a:b c+d%é\\\t"]).unwrap(), "/v1/a%3Ab%20c%2Bd%25%C3%A9%5C%09");
+    }
+
+    #[test]
+    fn multi_segment_keeps_slashes() {
+        assert_eq!(expand("/v1/{v=spaces/*/x/**}:go", &["spaces/a b/x/c/d"]).unwrap(), "/v1/spaces/a%20b/x/c/d:go");
+        assert_eq!(matches("/v1/{v=**}", "/v1/a%2Fb/c%20d"), Some(vec!["a%2Fb/c d".to_owned()]));
+        assert_eq!(matches("/v1/{v}", "/v1/a%2Fb"), Some(vec!["a/b".to_owned()]));
+    }
+
+    #[test]
+    fn double_star_matches_zero_segments() {
+        assert_eq!(expand("/v1/{v=**}", &[""]).unwrap(), "/v1");
+        assert_eq!(matches("/v1/{v=**}", "/v1"), Some(vec![String::new()]));
+        assert_eq!(matches("/v1/{v=a/**}", "/v1/a"), Some(vec!["a".to_owned()]));
+        assert_eq!(matches("/v1/{v=**}", "/v1/"), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (source, value, problem) in [
+            ("/v1/{v}", "", "is empty"),
+            ("/v1/{v}", "a/b", "is \"a/b\", which has a slash where one segment is expected"),
+            ("/v1/{v}", "..", "is \"..\", which has a segment `.` or `..`"),
+            ("/v1/{v=**}", "a/./b", "is \"a/./b\", which has a segment `.` or `..`"),
+            ("/v1/{v=**}", "/a", "is \"/a\", which begins with a slash"),
+            ("/v1/{v=spaces/*}", "rooms/a", "is \"rooms/a\", which is not of the form `spaces/*`"),
+            ("/v1/{v=spaces/*}", "spaces/", "is \"spaces/\", which is not of the form `spaces/*`"),
+        ] {
+            assert_eq!(expand(source, &[value]), Err(format!("field `v` {problem}")));
+        }
+    }
+
+    #[test]
+    fn paths_of_other_forms_do_not_match() {
+        for (source, path) in [
+            ("/v1/spaces", "/v1/spaces/"),
+            ("/v1/spaces", "/v1/rooms"),
+            ("/v1/{v}", "/v1/"),
+            ("/v1/{v}", "/v1/a/b"),
+            ("/v1/{v}:go", "/v1/a"),
+            ("/v1/{v}:go", "/v1/a:stop"),
+            ("/v1/{v=spaces/*}", "/v1/spaces"),
+            ("/v1", "v1"),
+        ] {
+            assert_eq!(matches(source, path), None, "{source} {path}");
+        }
+        // A colon that begins no verb of the template is part of the value.
+        assert_eq!(matches("/v1/{v}", "/v1/a:b"), Some(vec!["a:b".to_owned()]));
+        assert!(template("/v1/{v}").matches("/v1/%zz").is_err());
+        assert!(template("/v1/{v}").matches("/v1/%ff").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_expand_writes_matches_reads(one in "[^/]{1,12}", many in "[^/%]{1,6}(/[^/%]{0,6}){0,3}") {
+            for (source, value) in [("/v1/{v}", &one), ("/v1/{v}:go", &one), ("/v1/{v=**}", &many), ("/v1/{v=**}:go", &many)] {
+                if let Ok(path) = template(source).expand(&[value]) {
+                    prop_assert_eq!(template(source).matches(&path), Ok(Some(vec![value.clone()])), "{}", path);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The query: fields that neither path nor body carries.
+
+use super::path::{decode, percent_encode};
+use crate::{
+    json::{self, ReadOptions, WriteOptions},
+    schema::{
+        Cardinality, Field, Kind, MessageType, Shape, Tables,
+        wire::{DEPTH, LEN, Payload, Reader, put_len, put_varint},
+    },
+};
+
+/// Appends the fields of a message, whose names begin with `prefix`, as query
+/// parameters.
+///
+/// A message that is set but empty has no form in a query and is left out.
+pub(super) fn put_message(
+    target: &mut String,
+    tables: &Tables,
+    message: &MessageType,
+    prefix: &str,
+    wire: &[u8],
+    depth: u32,
+    skip: &dyn Fn(&Field) -> bool,
+) -> Result<(), String> {
+    if depth == 0 {
+        return Err(format!("field `{prefix}` nests too deep for a query"));
+    }
+    for field in message.fields.iter().filter(|field| !skip(field)) {
+        let name =
+            if prefix.is_empty() { field.json_name.to_string() } else { format!("{prefix}.{}", field.json_name) };
+        let values = occurrences(field, wire)?;
+        if field.cardinality == Cardinality::Map && !values.is_empty() {
+            return Err(format!("field `{name}` is a map, which a query cannot carry"));
+        }
+        if field.is_message() && !values.is_empty() {
+            let nested = tables.message_of(field);
+            let repeated = field.cardinality == Cardinality::Repeated;
+            match nested.shape {
+                Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper if !repeated => {}
+                Shape::Plain if !repeated => {
+                    let merged: Vec<u8> = values.iter().flat_map(|(_, payload)| payload.bytes()).copied().collect();
+                    put_message(target, tables, nested, &name, &merged, depth - 1, &|_| false)?;
+                    continue;
+                }
+                _ => return Err(format!("field `{name}` is a {}, which a query cannot carry", nested.name)),
+            }
+        }
+        if values.is_empty() {
+            let must = field.required && field.cardinality == Cardinality::Singular && !field.is_message();
+            if must && prefix.is_empty() {
+                put_parameter(target, &name, &scalar_text(tables, message, field, &[])?);
+            }
+            continue;
+        }
+        if field.cardinality == Cardinality::Repeated {
+            for one in each_value(field, &values)? {
+                put_parameter(target, &name, &scalar_text(tables, message, field, &one)?);
+            }
+            continue;
+        }
+        let mut last = Vec::new();
+        for (tag, payload) in &values {
+            put_field(&mut last, *tag, *payload);
+        }
+        let text = scalar_text(tables, message, field, &last)?;
+        let zero = values.last().is_some_and(|(_, payload)| match payload {
+            Payload::Bits(bits) => *bits == 0,
+            Payload::Bytes(bytes) => bytes.is_empty(),
+        });
+        if field.presence || field.required || !zero {
+            put_parameter(target, &name, &text);
+        }
+    }
+    Ok(())
+}
+
+fn occurrences<'a>(field: &Field, wire: &'a [u8]) -> Result<Vec<(u32, Payload<'a>)>, String> {
+    let mut found = Vec::new();
+    let mut reader = Reader::new(wire);
+    while let Some((tag, payload)) = reader.field().map_err(|error| error.to_string())? {
+        if tag >> 3 == field.number {
+            found.push((tag, payload));
+        }
+    }
+    Ok(found)
+}
+
+fn put_field(out: &mut Vec<u8>, tag: u32, payload: Payload<'_>) {
+    put_varint(out, u64::from(tag));
+    match payload {
+        Payload::Bytes(bytes) => {
+            put_varint(out, bytes.len() as u64);
+            out.extend_from_slice(bytes);
+        }
+        Payload::Bits(bits) => match (tag & 7) as u8 {
+            crate::schema::wire::FIXED32 => out.extend_from_slice(&(bits as u32).to_le_bytes()),
+            crate::schema::wire::FIXED64 => out.extend_from_slice(&bits.to_le_bytes()),
+            _ => put_varint(out, bits),
+        },
+    }
+}
+
+/// Each element of a repeated scalar, as the bytes of a message with only it.
+fn each_value(field: &Field, values: &[(u32, Payload<'_>)]) -> Result<Vec<Vec<u8>>, String> {
+    let natural = field.kind.wire_type();
+    let mut all = Vec::new();
+    for (tag, payload) in values {
+        if (tag & 7) as u8 == LEN && natural != LEN {
+            let mut packed = Reader::new(payload.bytes());
+            while !packed.is_empty() {
+                let mut one = Vec::new();
+                let element = field.number << 3 | u32::from(natural);
+                let payload = packed.payload(element).map_err(|error| error.to_string())?;
+                put_field(&mut one, element, payload);
+                all.push(one);
+            }
+        } else {
+            let mut one = Vec::new();
+            put_field(&mut one, *tag, *payload);
+            all.push(one);
+        }
+    }
+    Ok(all)
+}
+
+/// The text of a single value, from the bytes of a message in which it is set.
+pub(super) fn scalar_text(
+    tables: &Tables,
+    message: &MessageType,
+    field: &Field,
+    wire: &[u8],
+) -> Result<String, String> {
+    let mut json = Vec::new();
+    json::write_field(tables, message, field, wire, &mut json, &WriteOptions::default())
+        .map_err(|error| error.to_string())?;
+    let mut text: serde_json::Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+    // A list of one, where the field is repeated.
+    if field.cardinality == Cardinality::Repeated {
+        text = text.get_mut(0).map(serde_json::Value::take).unwrap_or_default();
+    }
+    Ok(match text {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    })
+}
+
+pub(super) fn put_parameter(target: &mut String, name: &str, value: &str) {
+    target.push(if target.contains('?') { '&' } else { '?' });
+    percent_encode(target, name.as_bytes());
+    target.push('=');
+    percent_encode(target, value.as_bytes());
+}
+
+/// Splits a query into keys and values, decoded.
+pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, String> {
+    let text = |part: &str| decode(&part.replace('+', " "), false).map_err(|error| error.to_string());
+    query
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            Ok((text(key)?, text(value)?))
+        })
+        .collect()
+}
+
+/// The fields along a dotted path of JSON or proto names.
+pub(super) fn resolve<'t>(tables: &'t Tables, message: &'t MessageType, path: &str) -> Option<Vec<&'t Field>> {
+    let mut fields = Vec::new();
+    let mut parent = Some(message);
+    for name in path.split('.') {
+        let (_, field) = parent?.field_named(name.as_bytes())?;
+        if fields.len() >= DEPTH as usize {
+            return None;
+        }
+        fields.push(field);
+        let plain = field.cardinality == Cardinality::Singular && field.kind == Kind::Message;
+        parent = plain.then(|| tables.message_of(field)).filter(|message| message.shape == Shape::Plain);
+    }
+    Some(fields)
+}
+
+/// Appends the field that `path` leads to, with the value that `text` gives.
+///
+/// Protobuf merges the occurrences of a message, so each parameter is written
+/// by itself.
+pub(super) fn put_text(out: &mut Vec<u8>, tables: &Tables, path: &[&Field], text: &str) -> Result<(), String> {
+    let Some((leaf, parents)) = path.split_last() else { return Ok(()) };
+    let mut content = Vec::new();
+    leaf_from_text(&mut content, tables, leaf, text)?;
+    for parent in parents.iter().rev() {
+        let mut wrapped = Vec::new();
+        put_len(&mut wrapped, parent.number, &content);
+        content = wrapped;
+    }
+    out.extend_from_slice(&content);
+    Ok(())
+}
+
+fn leaf_from_text(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, text: &str) -> Result<(), String> {
+    let mut kind = leaf.kind;
+    if leaf.is_message() {
+        let message = tables.message_of(leaf);
+        match message.shape {
+            Shape::Wrapper => kind = message.fields.first().map_or(kind, |field| field.kind),
+            // Either spelling of a mask's paths.
+            Shape::FieldMask => {
+                let camel: String = text.split(',').map(camel_path).collect::<Vec<_>>().join(",");
+                return read(out, tables, leaf, &serde_json::Value::from(camel).to_string());
+            }
+            Shape::Timestamp | Shape::Duration => {}
+            _ => return Err(format!("a {} cannot be given as text", message.name)),
+        }
+    }
+    let bare = match kind {
+        Kind::Bool => true,
+        Kind::Enum => text.parse::<i32>().is_ok(),
+        _ => false,
+    };
+    let json = if bare { text.to_owned() } else { serde_json::Value::from(text).to_string() };
+    read(out, tables, leaf, &json)
+}
+
+fn read(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, json: &str) -> Result<(), String> {
+    let json = if leaf.cardinality == Cardinality::Repeated { format!("[{json}]") } else { json.to_owned() };
+    json::read_field(tables, leaf, json.as_bytes(), out, &ReadOptions::default())
+        .map_err(|error| error.problem().to_owned())
+}
+
+fn camel_path(path: &str) -> String {
+    let mut camel = String::with_capacity(path.len());
+    let mut capital = false;
+    for c in path.chars() {
+        match c {
+            '_' => capital = true,
+            _ if capital => {
+                camel.push(c.to_ascii_uppercase());
+                capital = false;
+            }
+            _ => camel.push(c),
+        }
+    }
+    camel
+}

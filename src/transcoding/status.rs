@@ -1,0 +1,305 @@
+//! A failed call: between gRPC statuses and the error bodies of Google's REST
+//! APIs.
+//!
+//! Sources: [AIP-193](https://google.aip.dev/193) for the body,
+//! `google/rpc/code.proto` for the codes.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::Value;
+use tonic::{Code, Status};
+
+use crate::schema::{
+    Schema, Tables,
+    wire::{Payload, Reader, put_len, put_uint},
+};
+
+/// The standard details of an error and `google.protobuf.Struct`, known even
+/// where a user's schema lacks them. Compiled from `proto/google/rpc`; a test
+/// holds the two equal.
+static RPC: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::decode(include_bytes!("rpc.bin")).ok());
+
+/// How much of a body that is not JSON goes into a message, in bytes.
+const EXCERPT: usize = 200;
+
+/// The HTTP status that a gRPC code is answered with.
+pub(crate) fn http_status(code: Code) -> StatusCode {
+    let status = match code {
+        Code::Ok => 200,
+        Code::Cancelled => 499,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => 400,
+        Code::Unauthenticated => 401,
+        Code::PermissionDenied => 403,
+        Code::NotFound => 404,
+        Code::AlreadyExists | Code::Aborted => 409,
+        Code::ResourceExhausted => 429,
+        Code::Unimplemented => 501,
+        Code::Unavailable => 503,
+        Code::DeadlineExceeded => 504,
+        Code::Unknown | Code::Internal | Code::DataLoss => 500,
+    };
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The gRPC code of an HTTP status, where the body does not name one.
+pub(crate) fn code(status: StatusCode) -> Code {
+    match status.as_u16() {
+        200..300 => Code::Ok,
+        400 => Code::InvalidArgument,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::NotFound,
+        409 => Code::Aborted,
+        416 => Code::OutOfRange,
+        429 => Code::ResourceExhausted,
+        499 => Code::Cancelled,
+        other if (400..500).contains(&other) => Code::FailedPrecondition,
+        501 => Code::Unimplemented,
+        // A gateway did not reach the API, as gRPC itself reads it.
+        502 | 503 => Code::Unavailable,
+        504 => Code::DeadlineExceeded,
+        other if (500..600).contains(&other) => Code::Internal,
+        _ => Code::Unknown,
+    }
+}
+
+const NAMES: [(Code, &str); 17] = [
+    (Code::Ok, "OK"),
+    (Code::Cancelled, "CANCELLED"),
+    (Code::Unknown, "UNKNOWN"),
+    (Code::InvalidArgument, "INVALID_ARGUMENT"),
+    (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+    (Code::NotFound, "NOT_FOUND"),
+    (Code::AlreadyExists, "ALREADY_EXISTS"),
+    (Code::PermissionDenied, "PERMISSION_DENIED"),
+    (Code::ResourceExhausted, "RESOURCE_EXHAUSTED"),
+    (Code::FailedPrecondition, "FAILED_PRECONDITION"),
+    (Code::Aborted, "ABORTED"),
+    (Code::OutOfRange, "OUT_OF_RANGE"),
+    (Code::Unimplemented, "UNIMPLEMENTED"),
+    (Code::Internal, "INTERNAL"),
+    (Code::Unavailable, "UNAVAILABLE"),
+    (Code::DataLoss, "DATA_LOSS"),
+    (Code::Unauthenticated, "UNAUTHENTICATED"),
+];
+
+/// The name of a code, as `google.rpc.Code` has it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    NAMES[code as usize].1
+}
+
+fn code_named(name: &str) -> Option<Code> {
+    NAMES.iter().find(|(code, known)| *known == name && *code != Code::Ok).map(|(code, _)| *code)
+}
+
+/// Reads an answer that is not a success as a status.
+///
+/// The code is the one that the body names, else that of the HTTP status. What
+/// cannot be read is left out; nothing makes the call fail in another way.
+pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> Status {
+    let by_status = match code(status) {
+        Code::Ok => Code::Unknown,
+        code => code,
+    };
+    let Ok(json) = serde_json::from_slice::<Value>(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)) else {
+        return Status::new(by_status, from_text(status, body));
+    };
+    // `{"error": …}`, the same in a list, or a bare google.rpc.Status.
+    let outer = match &json {
+        Value::Array(list) => list.first().unwrap_or(&json),
+        other => other,
+    };
+    let error = outer.get("error").unwrap_or(outer);
+    let text = |key: &str| error.get(key).and_then(Value::as_str);
+    let named = text("status").and_then(code_named);
+    // In a bare status `code` is gRPC's; in the envelope it is HTTP's.
+    let bare = outer.get("error").is_none().then(|| error.get("code").and_then(Value::as_i64)).flatten();
+    let bare = bare.and_then(|code| i32::try_from(code).ok()).filter(|code| (1..=16).contains(code)).map(Code::from);
+    let code = named.or(bare).unwrap_or(by_status);
+    let message = match (text("message"), error) {
+        (Some(message), _) => message.to_owned(),
+        // OAuth's form: {"error": "…", "error_description": "…"}.
+        (None, Value::String(error)) => {
+            let description = outer.get("error_description").and_then(Value::as_str);
+            description.map_or_else(|| error.clone(), |description| format!("{error}: {description}"))
+        }
+        _ => from_text(status, body),
+    };
+    let details = error.get("details").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let details: Vec<Vec<u8>> = details.iter().filter_map(|detail| any(tables, detail)).collect();
+    if details.is_empty() {
+        return Status::new(code, message);
+    }
+    let mut encoded = Vec::new();
+    put_uint(&mut encoded, 1, code as u64);
+    put_len(&mut encoded, 2, message.as_bytes());
+    for detail in &details {
+        put_len(&mut encoded, 3, detail);
+    }
+    Status::with_details(code, message, Bytes::from(encoded))
+}
+
+/// The message for an answer whose body says nothing that can be read: its
+/// first line.
+fn from_text(status: StatusCode, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT)]);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        return format!("the server answered HTTP {status} without a body");
+    }
+    let mut end = EXCERPT.min(line.len());
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    let more = if end < line.len() { " …" } else { "" };
+    format!("the server answered HTTP {status}: {}{more}", &line[..end])
+}
+
+/// A detail as an encoded `google.protobuf.Any`. One whose type nobody knows
+/// is kept as a `google.protobuf.Struct`.
+fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
+    let url = detail.get("@type")?.as_str()?;
+    let json = detail.to_string();
+    for tables in [Some(tables), RPC.as_ref().map(|schema| &*schema.0)].into_iter().flatten() {
+        let Some(message) = tables.message("google.protobuf.Any") else { continue };
+        let mut encoded = Vec::new();
+        let options = crate::json::ReadOptions { ignore_unknown: true };
+        if crate::json::read(tables, message, json.as_bytes(), &mut encoded, &options).is_ok() {
+            return Some(encoded);
+        }
+    }
+    let known = RPC.as_ref().and_then(|schema| schema.message("google.protobuf.Struct"))?;
+    let content = known.from_json(&json).ok()?;
+    let mut encoded = Vec::new();
+    debug_assert!(!url.is_empty() || !content.is_empty(), "the type was there");
+    put_len(&mut encoded, 1, b"type.googleapis.com/google.protobuf.Struct");
+    put_len(&mut encoded, 2, &content);
+    Some(encoded)
+}
+
+/// The body of an error answer: `{"error":{…}}`, as Google's front ends send
+/// it.
+pub(crate) fn to_body(tables: &Tables, status: &Status) -> Vec<u8> {
+    let mut error = serde_json::Map::new();
+    error.insert("code".into(), http_status(status.code()).as_u16().into());
+    error.insert("message".into(), status.message().into());
+    error.insert("status".into(), code_name(status.code()).into());
+    let details: Vec<Value> = details(status.details()).iter().map(|detail| any_json(tables, detail)).collect();
+    if !details.is_empty() {
+        error.insert("details".into(), details.into());
+    }
+    Value::from_iter([("error", Value::Object(error))]).to_string().into_bytes()
+}
+
+/// The encoded `Any`s of an encoded `google.rpc.Status`.
+pub(crate) fn details(status: &[u8]) -> Vec<&[u8]> {
+    let mut details = Vec::new();
+    let mut reader = Reader::new(status);
+    while let Ok(Some((tag, payload))) = reader.field() {
+        if let (26, Payload::Bytes(detail)) = (tag, payload) {
+            details.push(detail);
+        }
+    }
+    details
+}
+
+fn any_json(tables: &Tables, detail: &[u8]) -> Value {
+    for tables in [Some(tables), RPC.as_ref().map(|schema| &*schema.0)].into_iter().flatten() {
+        let Some(message) = tables.message("google.protobuf.Any") else { continue };
+        let mut json = Vec::new();
+        if crate::json::write(tables, message, detail, &mut json, &crate::json::WriteOptions::default()).is_ok()
+            && let Ok(value) = serde_json::from_slice(&json)
+        {
+            return value;
+        }
+    }
+    // A type that nobody knows: its bytes, in base64.
+    let mut reader = Reader::new(detail);
+    let mut opaque = serde_json::Map::new();
+    while let Ok(Some((tag, payload))) = reader.field() {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        match tag {
+            0x0a => opaque.insert("@type".into(), String::from_utf8_lossy(payload.bytes()).into()),
+            0x12 => opaque.insert("value".into(), STANDARD.encode(payload.bytes()).into()),
+            _ => None,
+        };
+    }
+    Value::Object(opaque)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: u16, body: &str) -> Status {
+        from_http(&Tables::default(), StatusCode::from_u16(status).unwrap(), body.as_bytes())
+    }
+
+    #[test]
+    fn every_error_form_has_a_code_and_a_message() {
+        for (http, body, code, message) in [
+            (
+                409,
+                r#"{"error":{"code":409,"message":"taken","status":"ALREADY_EXISTS"}}"#,
+                Code::AlreadyExists,
+                "taken",
+            ),
+            (409, r#"{"error":{"code":409,"message":"again"}}"#, Code::Aborted, "again"),
+            (400, r#"{"error":{"message":"x","status":"NO_SUCH_CODE"}}"#, Code::InvalidArgument, "x"),
+            (403, r#"[{"error":{"message":"no","status":"PERMISSION_DENIED"}}]"#, Code::PermissionDenied, "no"),
+            (500, r#"{"code":6,"message":"bare"}"#, Code::AlreadyExists, "bare"),
+            (500, r#"{"error":"plain"}"#, Code::Internal, "plain"),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_description":"Bad key."}"#,
+                Code::InvalidArgument,
+                "invalid_grant: Bad key.",
+            ),
+            (401, "", Code::Unauthenticated, "the server answered HTTP 401 Unauthorized without a body"),
+            (
+                403,
+                r#"{"error":{"mess"#,
+                Code::PermissionDenied,
+                "the server answered HTTP 403 Forbidden: {\"error\":{\"mess",
+            ),
+            (502, "<html>\n<body>Bad", Code::Unavailable, "the server answered HTTP 502 Bad Gateway: <html> <body>Bad"),
+            (302, "", Code::Unknown, "the server answered HTTP 302 Found without a body"),
+            (418, "", Code::FailedPrecondition, "the server answered HTTP 418 I'm a teapot without a body"),
+            (500, r#"{"error":{"message":"m","details":"not a list"}}"#, Code::Internal, "m"),
+        ] {
+            let status = read(http, body);
+            assert_eq!((status.code(), status.message()), (code, message), "{http} {body}");
+        }
+        let long = read(502, &"é".repeat(1_000));
+        assert!(long.message().len() < 300 && long.message().ends_with('…'));
+    }
+
+    #[test]
+    fn details_become_any_and_unknown_ones_are_kept() {
+        let body = r#"{"error":{"code":409,"message":"m","status":"ALREADY_EXISTS","details":[
+            {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"D","metadata":{"k":"v"}},
+            {"@type":"type.googleapis.com/acme.Unknown","n":1}, 7]}}"#;
+        let status = read(409, body);
+        let back: Value = serde_json::from_slice(&to_body(&Tables::default(), &status)).unwrap();
+        let expected: Value = serde_json::from_str(
+            r#"{"error":{"code":409,"message":"m","status":"ALREADY_EXISTS","details":[
+            {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"D","metadata":{"k":"v"}},
+            {"@type":"type.googleapis.com/google.protobuf.Struct",
+             "value":{"@type":"type.googleapis.com/acme.Unknown","n":1}}]}}"#,
+        )
+        .unwrap();
+        assert_eq!(back, expected);
+    }
+
+    #[test]
+    fn every_code_has_its_http_status_and_name() {
+        for (code, name) in NAMES {
+            assert_eq!(code_name(code), name);
+            assert_eq!(code_named(name), (code != Code::Ok).then_some(code));
+        }
+        let statuses: Vec<u16> = (0..17).map(|code| http_status(Code::from(code)).as_u16()).collect();
+        assert_eq!(statuses, [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401]);
+    }
+}
