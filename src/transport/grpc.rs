@@ -1,0 +1,102 @@
+//! From a stub to a gRPC server.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, header::CONTENT_TYPE};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
+use tonic::{Status, body::Body};
+use tower::Service;
+
+use super::{ConnectError, Connector, Origin, chain, reply};
+use crate::transcoding::status;
+
+/// A tower service that goes under a generated tonic stub and sends its calls
+/// as gRPC, over HTTP/2 with a pool of connections.
+#[derive(Clone)]
+pub struct Grpc {
+    client: Client<Connector, Body>,
+    origin: Origin,
+}
+
+impl Grpc {
+    /// Makes the service for the server at `origin`. Does no IO but reading
+    /// the system's certificates.
+    ///
+    /// # Errors
+    ///
+    /// If the system's certificates cannot be read.
+    pub fn new(origin: Origin) -> Result<Self, ConnectError> {
+        let connector = super::connector(&origin)?;
+        let client =
+            Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).http2_only(true).build(connector);
+        Ok(Self { client, origin })
+    }
+}
+
+impl fmt::Debug for Grpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grpc").field("endpoint", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Body>> for Grpc {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Request<Body>) -> Self::Future {
+        let grpc = self.clone();
+        Box::pin(async move { Ok(grpc.send(call).await.unwrap_or_else(reply::failure)) })
+    }
+}
+
+impl Grpc {
+    async fn send(&self, mut call: Request<Body>) -> Result<Response<Body>, Status> {
+        let path = call.uri().path_and_query().cloned();
+        let path = path.ok_or_else(|| Status::internal("the call has no path"))?;
+        *call.uri_mut() =
+            self.origin.url(path).map_err(|error| Status::internal(format!("the request cannot be built: {error}")))?;
+        // The stub sets the header; the limit is held here, as no server may.
+        let timeout = call.headers().get("grpc-timeout").and_then(super::http_json::parse_timeout);
+        let sent = self.client.request(call);
+        let response = match timeout {
+            None => sent.await,
+            Some(limit) => tokio::time::timeout(limit, sent)
+                .await
+                .map_err(|_| Status::deadline_exceeded(format!("no answer within {limit:?}")))?,
+        };
+        let response =
+            response.map_err(|error| Status::unavailable(format!("the request failed: {}", chain(&error))))?;
+        let is_grpc =
+            response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        if is_grpc || response.headers().contains_key("grpc-status") {
+            return Ok(response.map(Body::new));
+        }
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
+        let code = match status::code(response.status()) {
+            tonic::Code::Ok => tonic::Code::Unknown,
+            code => code,
+        };
+        Err(Status::new(
+            code,
+            format!(
+                "the answer is not gRPC (HTTP {}, {kind}); a proxy may be in the way: try the HTTP/JSON wire",
+                response.status()
+            ),
+        ))
+    }
+}
