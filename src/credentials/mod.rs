@@ -1,0 +1,172 @@
+//! Where access tokens come from.
+
+use std::{fmt, sync::Arc};
+
+use gcp_auth::{CustomServiceAccount, TokenProvider};
+use http::HeaderValue;
+use tokio::sync::OnceCell;
+use tonic::Status;
+
+/// Who makes a call. Cheap to clone; clones share their tokens.
+#[derive(Clone)]
+pub struct Credentials(Source);
+
+#[derive(Clone)]
+enum Source {
+    Anonymous,
+    Token(HeaderValue),
+    ApplicationDefault(Arc<OnceCell<Arc<dyn TokenProvider>>>),
+    Key { provider: Arc<CustomServiceAccount>, json: Arc<str>, subject: Option<Arc<str>> },
+}
+
+/// Why credentials cannot be used.
+#[derive(Debug)]
+pub struct CredentialsError(Box<str>);
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CredentialsError {}
+
+/// What to do where no credentials are found.
+const THREE_WAYS: &str = "give some in one of three ways: a service-account key (set GOOGLE_APPLICATION_CREDENTIALS to \
+     its file), application default credentials (`gcloud auth application-default login` with a client of your own and \
+     the Chat scopes), or an access token";
+
+impl Credentials {
+    /// None: for an emulator, or a proxy that adds its own.
+    pub fn anonymous() -> Self {
+        Self(Source::Anonymous)
+    }
+
+    /// An access token that somebody else renews.
+    ///
+    /// # Errors
+    ///
+    /// If the token holds what a header cannot.
+    pub fn token(token: &str) -> Result<Self, CredentialsError> {
+        bearer(token).map(|header| Self(Source::Token(header)))
+    }
+
+    /// Google's application default credentials, by gcp_auth: the key that
+    /// `GOOGLE_APPLICATION_CREDENTIALS` names, else the user's login, else the
+    /// machine's service account. Looked up at the first call.
+    pub fn application_default() -> Self {
+        Self(Source::ApplicationDefault(Arc::default()))
+    }
+
+    /// A service account's key, the JSON text of its file: calls are made as
+    /// the Chat app.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no such key.
+    pub fn service_account_key(json: &str) -> Result<Self, CredentialsError> {
+        let provider = account(json)?;
+        Ok(Self(Source::Key { provider: Arc::new(provider), json: json.into(), subject: None }))
+    }
+
+    /// The same key, acting for a user by domain-wide delegation.
+    ///
+    /// # Errors
+    ///
+    /// If these are not credentials made of a service account's key.
+    pub fn for_user(&self, email: &str) -> Result<Self, CredentialsError> {
+        let Source::Key { json, .. } = &self.0 else {
+            let problem = "only a service account's key can act for a user; use Credentials::service_account_key";
+            return Err(CredentialsError(problem.into()));
+        };
+        let provider = account(json)?.with_subject(email.to_owned());
+        Ok(Self(Source::Key { provider: Arc::new(provider), json: Arc::clone(json), subject: Some(email.into()) }))
+    }
+
+    /// Whether calls are made as the app itself. `None` where the source does
+    /// not say.
+    pub fn is_app(&self) -> Option<bool> {
+        match &self.0 {
+            Source::Key { subject, .. } => Some(subject.is_none()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_anonymous(&self) -> bool {
+        matches!(self.0, Source::Anonymous)
+    }
+
+    /// The `authorization` header, or `None` without credentials.
+    ///
+    /// # Errors
+    ///
+    /// UNAUTHENTICATED, with what to do, if there is no token to be had.
+    pub(crate) async fn header(&self, scopes: &[&str]) -> Result<Option<HeaderValue>, Status> {
+        let provider: &dyn TokenProvider = match &self.0 {
+            Source::Anonymous => return Ok(None),
+            Source::Token(header) => return Ok(Some(header.clone())),
+            Source::ApplicationDefault(provider) => {
+                let found = provider.get_or_try_init(gcp_auth::provider).await.map_err(|error| {
+                    let cause = crate::transport::chain(&error);
+                    Status::unauthenticated(format!("no credentials were found ({cause}); {THREE_WAYS}"))
+                })?;
+                &**found
+            }
+            Source::Key { provider, .. } => &**provider,
+        };
+        let token = provider.token(scopes).await.map_err(|error| {
+            let cause = crate::transport::chain(&error);
+            Status::unauthenticated(format!("no access token was given for the scopes {}: {cause}", scopes.join(" ")))
+        })?;
+        bearer(token.as_str()).map(Some).map_err(|error| Status::unauthenticated(error.to_string()))
+    }
+}
+
+fn account(json: &str) -> Result<CustomServiceAccount, CredentialsError> {
+    CustomServiceAccount::from_json(json).map_err(|error| {
+        let cause = crate::transport::chain(&error);
+        CredentialsError(format!("the service account's key cannot be used: {cause}").into())
+    })
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, CredentialsError> {
+    let header = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+    let mut header =
+        header.map_err(|_| CredentialsError("the access token holds characters that a header cannot".into()))?;
+    // Keeps the token out of Debug prints and of HTTP/2's header tables.
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Source::Anonymous => "Credentials(none)",
+            Source::Token(_) => "Credentials(access token)",
+            Source::ApplicationDefault(_) => "Credentials(application default)",
+            Source::Key { subject: None, .. } => "Credentials(service account)",
+            Source::Key { subject: Some(_), .. } => "Credentials(service account, for a user)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_do_not_show_in_debug() {
+        let credentials = Credentials::token("ya29.secret").unwrap();
+        assert_eq!(format!("{credentials:?}"), "Credentials(access token)");
+        let Source::Token(header) = &credentials.0 else { panic!("made of a token") };
+        assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+
+    #[test]
+    fn what_is_not_a_key_or_a_token_is_refused() {
+        let error = Credentials::service_account_key("{}").unwrap_err().to_string();
+        assert!(error.starts_with("the service account's key cannot be used"), "{error}");
+        assert!(Credentials::token("a\nb").is_err());
+        assert!(Credentials::anonymous().for_user("alice@example.com").is_err());
+    }
+}
