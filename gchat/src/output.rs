@@ -1,0 +1,64 @@
+//! What a command prints of a space.
+
+use std::io::{self, Write};
+
+use google_chat::{Schema, Space, json::WriteOptions, proto};
+
+use crate::failure::Failure;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// ProtoJSON, indented
+    #[default]
+    Json,
+    /// The resource name alone
+    Name,
+    /// A line for each field
+    Table,
+}
+
+pub(crate) fn print(space: &Space, output: Output) -> Result<(), Failure> {
+    let text = match output {
+        Output::Name => format!("{}\n", space.name),
+        Output::Json => json(space)?,
+        Output::Table => table(space)?,
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // Nobody reads on, as when piped to `head`: that is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Failure::machine),
+    }
+}
+
+/// The embedded schema.
+pub(crate) fn schema() -> Result<Schema, Failure> {
+    Schema::decode(proto::DESCRIPTOR_SET).map_err(Failure::machine)
+}
+
+fn json(space: &Space) -> Result<String, Failure> {
+    let schema = schema()?;
+    let compact = schema.to_json(space).map_err(Failure::machine)?;
+    let message = schema.message("google.chat.v1.Space").ok_or_else(|| Failure::machine("no message Space"))?;
+    let wire = message.from_json(&compact).map_err(Failure::machine)?;
+    let mut options = WriteOptions::default();
+    options.indent = Some(2);
+    let mut text = Vec::new();
+    message.write_json(&wire, &mut text, &options).map_err(Failure::machine)?;
+    text.push(b'\n');
+    String::from_utf8(text).map_err(Failure::machine)
+}
+
+/// The fields that people look for, one a line.
+fn table(space: &Space) -> Result<String, Failure> {
+    let compact = schema()?.to_json(space).map_err(Failure::machine)?;
+    let fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&compact).map_err(Failure::machine)?;
+    let width = fields.keys().map(String::len).max().unwrap_or_default();
+    let mut text = String::new();
+    for (name, value) in &fields {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.push_str(&format!("{name:width$}  {value}\n"));
+    }
+    Ok(text)
+}
