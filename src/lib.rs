@@ -55,3 +55,8 @@ pub use credentials::{Credentials, CredentialsError};
 #[cfg(feature = "chat")]
 pub use proto::google::chat::v1::{CreateSpaceRequest, Space};
 pub use schema::{Schema, SchemaError};
+
+/// The programs of the README.
+#[cfg(all(doctest, feature = "emulator"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

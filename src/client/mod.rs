@@ -244,6 +244,6 @@ fn headers(wire: Wire) -> HeaderMap {
     if let Ok(client) = HeaderValue::try_from(client) {
         headers.insert("x-goog-api-client", client);
     }
-    // tonic sets a `user-agent` of its own on the calls of its stubs.
+    headers.insert("user-agent", HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION"))));
     headers
 }

@@ -1,6 +1,6 @@
 //! Where access tokens come from.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use gcp_auth::{CustomServiceAccount, TokenProvider};
 use http::HeaderValue;
@@ -30,6 +30,9 @@ impl fmt::Display for CredentialsError {
 }
 
 impl std::error::Error for CredentialsError {}
+
+/// How long application default credentials may be looked for.
+const LOOK_UP: Duration = Duration::from_secs(10);
 
 /// What to do where no credentials are found.
 const THREE_WAYS: &str = "give some in one of three ways: a service-account key (set GOOGLE_APPLICATION_CREDENTIALS to \
@@ -106,11 +109,13 @@ impl Credentials {
             Source::Anonymous => return Ok(None),
             Source::Token(header) => return Ok(Some(header.clone())),
             Source::ApplicationDefault(provider) => {
-                let found = provider.get_or_try_init(gcp_auth::provider).await.map_err(|error| {
-                    let cause = crate::transport::chain(&error);
+                let missing = |cause: String| {
                     Status::unauthenticated(format!("no credentials were found ({cause}); {THREE_WAYS}"))
-                })?;
-                &**found
+                };
+                // gcp_auth asks the metadata server without a time limit.
+                let look = tokio::time::timeout(LOOK_UP, provider.get_or_try_init(gcp_auth::provider)).await;
+                let look = look.map_err(|_| missing(format!("nothing within {LOOK_UP:?}")))?;
+                &**look.map_err(|error| missing(crate::transport::chain(&error)))?
             }
             Source::Key { provider, .. } => &**provider,
         };
