@@ -1,0 +1,173 @@
+//! The built program, as a person or a script runs it.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn gchat(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
+    // Nothing of this machine: no login, no gcloud, no settings.
+    command.args(args).env_clear().env("HOME", "/nonexistent").stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    gchat(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn without_assigned(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut space: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for field in ["name", "createTime", "spaceUri"] {
+        assert!(space.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+    }
+    space
+}
+
+#[test]
+fn both_wires_print_the_same_space() {
+    let create = ["spaces", "create", "--display-name", "Launch room", "--emulator", "--wire"];
+    let http = run(&[&create[..], &["http"]].concat());
+    let grpc = run(&[&create[..], &["grpc"]].concat());
+    let space = without_assigned(&http);
+    assert_eq!(space, without_assigned(&grpc));
+    assert_eq!(space["displayName"], "Launch room");
+}
+
+#[test]
+fn every_settable_field_has_a_flag() {
+    let output = run(&[
+        "spaces",
+        "create",
+        "--emulator",
+        "--display-name",
+        "n",
+        "--description",
+        "d",
+        "--guidelines",
+        "g",
+        "--external-user-allowed",
+        "--history",
+        "HISTORY_OFF",
+        "--import-mode",
+        "--create-time",
+        "2020-01-02T03:04:05Z",
+        "--customer",
+        "customers/C1",
+        "--audience",
+        "audiences/default",
+        "--discoverable-by",
+        "audiences/a,audiences/b",
+        "--joinable-by",
+        "audiences/a",
+        "--members-visible-to",
+        "audiences/b",
+        "--permission",
+        "manageApps=managers+assistantManagers",
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let space: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (path, value) in [
+        ("/displayName", "n"),
+        ("/spaceDetails/description", "d"),
+        ("/spaceDetails/guidelines", "g"),
+        ("/spaceHistoryState", "HISTORY_OFF"),
+        ("/createTime", "2020-01-02T03:04:05Z"),
+        ("/customer", "customers/C1"),
+        ("/accessSettings/audience", "audiences/default"),
+        ("/accessSettings/accessState", "DISCOVERABLE"),
+        ("/accessSettings/accessPermissionSettings/discoverSpaceSetting/principals/1/audience/name", "audiences/b"),
+        ("/accessSettings/accessPermissionSettings/joinSpaceSetting/principals/0/audience/name", "audiences/a"),
+        (
+            "/accessSettings/accessPermissionSettings/viewSpaceMembershipSetting/principals/0/audience/name",
+            "audiences/b",
+        ),
+    ] {
+        assert_eq!(space.pointer(path), Some(&value.into()), "{path} of {space}");
+    }
+    assert_eq!(space["externalUserAllowed"], true);
+    assert_eq!(space["importMode"], true);
+}
+
+#[test]
+fn a_space_is_read_from_json() {
+    let mut child = gchat(&["spaces", "create", "--emulator", "--from-json", "-", "--output", "table"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(br#"{"displayName":"piped","spaceType":"SPACE"}"#).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(text(&output.stdout).lines().any(|line| line.split_whitespace().eq(["displayName", "piped"])));
+}
+
+/// An emulator that is killed when the test ends.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn failures_have_their_exit_codes_and_one_line() {
+    let mut server = Server(gchat(&["emulator", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let endpoint = line.trim().strip_prefix("listening at ").unwrap().to_owned();
+    let there = ["spaces", "create", "--endpoint", &endpoint, "--anonymous", "--display-name", "a", "--output", "name"];
+    let first = run(&there);
+    assert!(first.status.success() && text(&first.stdout).starts_with("spaces/"), "{first:?}");
+    for (args, code, message) in [
+        (&there[..], 4, "ALREADY_EXISTS"),
+        (&[&there[..], &["--wire", "grpc"]].concat(), 4, "choose another display name"),
+        (&["spaces", "create", "--emulator"], 1, "space.display_name is required"),
+        (
+            &["spaces", "create", "--emulator", "--display-name", "a", "--create-time", "x", "--import-mode"],
+            2,
+            "createTime: expected an RFC 3339 timestamp, found \"x\"",
+        ),
+        (&["spaces", "create", "--emulator", "--permission", "manageApps=all"], 2, "unknown role `all`"),
+        (
+            &["spaces", "create", "--emulator", "--permission", "manageCats=members"],
+            2,
+            "permissionSettings.manageCats: unknown field",
+        ),
+        (&["spaces", "create", "--emulator", "--from-json", "/nonexistent"], 2, "cannot read /nonexistent"),
+        (
+            &["spaces", "create", "--display-name", "a", "--endpoint", "ftp://x"],
+            2,
+            "must begin with https:// or http://",
+        ),
+        (
+            &["spaces", "create", "--display-name", "a", "--access-token", "t", "--endpoint", "http://example.com"],
+            2,
+            "in clear text",
+        ),
+    ] {
+        let output = run(args);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        assert!(error.contains(message), "{args:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn without_credentials_the_three_ways_to_give_some_are_named() {
+    let output = run(&["spaces", "create", "--display-name", "a"]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    for way in ["GOOGLE_APPLICATION_CREDENTIALS", "gcloud auth application-default login", "an access token"] {
+        assert!(error.contains(way), "{error}");
+    }
+}

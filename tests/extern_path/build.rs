@@ -1,0 +1,12 @@
+//! Compiles a proto that imports `google/chat/v1/space.proto`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files = protox::compile(["acme/v1/onboarding.proto"], ["proto", "../../proto"])?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_server(false)
+        .extern_path(".google.chat.v1", "::google_chat::proto::google::chat::v1")
+        .compile_fds(files)?;
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! The mapped message is the library's own, in memory and on the wire.
+
+use extern_path::acme::Onboarding;
+use google_chat::{Client, Credentials, Space, Wire, emulator::Emulator};
+use prost::Message;
+
+#[tokio::test]
+async fn a_message_of_ours_holds_the_librarys_space_and_sends_it() {
+    let plan = Onboarding { project: "Apollo".to_owned(), room: Some(Space::named("Apollo")) };
+    let plan = Onboarding::decode(plan.encode_to_vec().as_slice()).unwrap();
+
+    let emulator = Emulator::start().await.unwrap();
+    let builder = Client::builder().endpoint(emulator.endpoint()).credentials(Credentials::anonymous());
+    let chat = builder.wire(Wire::HttpJson).build().unwrap();
+    let made = chat.create_space(plan.room.unwrap()).await.unwrap();
+
+    let done = Onboarding { project: plan.project, room: Some(made) };
+    let done = Onboarding::decode(done.encode_to_vec().as_slice()).unwrap();
+    let room = done.room.unwrap();
+    assert_eq!(room.display_name, "Apollo");
+    assert!(room.name.starts_with("spaces/"), "{}", room.name);
+}

@@ -1,0 +1,109 @@
+//! What the emulator's REST side answers to requests of any kind.
+
+use google_chat::emulator::Emulator;
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::Value;
+
+async fn send(emulator: &Emulator, verb: &str, path: &str, kind: Option<&str>, body: &str) -> (u16, Value) {
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let mut request = http::Request::builder().method(verb).uri(format!("{}{path}", emulator.endpoint()));
+    if let Some(kind) = kind {
+        request = request.header("content-type", kind);
+    }
+    let answer = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("grpc-")), "{answer:?}");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn the_documented_request_creates_a_space() {
+    let emulator = Emulator::start().await.unwrap();
+    let body = r#"{"displayName":"a","spaceType":1,"spaceHistoryState":"HISTORY_OFF"}"#;
+    for path in ["/v1/spaces?requestId=1&$alt=json%3Benum-encoding=int", "/v1/spaces?request_id=1"] {
+        let (status, space) = send(&emulator, "POST", path, Some("application/json; charset=utf-8"), body).await;
+        assert_eq!(
+            (status, &space["displayName"], &space["spaceHistoryState"]),
+            (200, &"a".into(), &"HISTORY_OFF".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn wrong_requests_are_answered_with_what_is_wrong() {
+    let emulator = Emulator::start().await.unwrap();
+    const JSON: Option<&str> = Some("application/json");
+    const OK: &str = r#"{"displayName":"b","spaceType":"SPACE"}"#;
+    let large = format!(r#"{{"displayName":"{}"}}"#, "x".repeat(5_000_000));
+    let deep = format!("{}1{}", r#"{"spaceDetails":"#.repeat(1), "}");
+    for (verb, path, kind, body, status, code, message) in [
+        (
+            "POST",
+            "/v1/spaces",
+            JSON,
+            r#"{"foo":1}"#,
+            400,
+            "INVALID_ARGUMENT",
+            "space.foo: unknown field (line 1, column 2)",
+        ),
+        (
+            "POST",
+            "/v1/spaces",
+            JSON,
+            "{\"spaceDetails\":\n  {\"description\": 7}}",
+            400,
+            "INVALID_ARGUMENT",
+            "space.spaceDetails.description: expected a string, found the number 7 (line 2, column 19)",
+        ),
+        (
+            "POST",
+            "/v1/spaces",
+            JSON,
+            &deep,
+            400,
+            "INVALID_ARGUMENT",
+            "space.spaceDetails: expected an object, found the number 1",
+        ),
+        ("POST", "/v1/spaces", JSON, r#"{"spaceType":"ROOM"}"#, 400, "INVALID_ARGUMENT", "has no value \"ROOM\""),
+        (
+            "POST",
+            "/v1/spaces",
+            JSON,
+            r#"{"predefinedPermissionSettings":1,"permissionSettings":{}}"#,
+            400,
+            "INVALID_ARGUMENT",
+            "another member of its oneof",
+        ),
+        (
+            "POST",
+            "/v1/spaces",
+            JSON,
+            r#"{"displayName":"a","displayName":"b"}"#,
+            400,
+            "INVALID_ARGUMENT",
+            "comes twice",
+        ),
+        ("POST", "/v1/spaces", JSON, "", 400, "INVALID_ARGUMENT", "space is required"),
+        ("POST", "/v1/spaces", JSON, "null", 400, "INVALID_ARGUMENT", "space is required"),
+        ("POST", "/v1/spaces", JSON, "{}", 400, "INVALID_ARGUMENT", "space.space_type is required"),
+        ("POST", "/v1/spaces?x=1", JSON, OK, 400, "INVALID_ARGUMENT", "unknown query parameter `x`"),
+        ("POST", "/v1/spaces?requestId=1&request_id=2", JSON, OK, 400, "INVALID_ARGUMENT", "comes twice"),
+        ("POST", "/v1/spaces?space.displayName=1", JSON, OK, 400, "INVALID_ARGUMENT", "is a field of the body"),
+        ("POST", "/v1/spaces?requestId=%zz", JSON, OK, 400, "INVALID_ARGUMENT", "hexadecimal"),
+        ("POST", "/v1/spaces", Some("text/plain"), OK, 415, "INVALID_ARGUMENT", "text/plain"),
+        ("POST", "/v1/spaces", JSON, &large, 413, "INVALID_ARGUMENT", "larger than"),
+        ("GET", "/v1/spaces", None, "", 405, "UNIMPLEMENTED", "cannot be requested with GET"),
+        ("POST", "/v1/spaces/", JSON, OK, 404, "NOT_FOUND", "nothing is served at /v1/spaces/"),
+        ("POST", "/", JSON, OK, 404, "NOT_FOUND", "nothing is served at /"),
+    ] {
+        let (found, error) = send(&emulator, verb, path, kind, body).await;
+        let error = &error["error"];
+        let case = format!("{verb} {path} {}: {error}", &body[..body.len().min(60)]);
+        assert_eq!(found, status, "{case}");
+        // The envelope says the HTTP status that its gRPC code maps to.
+        assert_eq!(error["status"], code, "{case}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{case}");
+    }
+}
