@@ -22,8 +22,8 @@ pub mod google {
     }
     /// Google Chat.
     pub mod chat {
-        /// Version 1 of Google Chat: [`Space`], [`CreateSpaceRequest`] and the
-        /// stub, [`chat_service_client::ChatServiceClient`].
+        /// Version 1 of Google Chat: `Space`, `CreateSpaceRequest` and the stub,
+        /// `chat_service_client::ChatServiceClient`.
         #[allow(missing_docs, reason = "generated from protos that comment what they can")]
         #[allow(clippy::all, clippy::pedantic, reason = "generated")]
         pub mod v1 {
@@ -36,5 +36,3 @@ pub mod google {
         include!(concat!(env!("OUT_DIR"), "/google.rpc.rs"));
     }
 }
-
-pub use google::{chat::v1 as chat, rpc};

@@ -1,10 +1,10 @@
 //! gRPC Transcoding, sans IO: between gRPC messages and HTTP requests by the
 //! rules of `google.api.http`.
 //!
-//! - [`request`]: a message becomes an HTTP request: path, query, body.
-//! - [`accept`]: an HTTP request becomes a message; the same, backwards.
-//! - [`status`]: an error answer becomes a gRPC status, and back.
-//! - [`path`], [`query`], [`frame`]: the parts that both ways share.
+//! - `request`: a message becomes an HTTP request: path, query, body.
+//! - `accept`: an HTTP request becomes a message; the same, backwards.
+//! - `status`: an error answer becomes a gRPC status, and back.
+//! - `path`, `query`, `frame`: the parts that both ways share.
 //!
 //! Source: [`google/api/http.proto`].
 //!
