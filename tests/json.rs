@@ -1,0 +1,230 @@
+//! The codec beside prost-reflect, and on input that means harm.
+
+use std::sync::LazyLock;
+
+use google_chat::{
+    Schema, Space,
+    json::{ReadOptions, WriteOptions},
+    proto::{
+        DESCRIPTOR_SET,
+        google::chat::v1::{
+            Audience,
+            space::{
+                AccessPermissionSetting, AccessPermissionSettings, AccessSettings, MembershipCount, PermissionSetting,
+                PermissionSettings, Principal, SpaceDetails, SpacePermissionSettings, principal::PrincipalType,
+            },
+        },
+    },
+};
+use proptest::{collection, option, prelude::*};
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use serde_json::Value;
+
+fn setting() -> impl Strategy<Value = PermissionSetting> {
+    any::<(bool, Option<bool>, bool)>().prop_map(|(managers_allowed, assistant_managers_allowed, members_allowed)| {
+        PermissionSetting { managers_allowed, assistant_managers_allowed, members_allowed }
+    })
+}
+
+fn permissions() -> impl Strategy<Value = SpacePermissionSettings> {
+    prop_oneof![
+        (-2..4i32).prop_map(SpacePermissionSettings::PredefinedPermissionSettings),
+        (option::of(setting()), option::of(setting())).prop_map(|(manage_apps, view_space_membership)| {
+            let settings = PermissionSettings { manage_apps, view_space_membership, ..Default::default() };
+            SpacePermissionSettings::PermissionSettings(settings)
+        }),
+    ]
+}
+
+fn access() -> impl Strategy<Value = AccessSettings> {
+    let principal = option::of(".{0,6}")
+        .prop_map(|name| Principal { principal_type: name.map(|name| PrincipalType::Audience(Audience { name })) });
+    (0..3i32, ".{0,6}", option::of(collection::vec(principal, 0..3))).prop_map(
+        |(access_state, audience, principals)| {
+            let setting = principals.map(|principals| AccessPermissionSetting { principals });
+            let settings = AccessPermissionSettings { discover_space_setting: setting, ..Default::default() };
+            AccessSettings { access_state, audience, access_permission_settings: Some(settings) }
+        },
+    )
+}
+
+fn space() -> impl Strategy<Value = Space> {
+    let timestamp =
+        (-62_135_596_800..=253_402_300_799i64, prop_oneof![Just(0), Just(500_000_000), 0..1_000_000_000i32])
+            .prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos });
+    let details = (".{0,40}", "[\\x00-\\x7f]{0,40}")
+        .prop_map(|(description, guidelines)| SpaceDetails { description, guidelines });
+    (
+        (".{0,30}", 0..5i32, any::<bool>(), option::of(details), 0..9i32),
+        (
+            option::of(timestamp),
+            any::<Option<i32>>(),
+            option::of(access()),
+            option::of(".{0,9}"),
+            option::of(permissions()),
+        ),
+    )
+        .prop_map(|((name, kind, flag, details, history), (time, count, access, customer, permissions))| Space {
+            display_name: name,
+            space_type: kind,
+            import_mode: flag,
+            space_details: details,
+            space_history_state: history,
+            create_time: time,
+            membership_count: count.map(|joined_direct_human_user_count| MembershipCount {
+                joined_direct_human_user_count,
+                joined_group_count: 0,
+            }),
+            access_settings: access,
+            customer,
+            space_permission_settings: permissions,
+            ..Space::default()
+        })
+}
+
+fn schema() -> &'static google_chat::schema::Message {
+    static SPACE: LazyLock<google_chat::schema::Message> =
+        LazyLock::new(|| Schema::decode(DESCRIPTOR_SET).unwrap().message("google.chat.v1.Space").unwrap());
+    &SPACE
+}
+
+fn oracle() -> prost_reflect::MessageDescriptor {
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).unwrap());
+    POOL.get_message_by_name("google.chat.v1.Space").unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Two encodings after one another are one message: fields come twice,
+    /// messages merge, members of a oneof replace one another.
+    #[test]
+    fn json_is_prost_reflects(a in space(), b in space(), both in any::<bool>()) {
+        let mut wire = a.encode_to_vec();
+        if both {
+            wire.extend(b.encode_to_vec());
+        }
+        let theirs = DynamicMessage::decode(oracle(), wire.as_slice()).unwrap();
+        let theirs = serde_json::to_value(&theirs).unwrap();
+        let json = schema().to_json(&wire).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Value>(&json).unwrap(), &theirs);
+
+        let back = schema().from_json(&json).unwrap();
+        prop_assert_eq!(Space::decode(back.as_slice()).unwrap(), Space::decode(wire.as_slice()).unwrap());
+        let mut indented = Vec::new();
+        let mut options = WriteOptions::default();
+        options.indent = Some(2);
+        schema().write_json(&wire, &mut indented, &options).unwrap();
+        let again = schema().from_json(&indented).unwrap();
+        prop_assert_eq!(again, back);
+    }
+
+    #[test]
+    fn mutated_json_never_panics_and_leaves_the_buffer_alone(
+        a in space(), cuts in collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut json = schema().to_json(&a.encode_to_vec()).unwrap().into_bytes();
+        for (at, byte) in cuts {
+            let at = at.index(json.len());
+            json[at] = byte;
+        }
+        let mut out = b"before".to_vec();
+        match schema().read_json(&json, &mut out, &ReadOptions::default()) {
+            Ok(()) => prop_assert!(Space::decode(&out[6..]).is_ok()),
+            Err(error) => {
+                prop_assert_eq!(out, b"before");
+                prop_assert!(error.line() >= 1 && error.column() >= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn mutated_wire_never_panics(a in space(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut wire = a.encode_to_vec();
+        wire.push(0);
+        let at = at.index(wire.len());
+        wire[at] = byte;
+        let mut out = b"before".to_vec();
+        if schema().write_json(&wire, &mut out, &WriteOptions::default()).is_err() {
+            prop_assert_eq!(out, b"before");
+        } else {
+            prop_assert!(serde_json::from_slice::<Value>(&out[6..]).is_ok());
+        }
+    }
+}
+
+/// A `google.protobuf.Struct` is the one recursive message that every schema
+/// with error details has.
+fn value() -> google_chat::schema::Message {
+    let mut compiler = protox::Compiler::new(["proto"]).unwrap();
+    compiler.include_imports(true).open_files(["google/protobuf/struct.proto"]).unwrap();
+    Schema::decode(&compiler.encode_file_descriptor_set()).unwrap().message("google.protobuf.Value").unwrap()
+}
+
+#[test]
+fn the_exact_path_is_entered_once_whatever_the_depth() {
+    // At every level a number, then a list in its place. Trying to stream each
+    // level again would take 2 to the 40th steps.
+    let number = [0x11, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut wire = number.to_vec();
+    for _ in 0..40 {
+        let field = |tag: u8, content: &[u8]| {
+            let mut bytes = vec![tag];
+            prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+            bytes.extend_from_slice(content);
+            bytes
+        };
+        wire = [number.to_vec(), field(0x32, &field(0x0a, &wire))].concat();
+    }
+    assert_eq!(value().to_json(&wire).unwrap(), format!("{}0{}", "[".repeat(40), "]".repeat(40)));
+}
+
+#[test]
+fn hostile_nesting_ends_in_an_error() {
+    for text in ["[".repeat(1_000_000), r#"{"a":"#.repeat(1_000_000)] {
+        let error = value().from_json(&text).unwrap_err();
+        assert_eq!(error.problem(), "the text nests deeper than 100 levels", "{}", error.problem());
+    }
+    let mut options = ReadOptions::default();
+    options.ignore_unknown = true;
+    let deep = format!("{{\"x\":{}", "[".repeat(1_000_000));
+    assert!(schema().read_json(deep.as_bytes(), &mut Vec::new(), &options).is_err());
+    let keys: String = (0..1_000).map(|_| "\"displayName\":\"a\",").collect();
+    let error = schema().from_json(format!("{{{keys}}}")).unwrap_err();
+    assert_eq!(error.problem(), "the field `displayName` comes twice");
+}
+
+#[test]
+fn errors_say_where() {
+    for (json, message) in [
+        (
+            r#"{"spaceDetails":{"description":1}}"#,
+            "spaceDetails.description: expected a string, found the number 1 (line 1, column 32)",
+        ),
+        (
+            "{\n \"createTime\": \"yesterday\"}",
+            "createTime: expected an RFC 3339 timestamp, found \"yesterday\" (line 2, column 16)",
+        ),
+        (r#"{"ü":1}"#, "ü: unknown field (line 1, column 2)"),
+        (r#"{"spaceType":"NO"}"#, "spaceType: google.chat.v1.Space.SpaceType has no value \"NO\" (line 1, column 14)"),
+        (r#"{"importMode":1}"#, "importMode: expected true or false, found the number 1 (line 1, column 15)"),
+        (
+            r#"{"membershipCount":{"joinedGroupCount":1.5}}"#,
+            "membershipCount.joinedGroupCount: expected an integer of 32 bits, found the number 1.5 (line 1, column 40)",
+        ),
+        (
+            r#"{"accessSettings":{"accessPermissionSettings":{"joinSpaceSetting":{"principals":[{},{"audience":{"name":[]}}]}}}}"#,
+            "accessSettings.accessPermissionSettings.joinSpaceSetting.principals[1].audience.name: expected a string, found a list (line 1, column 105)",
+        ),
+        ("{} x", "expected the end, found `x` (line 1, column 4)"),
+        ("", "expected an object, found the end (line 1, column 1)"),
+    ] {
+        assert_eq!(schema().from_json(json).unwrap_err().to_string(), message);
+    }
+    let space = Space { create_time: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), ..Space::default() };
+    let error = schema().to_json(&space.encode_to_vec()).unwrap_err();
+    assert_eq!(error.to_string(), "createTime: the timestamp is outside the years 0001 to 9999");
+    assert!(!error.is_malformed());
+    assert!(schema().to_json(&[0x0a, 5, b'a']).unwrap_err().is_malformed());
+}
