@@ -33,6 +33,19 @@ pub(super) fn put_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
     }
 }
 
+/// Appends the first `len` bytes of `word`, by one move.
+#[inline(always)]
+pub(super) fn put_word(out: &mut Vec<u8>, word: [u8; 8], len: usize) {
+    let len = len.min(8);
+    out.reserve(8);
+    // SAFETY: `reserve` made room for 8 bytes after the end; those are written,
+    // and at most that many are then counted in.
+    unsafe {
+        out.as_mut_ptr().add(out.len()).cast::<[u8; 8]>().write_unaligned(word);
+        out.set_len(out.len() + len);
+    }
+}
+
 /// How a byte is written inside a JSON string: its escape, filled up to eight
 /// bytes, and the escape's length; 0 for a byte that stays as it is.
 const fn escapes() -> [([u8; 7], u8); 256] {
@@ -131,10 +144,10 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
     const SLACK: usize = 2 + 16 + 8;
     out.reserve(text.len() + SLACK);
     let mut high = 0;
-    // SAFETY: `end` is where the next byte goes. Invariant at the head of the
-    // loop: the capacity left after `end` is at least what remains of `text`
+    // SAFETY: `end` is where the next byte goes. Invariant at the head of both
+    // loops: the capacity left after `end` is at least what remains of `text`
     // plus SLACK. A block of 16 stores at most 16 bytes and moves on by at most
-    // as many as it consumed of `text`; an escape stores 8, moves on by up to
+    // as many as it consumed of `text`; an escape stores 7, moves on by up to
     // 6, consumes 1, and then makes the room again.
     unsafe {
         let mut base = out.as_mut_ptr();
@@ -142,26 +155,37 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
         *base.add(end) = b'"';
         end += 1;
         let mut rest = text;
-        while !rest.is_empty() {
-            let (block, taken) = match rest.first_chunk::<16>() {
-                Some(block) => (*block, 16),
-                None => (short_block(rest), rest.len()),
-            };
-            let (special, beyond) = simd::classify(&block);
-            base.add(end).cast::<[u8; 16]>().write_unaligned(block);
-            high |= beyond;
-            if special == 0 {
-                end += taken;
-                rest = rest.get_unchecked(taken..);
-                continue;
+        loop {
+            // Whole blocks are copied from where they are: putting them together
+            // elsewhere first would cost more than all the rest.
+            while let Some(block) = rest.first_chunk::<16>() {
+                let (special, beyond) = simd::classify(block);
+                base.add(end).cast::<[u8; 16]>().write_unaligned(*block);
+                high |= beyond;
+                if special != 0 {
+                    let plain = special.trailing_zeros() as usize;
+                    end += plain;
+                    rest = rest.get_unchecked(plain..);
+                    break;
+                }
+                end += 16;
+                rest = rest.get_unchecked(16..);
             }
-            let plain = special.trailing_zeros() as usize;
-            end += plain;
-            let (escape, len) = &ESCAPES[usize::from(block[plain])];
+            if rest.len() < 16 {
+                let block = short_block(rest);
+                let (special, beyond) = simd::classify(&block);
+                base.add(end).cast::<[u8; 16]>().write_unaligned(block);
+                high |= beyond;
+                // The fill is spaces, never special.
+                let plain = (special.trailing_zeros() as usize).min(rest.len());
+                end += plain;
+                rest = rest.get_unchecked(plain..);
+            }
+            let Some((&byte, after)) = rest.split_first() else { break };
+            let (escape, len) = &ESCAPES[usize::from(byte)];
             base.add(end).cast::<[u8; 7]>().write_unaligned(*escape);
             end += usize::from(*len);
-            // `plain` is below `taken`: the fill is spaces, never special.
-            rest = rest.get_unchecked(plain + 1..);
+            rest = after;
             if out.capacity() - end < rest.len() + SLACK {
                 out.set_len(end);
                 out.reserve(rest.len() + SLACK);
@@ -267,6 +291,9 @@ mod tests {
             safe::put_block(&mut slow, &block, len);
             put_short(&mut fast, &text);
             slow.extend_from_slice(&text);
+            let word = [1, 2, 3, 4, 5, 6, 7, 8];
+            put_word(&mut fast, word, len);
+            slow.extend_from_slice(&word[..len.min(8)]);
             prop_assert_eq!(&fast, &slow);
         }
     }

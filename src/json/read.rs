@@ -206,6 +206,17 @@ impl<'p> Parser<'p> {
         }
     }
 
+    /// A string as its bytes, with its escapes resolved.
+    #[inline]
+    pub(super) fn string_bytes(&mut self) -> Parsed<Cow<'p, [u8]>> {
+        if let Some(bytes) = self.plain_string()? {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut text = Vec::new();
+        self.escaped_string(&mut text)?;
+        Ok(Cow::Owned(text))
+    }
+
     /// A string without escapes; `None`, and not moved, if it has some.
     #[inline(always)]
     pub(super) fn plain_string(&mut self) -> Parsed<Option<&'p [u8]>> {
@@ -427,6 +438,12 @@ impl<'p> Parser<'p> {
         }
     }
 
+    #[inline(always)]
+    fn tag(&mut self, field: &Field) {
+        let (word, len) = field.tag_word();
+        raw::put_word(self.out, word, len);
+    }
+
     /// Writes a length in front of what `content` writes.
     #[inline(always)]
     pub(super) fn sized(&mut self, content: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
@@ -482,7 +499,7 @@ impl<'p> Parser<'p> {
 
     fn packed(&mut self, field: &Field) -> Parsed {
         let start = self.out.len();
-        self.out.extend_from_slice(field.tag_bytes());
+        self.tag(field);
         let content = self.out.len();
         let mut elements = false;
         self.sized(|parser| {
@@ -508,18 +525,18 @@ impl<'p> Parser<'p> {
         match field.kind {
             Kind::String => self.text(field, keep_default),
             Kind::Message => {
-                self.out.extend_from_slice(field.tag_bytes());
+                self.tag(field);
                 self.sized(|parser| parser.message(parser.tables.message_of(field), depth - 1))
             }
             Kind::Group => {
-                self.out.extend_from_slice(field.tag_bytes());
+                self.tag(field);
                 self.message(self.tables.message_of(field), depth - 1)?;
                 put_varint(self.out, u64::from(field.number << 3 | u32::from(wire::END)));
                 Ok(())
             }
             Kind::Bytes => {
                 let start = self.out.len();
-                self.out.extend_from_slice(field.tag_bytes());
+                self.tag(field);
                 let tagged = self.out.len();
                 self.sized(Self::base64)?;
                 if self.out.len() == tagged + 1 && !keep_default {
@@ -531,7 +548,7 @@ impl<'p> Parser<'p> {
                 if let Some(bits) = self.bits(field)?
                     && (keep_default || bits != 0)
                 {
-                    raw::put_short(self.out, field.tag_bytes());
+                    self.tag(field);
                     put_bits(self.out, field.kind, bits);
                 }
                 Ok(())
@@ -544,14 +561,14 @@ impl<'p> Parser<'p> {
         match self.plain_string()? {
             Some(text) => {
                 if keep_default || !text.is_empty() {
-                    raw::put_short(self.out, field.tag_bytes());
+                    self.tag(field);
                     put_varint(self.out, text.len() as u64);
                     raw::put_short(self.out, text);
                 }
                 Ok(())
             }
             None => {
-                self.out.extend_from_slice(field.tag_bytes());
+                self.tag(field);
                 self.sized(|parser| {
                     // What has escapes goes through the buffer itself.
                     let mut out = std::mem::take(parser.out);
@@ -574,9 +591,9 @@ impl<'p> Parser<'p> {
         static STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LOOSE);
         static URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LOOSE);
         let at = self.at;
-        let text = self.string()?;
-        let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-        engine.decode_vec(text.as_bytes(), self.out).map_err(|_| ParseError::new("expected base64", at))
+        let text = self.string_bytes()?;
+        let engine = if memchr::memchr2(b'-', b'_', &text).is_some() { &URL_SAFE } else { &STANDARD };
+        engine.decode_vec(&text, self.out).map_err(|_| ParseError::new("expected base64", at))
     }
 
     /// The bits of a number, bool or enum as they are on the wire. `None` for
@@ -595,8 +612,8 @@ impl<'p> Parser<'p> {
                 let at = self.at;
                 let string;
                 let text = if quoted {
-                    string = self.string()?;
-                    string.as_bytes()
+                    string = self.string_bytes()?;
+                    &*string
                 } else {
                     self.number()?
                 };
@@ -630,11 +647,14 @@ impl<'p> Parser<'p> {
                 }
             };
         }
-        let name = self.string()?;
-        match kind.number(name.as_bytes()) {
+        let name = self.string_bytes()?;
+        match kind.number(&name) {
             Some(number) => Ok(Some(i64::from(number) as u64)),
             None if self.options.ignore_unknown => Ok(None),
-            None => Err(ParseError::new(format!("{} has no value {name:?}", kind.name), at)),
+            None => {
+                let name = String::from_utf8_lossy(&name);
+                Err(ParseError::new(format!("{} has no value {name:?}", kind.name), at))
+            }
         }
     }
 
@@ -648,7 +668,7 @@ impl<'p> Parser<'p> {
         }
         self.object(|parser, key, key_at| {
             let start = parser.out.len();
-            parser.out.extend_from_slice(field.tag_bytes());
+            parser.tag(field);
             let content = parser.out.len();
             let name = || format!("[{:?}]", String::from_utf8_lossy(key));
             let mut skipped = false;
@@ -673,7 +693,7 @@ impl<'p> Parser<'p> {
     }
 
     fn map_key(&mut self, field: &Field, key: &[u8], key_at: usize) -> Parsed {
-        self.out.extend_from_slice(field.tag_bytes());
+        self.tag(field);
         match field.kind {
             Kind::String => {
                 put_varint(self.out, key.len() as u64);

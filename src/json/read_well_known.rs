@@ -40,8 +40,8 @@ pub(super) fn read(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -
 
 fn seconds_and_nanos(parser: &mut Parser<'_>, what: &str, parse: fn(&[u8]) -> Option<(i64, i32)>) -> Parsed {
     let start = parser.position();
-    let text = parser.string()?;
-    let Some((seconds, nanos)) = parse(text.as_bytes()) else {
+    let text = parser.string_bytes()?;
+    let Some((seconds, nanos)) = parse(&text) else {
         parser.seek(start);
         return Err(parser.expected(what));
     };
@@ -89,8 +89,8 @@ fn value(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -> Parsed {
             put_uint(parser.out, 4, 0);
         }
         Some(b'"') => {
-            let text = parser.string()?;
-            put_len(parser.out, 3, text.as_bytes());
+            let text = parser.string_bytes()?;
+            put_len(parser.out, 3, &text);
         }
         Some(b'{') => nested(parser, 5)?,
         Some(b'[') => nested(parser, 6)?,

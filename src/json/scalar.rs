@@ -41,7 +41,8 @@ pub(super) fn put_bits(out: &mut Vec<u8>, tables: &Tables, field: &Field, bits: 
     };
     let mut buffer = itoa::Buffer::new();
     match field.kind {
-        Kind::Bool => out.extend_from_slice(if bits == 0 { b"false" } else { b"true" }),
+        Kind::Bool if bits == 0 => raw::put_word(out, *b"false\0\0\0", 5),
+        Kind::Bool => raw::put_word(out, *b"true\0\0\0\0", 4),
         Kind::Enum => return put_enum(out, tables, field, bits as i32, options),
         Kind::Int32 | Kind::Sfixed32 => integer(out, buffer.format(bits as i32)),
         Kind::Uint32 | Kind::Fixed32 => integer(out, buffer.format(bits as u32)),

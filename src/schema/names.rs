@@ -13,10 +13,11 @@ pub(crate) struct NameTable {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    hash: u32,
+    /// The ends of the name: all of it, up to 16 bytes.
+    ends: (u64, u64),
     start: u32,
     len: u32,
-    // One more than the number; 0 marks an empty slot.
+    /// One more than the number; 0 marks an empty slot.
     value: u32,
 }
 
@@ -31,17 +32,17 @@ impl NameTable {
             Self { slots: vec![Slot::default(); (count * 2).next_power_of_two()].into(), names: Box::default() };
         let mut names = String::with_capacity(entries.clone().map(|(name, _)| name.len()).sum());
         for (name, value) in entries {
-            let hash = hash(name.as_bytes());
+            let ends = ends(name.as_bytes());
             let mask = table.slots.len() - 1;
-            let mut at = hash as usize & mask;
+            let mut at = hash(ends, name.len()) & mask;
             loop {
                 let slot = &mut table.slots[at];
                 if slot.value == 0 {
-                    *slot = Slot { hash, start: names.len() as u32, len: name.len() as u32, value: value + 1 };
+                    *slot = Slot { ends, start: names.len() as u32, len: name.len() as u32, value: value + 1 };
                     names.push_str(name);
                     break;
                 }
-                if slot.hash == hash && &names[slot.start as usize..][..slot.len as usize] == name {
+                if &names[slot.start as usize..][..slot.len as usize] == name {
                     break;
                 }
                 at = (at + 1) & mask;
@@ -54,36 +55,43 @@ impl NameTable {
     #[inline]
     pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
-        let hash = hash(name);
-        let mut at = hash as usize & mask;
+        let ends = ends(name);
+        let mut at = hash(ends, name.len()) & mask;
         loop {
             let slot = self.slots.get(at)?;
             if slot.value == 0 {
                 return None;
             }
-            if slot.hash == hash
-                && self.names.as_bytes().get(slot.start as usize..(slot.start + slot.len) as usize) == Some(name)
-            {
+            if slot.ends == ends && slot.len as usize == name.len() && (name.len() <= 16 || self.name(slot) == name) {
                 return Some(slot.value - 1);
             }
             at = (at + 1) & mask;
         }
     }
+
+    fn name(&self, slot: &Slot) -> &[u8] {
+        self.names.as_bytes().get(slot.start as usize..(slot.start + slot.len) as usize).unwrap_or_default()
+    }
 }
 
+/// The first and the last eight bytes of a name. With the length they are the
+/// whole of a name of up to 16 bytes.
 #[inline(always)]
-fn hash(name: &[u8]) -> u32 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let len = name.len();
-    let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
+fn ends(name: &[u8]) -> (u64, u64) {
+    if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
         (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
     } else if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
         (u64::from(u32::from_le_bytes(*head)), u64::from(u32::from_le_bytes(*tail)))
     } else {
         (name.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte)), 0)
-    };
+    }
+}
+
+#[inline(always)]
+fn hash((head, tail): (u64, u64), len: usize) -> usize {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
     let mixed = (head ^ (len as u64).rotate_left(32)).wrapping_mul(K) ^ tail.rotate_left(23).wrapping_mul(K);
-    (mixed.wrapping_mul(K) >> 32) as u32
+    (mixed.wrapping_mul(K) >> 32) as usize
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub(crate) struct Field {
     /// The tag under which the field is written.
     pub(crate) tag: u32,
     /// The tag, encoded; `tag_len` bytes of it.
-    tag_bytes: [u8; 5],
+    tag_bytes: [u8; 8],
     tag_len: u8,
     pub(crate) kind: Kind,
     pub(crate) cardinality: Cardinality,
@@ -136,7 +136,7 @@ impl Field {
         Self {
             number,
             tag: 0,
-            tag_bytes: [0; 5],
+            tag_bytes: [0; 8],
             tag_len: 0,
             kind,
             cardinality: Cardinality::Singular,
@@ -164,6 +164,12 @@ impl Field {
     #[inline(always)]
     pub(crate) fn tag_bytes(&self) -> &[u8] {
         &self.tag_bytes[..usize::from(self.tag_len)]
+    }
+
+    /// The encoded tag, filled up, and its length.
+    #[inline(always)]
+    pub(crate) fn tag_word(&self) -> ([u8; 8], usize) {
+        (self.tag_bytes, usize::from(self.tag_len))
     }
 
     pub(crate) fn is_message(&self) -> bool {
