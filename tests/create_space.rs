@@ -49,8 +49,12 @@ async fn both_wires_create_the_same_space() {
     let mut made = Vec::new();
     for wire in WIRES {
         let emulator = Emulator::start().await.unwrap();
-        let created =
-            client(&emulator.endpoint(), wire).create_space(Space::named("Launch room")).with_response().await.unwrap();
+        let created = client(&emulator.endpoint(), wire)
+            .create_space(Space::named("Launch room"))
+            .timeout(std::time::Duration::MAX)
+            .with_response()
+            .await
+            .unwrap();
         assert_eq!(created.wire, wire);
         assert!(created.space.name.starts_with("spaces/"), "{:?}", created.space);
         assert!(created.space.create_time.is_some() && created.space.space_uri.contains(&created.space.name[7..]));

@@ -115,7 +115,7 @@ impl Credentials {
                 // gcp_auth asks the metadata server without a time limit.
                 let look = tokio::time::timeout(LOOK_UP, provider.get_or_try_init(gcp_auth::provider)).await;
                 let look = look.map_err(|_| missing(format!("nothing within {LOOK_UP:?}")))?;
-                &**look.map_err(|error| missing(crate::transport::chain(&error)))?
+                &**look.map_err(|error| missing(without_secrets(&error)))?
             }
             Source::Key { provider, .. } => &**provider,
         };
@@ -129,9 +129,22 @@ impl Credentials {
 
 fn account(json: &str) -> Result<CustomServiceAccount, CredentialsError> {
     CustomServiceAccount::from_json(json).map_err(|error| {
-        let cause = crate::transport::chain(&error);
+        let cause = without_secrets(&error);
         CredentialsError(format!("the service account's key cannot be used: {cause}").into())
     })
+}
+
+/// An error of gcp_auth on one line. What a JSON parser says can quote the key
+/// that it was given, so only the place is kept of that.
+fn without_secrets(error: &gcp_auth::Error) -> String {
+    match error {
+        gcp_auth::Error::Json(what, json) => {
+            let (line, column) = (json.line(), json.column());
+            format!("{what}: it is not the JSON of a key (line {line}, column {column})")
+        }
+        gcp_auth::Error::NoAuthMethod(..) => "no available authentication method found".to_owned(),
+        other => crate::transport::chain(other),
+    }
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, CredentialsError> {
@@ -171,6 +184,9 @@ mod tests {
     fn what_is_not_a_key_or_a_token_is_refused() {
         let error = Credentials::service_account_key("{}").unwrap_err().to_string();
         assert!(error.starts_with("the service account's key cannot be used"), "{error}");
+        // A key that was encoded twice is quoted by the parser's own error.
+        let error = Credentials::service_account_key("\"{private_key: SECRET}\"").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("SECRET"), "{error}");
         assert!(Credentials::token("a\nb").is_err());
         assert!(Credentials::anonymous().for_user("alice@example.com").is_err());
     }

@@ -55,10 +55,11 @@ pub(crate) fn route<'t>(tables: &'t Tables, verb: &Method, path: &str) -> Result
             if rule.any_verb || rule.verb == *verb {
                 return Ok(Route::Found { method, rule, values });
             }
-            others.push(rule.verb.clone());
+            if !others.contains(&rule.verb) {
+                others.push(rule.verb.clone());
+            }
         }
     }
-    others.dedup();
     Ok(if others.is_empty() { Route::Unknown } else { Route::WrongVerb(others) })
 }
 
@@ -93,10 +94,12 @@ pub(crate) fn transcode(
     }
     let mut seen: Vec<String> = Vec::new();
     for (key, value) in query::parameters(query).map_err(invalid)? {
-        if SYSTEM.contains(&key.as_str()) {
-            continue;
-        }
-        let Some(path) = query::resolve(tables, input, &key).filter(|_| rule.body != Body::Rest) else {
+        let path = query::resolve(tables, input, &key).filter(|_| rule.body != Body::Rest);
+        let Some(path) = path else {
+            // A field of the request comes before a system parameter of that name.
+            if SYSTEM.contains(&key.as_str()) {
+                continue;
+            }
             return Err(invalid(format!("unknown query parameter `{key}`")));
         };
         refuse_bound(rule, input.fields.as_slice(), &path, &key)?;

@@ -213,7 +213,7 @@ fn leaf_from_text(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, text: &str) 
         }
     }
     let bare = match kind {
-        Kind::Bool => true,
+        Kind::Bool => matches!(text, "true" | "false"),
         Kind::Enum => text.parse::<i32>().is_ok(),
         _ => false,
     };

@@ -39,7 +39,12 @@ impl Origin {
     ///
     /// If the scheme is another, or there is a path, a query or a user.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
-        let error = |problem| OriginError { text: text.into(), problem };
+        // A user and password in it are not repeated in an error.
+        let shown = match (text.split_once("://"), text.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+            _ => text.to_owned(),
+        };
+        let error = |problem| OriginError { text: shown.as_str().into(), problem };
         let uri: Uri = text.parse().map_err(|_| error("is not a URL"))?;
         let scheme = uri.scheme().filter(|scheme| **scheme == Scheme::HTTPS || **scheme == Scheme::HTTP);
         let scheme = scheme.ok_or(error("must begin with https:// or http://"))?.clone();
@@ -143,11 +148,12 @@ mod tests {
             ("ftp://a", "must begin with https:// or http://"),
             ("https://a/b", "must not have a path"),
             ("https://a/?b", "must not have a path"),
-            ("https://u:p@a", "must not hold a user or password"),
             ("https://", "is not a URL"),
         ] {
             assert_eq!(Origin::parse(text).unwrap_err().to_string(), format!("endpoint `{text}`: {problem}"));
         }
+        let error = Origin::parse("https://u:p@a").unwrap_err().to_string();
+        assert_eq!(error, "endpoint `https://…@a`: must not hold a user or password");
     }
 
     #[test]

@@ -223,14 +223,18 @@ where
     if let Some(status) = Status::from_header_map(&head.headers).filter(|status| status.code() != tonic::Code::Ok) {
         return Err(status);
     }
-    let collected = http_body_util::Limited::new(body, limit)
-        .collect()
-        .await
-        .map_err(|error| Status::unavailable(format!("the answer broke off: {}", chain(&*error))))?;
-    if let Some(status) = collected.trailers().and_then(Status::from_header_map)
-        && status.code() != tonic::Code::Ok
-    {
-        return Err(status);
+    let collected = http_body_util::Limited::new(body, limit).collect().await.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return Status::resource_exhausted(format!("the answer is larger than {limit} bytes"));
+        }
+        Status::unavailable(format!("the answer broke off: {}", chain(&*error)))
+    })?;
+    match collected.trailers().and_then(Status::from_header_map) {
+        Some(status) if status.code() != tonic::Code::Ok => return Err(status),
+        None if !head.headers.contains_key("grpc-status") => {
+            return Err(Status::unknown("the backend's answer has no grpc-status; it is not a gRPC server"));
+        }
+        _ => {}
     }
     Ok((head.headers, frame::unary(collected.to_bytes())?))
 }
