@@ -93,20 +93,7 @@ pub(super) fn one_field(writer: &mut Writer<'_>, message: &MessageType, field: &
     }
     let start = writer.out.len();
     named(writer, field, &found, wire::DEPTH)?;
-    let mut key = Vec::new();
-    std::mem::swap(&mut key, writer.out);
-    let mut written = key.split_off(start);
-    std::mem::swap(&mut key, writer.out);
-    let skip = {
-        let at = writer.out.len();
-        writer.key(field);
-        let len = writer.out.len() - at;
-        writer.out.truncate(at);
-        len
-    };
-    if written.len() >= skip {
-        writer.out.extend_from_slice(&written.split_off(skip));
-    }
+    writer.drop_key(start, field);
     Ok(())
 }
 

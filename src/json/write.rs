@@ -66,11 +66,32 @@ pub(crate) fn write_field(
     out: &mut Vec<u8>,
     options: &WriteOptions,
 ) -> Result<(), WriteError> {
+    // The usual body, a message that comes once, streams like any other.
+    if field.kind == Kind::Message
+        && field.cardinality == Cardinality::Singular
+        && field.oneof == NO_ONEOF
+        && let Some(content) = only_occurrence(wire, field)
+    {
+        return write(tables, tables.message_of(field), content, out, options)
+            .map_err(|error| *Box::new(error).within(&field.json_name));
+    }
     let mut writer = Writer { tables, options, out, exact: true };
     let start = writer.out.len();
     let written = writer.lone_field(message, field, wire);
     let result = settle(written).map_err(|error| *error.within(&field.json_name));
     finish(out, start, result, options)
+}
+
+/// The content of a message field that the bytes hold exactly once.
+fn only_occurrence<'a>(wire: &'a [u8], field: &Field) -> Option<&'a [u8]> {
+    let mut reader = Reader::new(wire);
+    let mut found = None;
+    while let Some((tag, payload)) = reader.field().ok()? {
+        if tag == field.tag && found.replace(payload.bytes()).is_some() {
+            return None;
+        }
+    }
+    found
 }
 
 fn both_ways(
@@ -179,6 +200,14 @@ impl<'w> Writer<'w> {
             Some((block, len)) => raw::put_block(self.out, block, len),
             None => self.out.extend_from_slice(key.as_bytes()),
         }
+    }
+
+    /// Takes the key of the field that was written from `start` on away, if
+    /// anything was written.
+    pub(super) fn drop_key(&mut self, start: usize, field: &Field) {
+        let key = if self.options.proto_field_names { &field.proto_key } else { &field.json_key };
+        let end = (start + key.as_bytes().len()).min(self.out.len());
+        self.out.drain(start..end);
     }
 
     fn stream(&mut self, message: &MessageType, wire: &[u8], depth: u32) -> Step {

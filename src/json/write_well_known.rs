@@ -34,8 +34,7 @@ pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[
             } else {
                 // Written with its name, as any map is; the name goes again.
                 super::exact::map(writer, fields, &entries, depth)?;
-                let key = if writer.options.proto_field_names { &fields.proto_key } else { &fields.json_key };
-                writer.out.drain(start..start + key.as_bytes().len());
+                writer.drop_key(start, fields);
             }
         }
         Shape::ListValue => {

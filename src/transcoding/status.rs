@@ -160,7 +160,7 @@ fn from_text(status: StatusCode, body: &[u8]) -> String {
 /// A detail as an encoded `google.protobuf.Any`. One whose type nobody knows
 /// is kept as a `google.protobuf.Struct`.
 fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
-    let url = detail.get("@type")?.as_str()?;
+    detail.get("@type")?.as_str()?;
     let json = detail.to_string();
     for tables in [Some(tables), RPC.as_ref().map(|schema| &*schema.0)].into_iter().flatten() {
         let Some(message) = tables.message("google.protobuf.Any") else { continue };
@@ -173,7 +173,6 @@ fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
     let known = RPC.as_ref().and_then(|schema| schema.message("google.protobuf.Struct"))?;
     let content = known.from_json(&json).ok()?;
     let mut encoded = Vec::new();
-    debug_assert!(!url.is_empty() || !content.is_empty(), "the type was there");
     put_len(&mut encoded, 1, b"type.googleapis.com/google.protobuf.Struct");
     put_len(&mut encoded, 2, &content);
     Some(encoded)
