@@ -63,8 +63,13 @@ impl PathTemplate {
     /// # Errors
     ///
     /// Says what the grammar does not allow, and at which column: a missing
-    /// leading slash, a variable within a variable, a variable named twice,
-    /// `**` before the last segment, an unclosed brace, an empty segment.
+    /// leading slash, a variable within a variable, a variable named twice, more
+    /// than one `**`, an unclosed brace, an empty segment.
+    ///
+    /// http.proto has `**` as the last segment only, but there are published
+    /// APIs that go on after it (Discovery Engine's
+    /// `{parent=…/dataStores/**}/suggestionDenyListEntries:purge`); as long as
+    /// there is one, what it stands for is clear.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let mut parser = Parser {
             source,
@@ -79,16 +84,7 @@ impl PathTemplate {
         if parser.at < source.len() {
             return Err(parser.error("unexpected text"));
         }
-        let template = parser.template;
-        let stars = template.segments.iter().position(|segment| *segment == Segment::DoubleStar);
-        if stars.is_some_and(|at| at + 1 < template.segments.len()) {
-            return Err(TemplateError {
-                template: source.into(),
-                at: source.find("**").unwrap_or(0),
-                problem: "`**` before the last segment".into(),
-            });
-        }
-        Ok(template)
+        Ok(parser.template)
     }
 
     /// The template as it was written.
@@ -134,6 +130,9 @@ impl<'a> Parser<'a> {
             if self.source[self.at..].starts_with("***") {
                 return Err(self.error("three stars"));
             } else if self.source[self.at..].starts_with("**") {
+                if self.template.segments.contains(&Segment::DoubleStar) {
+                    return Err(self.error("a second `**`"));
+                }
                 self.at += 2;
                 self.template.segments.push(Segment::DoubleStar);
             } else if self.eat('*') {
@@ -237,8 +236,7 @@ mod tests {
             ("/v1//a", "an empty segment at column 5"),
             ("/v1/", "an empty segment at column 5"),
             ("/v1/***", "three stars at column 5"),
-            ("/v1/**/a", "`**` before the last segment at column 5"),
-            ("/v1/{a=**}/{b=**}", "`**` before the last segment at column 8"),
+            ("/v1/{a=**}/{b=**}", "a second `**` at column 15"),
             ("/v1/{a={b}}", "a variable within a variable at column 8"),
             ("/v1/{a}/{a}", "variable `a` comes twice at column 11"),
             ("/v1/{a", "expected `}` at column 7"),

@@ -98,34 +98,39 @@ impl PathTemplate {
         };
         let Some(path) = path.strip_prefix('/') else { return Ok(None) };
         let parts: Vec<&str> = path.split('/').collect();
-        let many = self.segments.last() == Some(&Segment::DoubleStar);
-        let fixed = self.segments.len() - usize::from(many);
-        if parts.len() < fixed || (!many && parts.len() > fixed) {
-            return Ok(None);
-        }
-        for (segment, part) in self.segments[..fixed].iter().zip(&parts) {
-            let fits = match segment {
-                Segment::Literal(literal) => same_literal(literal, part),
-                _ => !part.is_empty(),
-            };
-            if !fits {
-                return Ok(None);
-            }
-        }
-        // A variable never begins with a slash.
-        if parts.get(fixed).is_some_and(|part| part.is_empty()) {
-            return Ok(None);
-        }
+        let Some(taken) = align(&self.segments, &parts) else { return Ok(None) };
+        // Where the part is that a segment of the template stands for.
+        let stars = self.segments.iter().position(|segment| *segment == Segment::DoubleStar);
+        let part_at = |segment: usize| if stars.is_some_and(|at| segment > at) { segment - 1 + taken } else { segment };
         let mut values = Vec::with_capacity(self.variables.len());
         for variable in &self.variables {
-            let last = variable.segments.end == self.segments.len() && many;
-            let end = if last { parts.len() } else { variable.segments.end };
             let single = variable.segments.len() == 1 && self.segments[variable.segments.start] == Segment::Star;
-            let raw = parts[variable.segments.start..end].join("/");
+            let raw = parts[part_at(variable.segments.start)..part_at(variable.segments.end)].join("/");
             values.push(decode(&raw, !single)?);
         }
         Ok(Some(values))
     }
+}
+
+/// How many parts of a path the `**` among the segments takes, of which there
+/// is at most one; 0 if there is none. `None` if the parts do not fit.
+fn align(segments: &[Segment], parts: &[&str]) -> Option<usize> {
+    let stars = segments.iter().position(|segment| *segment == Segment::DoubleStar);
+    let fixed = segments.len() - usize::from(stars.is_some());
+    let taken = parts.len().checked_sub(fixed)?;
+    let (before, after) = match stars {
+        Some(at) => (&segments[..at], &segments[at + 1..]),
+        None if taken > 0 => return None,
+        None => (segments, &segments[..0]),
+    };
+    let fits = |(segment, part): (&Segment, &&str)| match segment {
+        Segment::Literal(literal) => same_literal(literal, part),
+        _ => !part.is_empty(),
+    };
+    // A variable never begins with a slash.
+    let clean = taken == 0 || !parts[before.len()].is_empty();
+    let fit = before.iter().zip(parts).all(fits) && after.iter().zip(&parts[before.len() + taken..]).all(fits);
+    (fit && clean).then_some(taken)
 }
 
 fn put_value(path: &mut String, segments: &[Segment], value: &str) -> Result<(), String> {
@@ -143,18 +148,9 @@ fn put_value(path: &mut String, segments: &[Segment], value: &str) -> Result<(),
         return Err(format!("is {value:?}, which has a segment `.` or `..`"));
     }
     let parts: Vec<&str> = if value.is_empty() { Vec::new() } else { value.split('/').collect() };
-    let many = segments.last() == Some(&Segment::DoubleStar);
-    let fixed = segments.len() - usize::from(many);
-    let expected = || segments.iter().map(Segment::to_string).collect::<Vec<_>>().join("/");
-    let fits = parts.len() >= fixed
-        && (many || parts.len() == fixed)
-        && segments[..fixed].iter().zip(&parts).all(|(segment, part)| match segment {
-            Segment::Literal(literal) => same_literal(literal, part),
-            _ => !part.is_empty(),
-        })
-        && parts.get(fixed).is_none_or(|part| !part.is_empty());
-    if !fits {
-        return Err(format!("is {value:?}, which is not of the form `{}`", expected()));
+    if align(segments, &parts).is_none() {
+        let expected = segments.iter().map(Segment::to_string).collect::<Vec<_>>().join("/");
+        return Err(format!("is {value:?}, which is not of the form `{expected}`"));
     }
     for part in parts {
         path.push('/');
@@ -255,6 +251,16 @@ mod tests {
         assert_eq!(matches("/v1/{v=**}", "/v1"), Some(vec![String::new()]));
         assert_eq!(matches("/v1/{v=a/**}", "/v1/a"), Some(vec!["a".to_owned()]));
         assert_eq!(matches("/v1/{v=**}", "/v1/"), None);
+        assert_eq!(matches("/v1/{v=a/**}/b/{w}:go", "/v1/a/b/c:go"), Some(vec!["a".to_owned(), "c".to_owned()]));
+    }
+
+    #[test]
+    fn double_star_may_stand_before_other_segments() {
+        const RULE: &str = "/v1/{parent=dataStores/**}/entries/{id}:purge";
+        assert_eq!(expand(RULE, &["dataStores/a/b", "c"]).unwrap(), "/v1/dataStores/a/b/entries/c:purge");
+        let values = vec!["dataStores/entries/entries".to_owned(), "c".to_owned()];
+        assert_eq!(matches(RULE, "/v1/dataStores/entries/entries/entries/c:purge"), Some(values));
+        assert_eq!(matches(RULE, "/v1/dataStores/entries:purge"), None);
     }
 
     #[test]
