@@ -1,4 +1,5 @@
-//! Generates what the peers need: prost messages and pbjson's serde code.
+//! Generates what the peers need: prost messages, pbjson's serde code and
+//! buffa's messages.
 
 use std::path::PathBuf;
 
@@ -6,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=../proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::create_dir_all(out.join("buffa"))?;
     let mut compiler = protox::Compiler::new(["proto", "../proto"])?;
     compiler.include_imports(true).open_files(["bench.proto"])?;
     let set = compiler.encode_file_descriptor_set();
@@ -16,5 +18,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".google.protobuf", "::pbjson_types")
         .compile_fds(compiler.file_descriptor_set())?;
     pbjson_build::Builder::new().register_descriptors(&set)?.build(&[".google.chat.v1", ".bench"])?;
+    buffa_build::Config::new()
+        .descriptor_set(out.join("bench.bin"))
+        .files(&[
+            "bench.proto",
+            "google/chat/v1/space.proto",
+            "google/chat/v1/audience.proto",
+            "google/chat/v1/history_state.proto",
+        ])
+        .generate_json(true)
+        .out_dir(out.join("buffa"))
+        .include_file("mod.rs")
+        .compile()?;
     Ok(())
 }

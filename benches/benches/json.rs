@@ -9,6 +9,7 @@ use std::{hint::black_box, time::Duration};
 use benches::{
     DESCRIPTOR_SET,
     bench::SpaceList,
+    buffa_peer,
     google::chat::v1::{Space, space},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -27,7 +28,7 @@ fn request() -> Space {
         customer: Some("customers/my_customer".to_owned()),
         space_details: Some(space::SpaceDetails {
             description: "Where we plan the launch, day by day".to_owned(),
-            guidelines: "Be kind; threads.".to_owned(),
+            guidelines: "Be kind; use threads, please.".to_owned(),
         }),
         space_permission_settings: Some(space::SpacePermissionSettings::PredefinedPermissionSettings(1)),
         ..Space::default()
@@ -48,8 +49,11 @@ fn response() -> Space {
         r#type: 1,
         space_threading_state: 2,
         space_history_state: 2,
+        import_mode: true,
         create_time: Some(pbjson_types::Timestamp { seconds: 1_795_513_800, nanos: 123_456_000 }),
         last_active_time: Some(pbjson_types::Timestamp { seconds: 1_795_517_400, nanos: 654_321_000 }),
+        import_mode_expire_time: Some(pbjson_types::Timestamp { seconds: 1_803_289_800, nanos: 123_456_000 }),
+        admin_installed: true,
         membership_count: Some(space::MembershipCount { joined_direct_human_user_count: 17, joined_group_count: 2 }),
         access_settings: Some(space::AccessSettings {
             access_state: 2,
@@ -72,6 +76,12 @@ fn response() -> Space {
                 view_space_membership: setting(true),
             },
         )),
+        space_details: Some(space::SpaceDetails {
+            description: "Where we plan the launch of the spring release, day by day, and keep what was decided: \
+                 who does what, by when, and what we wait for"
+                .to_owned(),
+            guidelines: "Be kind; use threads, please.".to_owned(),
+        }),
         ..request()
     }
 }
@@ -83,11 +93,12 @@ fn text_heavy() -> Space {
     Space { space_details: Some(space::SpaceDetails { guidelines, ..Default::default() }), ..request() }
 }
 
-fn compare<M: Message + prost::Name + Default + Serialize + DeserializeOwned>(
-    c: &mut Criterion,
-    name: &str,
-    message: &M,
-) {
+/// `M` is prost's type with pbjson's serde code, `B` is buffa's.
+fn compare<M, B>(c: &mut Criterion, name: &str, message: &M)
+where
+    M: Message + prost::Name + Default + Serialize + DeserializeOwned,
+    B: buffa::Message + Serialize + DeserializeOwned,
+{
     let schema = Schema::decode(DESCRIPTOR_SET).unwrap();
     let ours = schema.message(&M::full_name()).unwrap();
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
@@ -99,6 +110,7 @@ fn compare<M: Message + prost::Name + Default + Serialize + DeserializeOwned>(
     // All do the same work: what one writes, each reads back to the same message.
     let theirs: M = serde_json::from_slice(&json).unwrap();
     assert_eq!(theirs.encode_to_vec(), wire);
+    assert_eq!(serde_json::from_slice::<B>(&json).unwrap().encode_to_vec(), wire);
     let mut back = Vec::new();
     ours.read_json(&json, &mut back, &ReadOptions::default()).unwrap();
     assert_eq!(M::decode(back.as_slice()).unwrap().encode_to_vec(), wire);
@@ -126,6 +138,14 @@ fn compare<M: Message + prost::Name + Default + Serialize + DeserializeOwned>(
         b.iter(|| {
             out.clear();
             let message = DynamicMessage::decode(reflected.clone(), black_box(wire.as_slice())).unwrap();
+            serde_json::to_writer(&mut out, &message).unwrap();
+            black_box(&out);
+        });
+    });
+    group.bench_function("buffa", |b| {
+        b.iter(|| {
+            out.clear();
+            let message = B::decode_from_slice(black_box(&wire)).unwrap();
             serde_json::to_writer(&mut out, &message).unwrap();
             black_box(&out);
         });
@@ -165,14 +185,22 @@ fn compare<M: Message + prost::Name + Default + Serialize + DeserializeOwned>(
             black_box(&out);
         });
     });
+    group.bench_function("buffa", |b| {
+        b.iter(|| {
+            out.clear();
+            let message: B = serde_json::from_slice(black_box(&json)).unwrap();
+            message.encode(&mut out);
+            black_box(&out);
+        });
+    });
     group.finish();
 }
 
 fn json(c: &mut Criterion) {
-    compare(c, "request", &request());
-    compare(c, "response", &response());
-    compare(c, "text", &text_heavy());
-    compare(c, "list", &SpaceList { spaces: vec![response(); 1_000] });
+    compare::<_, buffa_peer::google::chat::v1::Space>(c, "request", &request());
+    compare::<_, buffa_peer::google::chat::v1::Space>(c, "response", &response());
+    compare::<_, buffa_peer::google::chat::v1::Space>(c, "text", &text_heavy());
+    compare::<_, buffa_peer::bench::SpaceList>(c, "list", &SpaceList { spaces: vec![response(); 1_000] });
 }
 
 criterion_group! {

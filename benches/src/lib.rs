@@ -26,3 +26,9 @@ pub mod google {
         include!(concat!(env!("OUT_DIR"), "/google.api.rs"));
     }
 }
+
+/// The same messages as buffa generates them.
+#[allow(missing_docs, unreachable_pub, dead_code, clippy::all, reason = "generated")]
+pub mod buffa_peer {
+    include!(concat!(env!("OUT_DIR"), "/buffa/mod.rs"));
+}

@@ -236,12 +236,7 @@ fn list(writer: &mut Writer<'_>, field: &Field, found: &[Occurrence<'_>], depth:
             }
         }
     }
-    if writer.out.len() == start {
-        // Nothing but empty packed runs.
-        writer.out.truncate(before);
-    } else {
-        writer.close(start, b'[', b']');
-    }
+    writer.close_list(before, start);
     Ok(())
 }
 

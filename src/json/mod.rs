@@ -21,6 +21,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Messages nest up to 100 levels, and both directions recur. What must be
+//! inlined for speed is so in optimized builds only: without an optimizer each
+//! inlined body adds its variables to the frame of every level, and the levels
+//! would not fit into a thread's stack.
+//!
 //! Source: <https://protobuf.dev/programming-guides/json/>.
 
 mod error;

@@ -6,7 +6,7 @@
 //! the two equal.
 #![allow(unsafe_code, reason = "the one exception; each block says why it is sound")]
 
-use crate::schema::INLINE;
+use crate::schema::{Block, INLINE, Tag};
 
 /// What a string of a message held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,31 @@ pub(super) enum Charset {
 ///
 /// Copying the whole block, whose size is known, is a few moves; copying `len`
 /// bytes is a call.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
-    let len = len.min(INLINE);
+    // SAFETY: `len` is cut to the block's size.
+    unsafe { put_whole_block(out, block, len.min(INLINE)) }
+}
+
+/// Appends a key.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_key(out: &mut Vec<u8>, key: &Block) {
+    // SAFETY: a block's length is at most INLINE, by its construction.
+    unsafe { put_whole_block(out, key.bytes(), key.len()) }
+}
+
+/// Appends a key and the beginning of its value.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_key_and_value(out: &mut Vec<u8>, key: &Block) {
+    // SAFETY: a block's full length is at most INLINE, by its construction.
+    unsafe { put_whole_block(out, key.bytes(), key.full_len()) }
+}
+
+/// # Safety
+///
+/// `len` is at most INLINE.
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn put_whole_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
     out.reserve(INLINE);
     // SAFETY: `reserve` made room for INLINE bytes after the end; those are
     // written, and at most that many are then counted in.
@@ -34,7 +56,7 @@ pub(super) fn put_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
 }
 
 /// Appends the first `len` bytes of `word`, by one move.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_word(out: &mut Vec<u8>, word: [u8; 8], len: usize) {
     let len = len.min(8);
     out.reserve(8);
@@ -43,6 +65,44 @@ pub(super) fn put_word(out: &mut Vec<u8>, word: [u8; 8], len: usize) {
     unsafe {
         out.as_mut_ptr().add(out.len()).cast::<[u8; 8]>().write_unaligned(word);
         out.set_len(out.len() + len);
+    }
+}
+
+/// Appends a tag.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_tag(out: &mut Vec<u8>, tag: Tag) {
+    // SAFETY: a tag's length is at most 5, by its construction.
+    unsafe { put_low_bytes(out, tag.word(), tag.len()) }
+}
+
+/// Appends a tag and the byte after it.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_tag_and_byte(out: &mut Vec<u8>, tag: Tag, byte: u8) {
+    // SAFETY: a tag's length is at most 5, by its construction.
+    unsafe { put_low_bytes(out, tag.word() | u64::from(byte) << (8 * tag.len()), tag.len() + 1) }
+}
+
+/// # Safety
+///
+/// `len` is at most 8.
+#[cfg_attr(not(debug_assertions), inline(always))]
+unsafe fn put_low_bytes(out: &mut Vec<u8>, word: u64, len: usize) {
+    out.reserve(8);
+    // SAFETY: `reserve` made room for 8 bytes after the end; those are written,
+    // and at most that many are then counted in.
+    unsafe {
+        out.as_mut_ptr().add(out.len()).cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
+        out.set_len(out.len() + len);
+    }
+}
+
+/// Appends the first `len` bytes of `text`, or all if it has fewer.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
+    match text.first_chunk::<32>() {
+        // SAFETY: `len` is at most 32, which is INLINE.
+        Some(block) if len <= INLINE => unsafe { put_whole_block(out, block, len) },
+        _ => out.extend_from_slice(&text[..len.min(text.len())]),
     }
 }
 
@@ -78,7 +138,7 @@ mod simd {
     /// # Safety
     ///
     /// None: SSE2 is part of the target.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn classify(block: &[u8; 16]) -> (u32, u32) {
         // SAFETY: an unaligned load of 16 bytes from an array of 16; the other
         // intrinsics have no preconditions but SSE2.
@@ -92,11 +152,58 @@ mod simd {
             (_mm_movemask_epi8(special) as u32, _mm_movemask_epi8(bytes) as u32)
         }
     }
+
+    /// Copies `text` as it is, and tells whether any byte is one that JSON
+    /// escapes, and whether any is above 0x7f.
+    ///
+    /// # Safety
+    ///
+    /// `text` has 16 bytes or more, and there is room for them at `to`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) unsafe fn copy(text: &[u8], to: *mut u8) -> (bool, bool) {
+        // SAFETY: every load is of 16 bytes within `text`, every store of 16
+        // bytes at the same place after `to`: from 0 on as long as 16 are left,
+        // and the last 16 once more.
+        unsafe {
+            let mut specials = _mm_setzero_si128();
+            let mut all = _mm_setzero_si128();
+            let mut block = |at: usize| {
+                let bytes = _mm_loadu_si128(text.as_ptr().add(at).cast());
+                _mm_storeu_si128(to.add(at).cast(), bytes);
+                let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+                let slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+                let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+                specials = _mm_or_si128(specials, _mm_or_si128(_mm_or_si128(quote, slash), control));
+                all = _mm_or_si128(all, bytes);
+            };
+            let mut at = 0;
+            while at + 16 < text.len() {
+                block(at);
+                at += 16;
+            }
+            block(text.len() - 16);
+            (_mm_movemask_epi8(specials) != 0, _mm_movemask_epi8(all) != 0)
+        }
+    }
+
+    /// Which of 32 bytes are the same, as a bit mask.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn same(a: &[u8; 32], b: &[u8; 32]) -> u32 {
+        // SAFETY: unaligned loads of 16 bytes at 0 and 16 of arrays of 32; the
+        // other intrinsics have no preconditions but SSE2.
+        unsafe {
+            let half = |at: usize| {
+                let (a, b) = (a.as_ptr().add(at).cast(), b.as_ptr().add(at).cast());
+                _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(a), _mm_loadu_si128(b))) as u32
+            };
+            half(0) | half(16) << 16
+        }
+    }
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 mod simd {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn classify(block: &[u8; 16]) -> (u32, u32) {
         let mut masks = (0, 0);
         for (i, &byte) in block.iter().enumerate() {
@@ -105,10 +212,26 @@ mod simd {
         }
         masks
     }
+
+    /// # Safety
+    ///
+    /// There is room for `text` at `to`.
+    pub(super) unsafe fn copy(text: &[u8], to: *mut u8) -> (bool, bool) {
+        // SAFETY: the caller's promise; the two do not overlap, since one is
+        // borrowed and the other written.
+        unsafe { to.copy_from_nonoverlapping(text.as_ptr(), text.len()) };
+        let special = text.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+        (special, !text.is_ascii())
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn same(a: &[u8; 32], b: &[u8; 32]) -> u32 {
+        a.iter().zip(b).enumerate().fold(0, |mask, (i, (a, b))| mask | u32::from(a == b) << i)
+    }
 }
 
 /// Copies up to 16 bytes into a block, filled up with spaces.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn short_block(bytes: &[u8]) -> [u8; 16] {
     const FILL: u64 = 0x2020_2020_2020_2020;
     let len = bytes.len();
@@ -136,24 +259,52 @@ fn short_block(bytes: &[u8]) -> [u8; 16] {
     block
 }
 
-/// Appends `text` as a JSON string with its quotes, escaping what JSON must
-/// have escaped. Whether the bytes are UTF-8 is not checked.
-#[inline]
+/// Room for a string's quote, for a block of 16 past its end, and for an
+/// escape.
+const SLACK: usize = 1 + 16 + 8;
+
+/// Appends `text` as a JSON string whose opening quote is there already, with
+/// what JSON must have escaped escaped. Whether the bytes are UTF-8 is not
+/// checked.
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
-    /// Room for the quotes, for a block of 16 past the end, and for an escape.
-    const SLACK: usize = 2 + 16 + 8;
+    out.reserve(text.len() + SLACK);
+    // Most strings are short and have nothing to escape; then nothing is looked
+    // at but once, at their end.
+    if (16..=64).contains(&text.len()) {
+        let end = out.len();
+        // SAFETY: the length was just compared, and `reserve` made room for the
+        // text and the quote after it, which are all that is then counted in.
+        unsafe {
+            let to = out.as_mut_ptr().add(end);
+            let (special, high) = simd::copy(text, to);
+            if !special {
+                *to.add(text.len()) = b'"';
+                out.set_len(end + text.len() + 1);
+                return if high { Charset::Other } else { Charset::Ascii };
+            }
+        }
+    }
+    put_long_string(out, text)
+}
+
+/// The same for any string, with room made for it.
+#[inline(never)]
+fn put_long_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
     out.reserve(text.len() + SLACK);
     let mut high = 0;
+    // Whether what was written last is the text as it is, 16 bytes or more.
+    let mut same = false;
     // SAFETY: `end` is where the next byte goes. Invariant at the head of both
     // loops: the capacity left after `end` is at least what remains of `text`
     // plus SLACK. A block of 16 stores at most 16 bytes and moves on by at most
     // as many as it consumed of `text`; an escape stores 7, moves on by up to
-    // 6, consumes 1, and then makes the room again.
+    // 6, consumes 1, and then makes the room again. The last block of a text is
+    // stored again from up to 15 bytes before `end`, which hold just those
+    // bytes of the text where `same` says so.
     unsafe {
         let mut base = out.as_mut_ptr();
         let mut end = out.len();
-        *base.add(end) = b'"';
-        end += 1;
         let mut rest = text;
         loop {
             // Whole blocks are copied from where they are: putting them together
@@ -166,20 +317,37 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
                     let plain = special.trailing_zeros() as usize;
                     end += plain;
                     rest = rest.get_unchecked(plain..);
+                    same = false;
                     break;
                 }
                 end += 16;
                 rest = rest.get_unchecked(16..);
+                same = true;
             }
             if rest.len() < 16 {
-                let block = short_block(rest);
-                let (special, beyond) = simd::classify(&block);
-                base.add(end).cast::<[u8; 16]>().write_unaligned(block);
-                high |= beyond;
+                let before = 16 - rest.len();
+                let (block, special) = match text.last_chunk::<16>() {
+                    Some(block) if same => {
+                        let (special, beyond) = simd::classify(block);
+                        high |= beyond;
+                        base.add(end - before).cast::<[u8; 16]>().write_unaligned(*block);
+                        (None, special >> before)
+                    }
+                    _ => {
+                        let block = short_block(rest);
+                        let (special, beyond) = simd::classify(&block);
+                        high |= beyond;
+                        (Some(block), special)
+                    }
+                };
+                if let Some(block) = block {
+                    base.add(end).cast::<[u8; 16]>().write_unaligned(block);
+                }
                 // The fill is spaces, never special.
                 let plain = (special.trailing_zeros() as usize).min(rest.len());
                 end += plain;
                 rest = rest.get_unchecked(plain..);
+                same = false;
             }
             let Some((&byte, after)) = rest.split_first() else { break };
             let (escape, len) = &ESCAPES[usize::from(byte)];
@@ -200,7 +368,7 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
 
 /// The length of the run at the start of `text` that a JSON string holds as it
 /// is: up to a quote, a backslash, a control character, or the end.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn plain_run(text: &[u8]) -> usize {
     let mut at = 0;
     loop {
@@ -222,8 +390,18 @@ pub(super) fn plain_run(text: &[u8]) -> usize {
     }
 }
 
+/// How many bytes at the start of `text` are those of `block`, where those of
+/// the mask `wild` count as the same; 0 if the text is shorter than a block.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn same(text: &[u8], block: &[u8; INLINE], wild: u32) -> usize {
+    match text.first_chunk() {
+        Some(text) => (simd::same(text, block) | wild).trailing_ones() as usize,
+        None => 0,
+    }
+}
+
 /// Appends bytes that are mostly few.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.len() > 16 {
         out.extend_from_slice(bytes);
@@ -249,7 +427,6 @@ pub(super) mod safe {
     }
 
     pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
-        out.push(b'"');
         for &byte in text {
             match &ESCAPES[usize::from(byte)] {
                 (_, 0) => out.push(byte),
@@ -258,6 +435,13 @@ pub(super) mod safe {
         }
         out.push(b'"');
         if text.is_ascii() { Charset::Ascii } else { Charset::Other }
+    }
+
+    pub(super) fn same(text: &[u8], block: &[u8; INLINE], wild: u32) -> usize {
+        if text.len() < INLINE {
+            return 0;
+        }
+        (0..INLINE).take_while(|&at| text[at] == block[at] || wild >> at & 1 == 1).count()
     }
 
     pub(super) fn plain_run(text: &[u8]) -> usize {
@@ -287,6 +471,12 @@ mod tests {
             prop_assert_eq!(plain_run(&text), safe::plain_run(&text));
             let mut block = [0; INLINE];
             block[..text.len().min(INLINE)].copy_from_slice(&text[..text.len().min(INLINE)]);
+            prop_assert_eq!(same(&text, &block, 1), safe::same(&text, &block, 1));
+            let mut other = block;
+            other[len.min(INLINE - 1)] ^= 1;
+            prop_assert_eq!(same(&other, &block, 0), safe::same(&other, &block, 0));
+            put_prefix(&mut fast, &text, len);
+            slow.extend_from_slice(&text[..len.min(text.len())]);
             put_block(&mut fast, &block, len);
             safe::put_block(&mut slow, &block, len);
             put_short(&mut fast, &text);

@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag};
+use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag, time};
 use crate::schema::{
-    Cardinality, Field, Kind, MessageType, NO_ONEOF, Shape, Tables,
+    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables,
     wire::{self, put_varint},
 };
 
@@ -75,52 +75,62 @@ pub(super) struct Parser<'p> {
     types: Option<HashMap<usize, usize>>,
 }
 
-/// A set of small numbers; those below 256 without an allocation.
+/// A set of small numbers; those below 64 without an allocation.
 struct Seen {
-    low: [u64; 4],
+    low: u64,
     high: Vec<u64>,
 }
 
 impl Seen {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn new() -> Self {
-        Self { low: [0; 4], high: Vec::new() }
+        Self { low: 0, high: Vec::new() }
     }
 
     /// Whether the number is new.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn insert(&mut self, number: usize) -> bool {
-        let (word, bit) = (number / 64, 1 << (number % 64));
-        let word = if word < 4 {
-            &mut self.low[word]
-        } else {
-            if self.high.len() <= word - 4 {
-                self.high.resize(word - 3, 0);
-            }
-            &mut self.high[word - 4]
-        };
+        let bit = 1 << (number % 64);
+        let word = if number < 64 { &mut self.low } else { self.high_word(number / 64 - 1) };
         let new = *word & bit == 0;
         *word |= bit;
         new
     }
+
+    #[cold]
+    #[inline(never)]
+    fn high_word(&mut self, at: usize) -> &mut u64 {
+        if self.high.len() <= at {
+            self.high.resize(at + 1, 0);
+        }
+        &mut self.high[at]
+    }
 }
 
 impl<'p> Parser<'p> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn skip_space(&mut self) {
+        // Mostly there is none.
+        if self.text.get(self.at).is_some_and(|byte| *byte <= b' ') {
+            self.skip_long_space();
+        }
+    }
+
+    #[inline(never)]
+    fn skip_long_space(&mut self) {
         while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
     }
 
     /// The next byte that is not white space.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn peek(&mut self) -> Option<u8> {
         self.skip_space();
         self.text.get(self.at).copied()
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
@@ -218,7 +228,7 @@ impl<'p> Parser<'p> {
     }
 
     /// A string without escapes; `None`, and not moved, if it has some.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn plain_string(&mut self) -> Parsed<Option<&'p [u8]>> {
         if self.peek() != Some(b'"') {
             return Err(self.expected("a string"));
@@ -234,6 +244,27 @@ impl<'p> Parser<'p> {
             Some(_) => Err(ParseError::new("a control character in a string; write it as \\u00XX", self.at + 1 + len)),
             None => Err(ParseError::new("the string does not end", self.at)),
         }
+    }
+
+    /// A string without escapes whose opening quote is behind; `None`, and not
+    /// moved, for any other.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn plain_after_quote(&mut self) -> Option<&'p [u8]> {
+        let rest = &self.text[self.at..];
+        let len = raw::plain_run(rest);
+        if rest.get(len) != Some(&b'"') {
+            return None;
+        }
+        self.at += len + 1;
+        Some(&rest[..len])
+    }
+
+    /// Writes a string field.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn put_text(&mut self, field: &Field, text: &[u8]) {
+        self.tag(field);
+        put_varint(self.out, text.len() as u64);
+        raw::put_short(self.out, text);
     }
 
     /// Appends a string that has escapes to `out`.
@@ -339,7 +370,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn colon(&mut self) -> Parsed {
         if self.eat(b':') { Ok(()) } else { Err(self.expected("`:`")) }
     }
@@ -379,31 +410,250 @@ impl<'p> Parser<'p> {
     /// Reads the members of an object as fields of a message; `any`: but for
     /// its `@type`.
     pub(super) fn members(&mut self, message: &MessageType, depth: u32, any: bool) -> Parsed {
+        if !self.eat(b'{') {
+            return Err(self.expected("an object"));
+        }
+        self.members_after_brace(message, depth, any)
+    }
+
+    fn members_after_brace(&mut self, message: &MessageType, depth: u32, any: bool) -> Parsed {
+        if self.eat(b'}') {
+            return Ok(());
+        }
         let mut seen = Seen::new();
-        self.object(|parser, key, key_at| {
-            let Some((index, field)) = message.field_named(key) else {
-                if any && key == b"@type" {
-                    return parser.skip(depth);
+        // Whoever writes JSON writes the fields in their order, mostly: what
+        // follows is compared with the next field's key before it is looked up.
+        let mut ahead = message.fields.as_slice();
+        // Where the member begins: at the comma before it, for which the first
+        // has the brace.
+        let mut member_at = self.at - 1;
+        let mut brace = true;
+        loop {
+            let mut expected = self.expected_field(ahead, member_at, brace);
+            if expected.is_none() && self.skip_unset(&mut ahead, member_at) {
+                expected = self.expected_field(ahead, member_at, brace);
+            }
+            if expected.is_none() {
+                if !brace && !self.next_member()? {
+                    return Ok(());
                 }
-                return parser.unknown(key, key_at, depth);
+                self.skip_space();
+                expected = self.expected_field(ahead, self.at - 1, true);
+            }
+            let (index, begun) = match expected {
+                Some(begun) => (message.fields.len() - ahead.len(), begun),
+                None => match self.look_up_field(message, depth, any)? {
+                    Some((index, begun)) => (index, begun),
+                    None => {
+                        (member_at, brace) = (self.at, false);
+                        continue;
+                    }
+                },
             };
-            let name = || String::from_utf8_lossy(key).into_owned();
+            let field = &message.fields[index];
+            ahead = &message.fields[index + 1..];
             if !seen.insert(index) {
-                return Err(ParseError::new(format!("the field `{}` comes twice", name()), key_at));
+                return Err(self.at_key(member_at, |key| format!("the field `{key}` comes twice")));
             }
             // A null sets no member of a oneof; but it is a value in two types.
-            if field.oneof != NO_ONEOF && (parser.peek() != Some(b'n') || parser.takes_null(field)) {
+            if field.oneof != NO_ONEOF && (begun || self.peek() != Some(b'n') || self.takes_null(field)) {
                 let slot = message.fields.len() + usize::from(field.oneof);
                 if !seen.insert(slot) {
-                    let problem = format!("`{}` and another member of its oneof are both set", name());
-                    return Err(ParseError::new(problem, key_at));
+                    let problem = |key: &str| format!("`{key}` and another member of its oneof are both set");
+                    return Err(self.at_key(member_at, problem));
                 }
             }
-            if message.shape == Shape::MessageSet {
-                return parser.set_item(field, depth).map_err(|error| error.within(&name()));
+            let read = if begun {
+                self.common_value(field, depth)
+            } else if message.shape == Shape::MessageSet {
+                self.set_item(field, depth)
+            } else {
+                self.value(field, depth)
+            };
+            if let Err(error) = read {
+                return Err(self.in_member(error, member_at));
             }
-            parser.value(field, depth).map_err(|error| error.within(&name()))
-        })
+            (member_at, brace) = (self.at, false);
+        }
+    }
+
+    /// Moves over a few fields, if the text has the key of the one after them.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn skip_unset(&self, ahead: &mut &[Field], member_at: usize) -> bool {
+        const FEW: usize = 12;
+        let Some(head) = self.text.get(member_at + 1..).and_then(<[u8]>::first_chunk) else { return false };
+        match ahead.iter().take(FEW).position(|field| field.json_key.head() == *head) {
+            Some(unset) => {
+                *ahead = &ahead[unset..];
+                unset > 0
+            }
+            None => false,
+        }
+    }
+
+    /// Passes a comma (any character, for `brace`) and the key of the first of
+    /// the fields ahead, if that is what the text has at `at`; where the value
+    /// begins as most do, that, too (`true`).
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn expected_field(&mut self, ahead: &[Field], at: usize, brace: bool) -> Option<bool> {
+        let field = ahead.first()?;
+        let block = field.json_key.block()?;
+        let same = raw::same(self.text.get(at..)?, block.bytes(), u32::from(brace));
+        if same < block.len() {
+            return None;
+        }
+        let begun = field.common != Common::No && block.full_len() != 0 && same >= block.full_len();
+        self.at = at + if begun { block.full_len() } else { block.len() };
+        Some(begun)
+    }
+
+    /// The index of the field whose key is at this place, passed with its colon
+    /// and the beginning of its value, as in [`Parser::expected_field`]. `None`
+    /// if the member is none of the message and was passed over whole.
+    #[inline(never)]
+    fn look_up_field(&mut self, message: &MessageType, depth: u32, any: bool) -> Parsed<Option<(usize, bool)>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.expected("a key in quotes"));
+        }
+        let key_at = self.at;
+        self.at += 1;
+        let escaped;
+        let key = match self.plain_after_quote() {
+            Some(key) => key,
+            None => {
+                self.at = key_at;
+                escaped = self.string_bytes()?;
+                &escaped
+            }
+        };
+        self.colon()?;
+        match message.field_named(key) {
+            Some((index, field)) => {
+                let begun = match field.common {
+                    Common::No => false,
+                    Common::Bool => self.peek() == Some(b't') && self.literal("true").is_ok(),
+                    Common::Message => self.eat(b'{'),
+                    Common::Text | Common::Enum | Common::Timestamp => self.eat(b'"'),
+                };
+                Ok(Some((index, begun)))
+            }
+            None if any && key == b"@type" => self.skip(depth).map(|()| None),
+            None => self.unknown(key, key_at, depth).map(|()| None),
+        }
+    }
+
+    /// Moves to the next member; `false` at the end of the object.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn next_member(&mut self) -> Parsed<bool> {
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(b'}') => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => Err(self.expected("`,` or `}`")),
+        }
+    }
+
+    /// The rest of a value whose beginning [`Parser::expected_field`] passed.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn common_value(&mut self, field: &Field, depth: u32) -> Parsed {
+        let begin = self.at - 1;
+        match field.common {
+            Common::Bool => {
+                raw::put_tag_and_byte(self.out, field.encoded, 1);
+                Ok(())
+            }
+            Common::Text => {
+                let rest = &self.text[self.at..];
+                let len = raw::plain_run(rest);
+                if len < 0x80 && rest.get(len) == Some(&b'"') {
+                    if field.presence || len != 0 {
+                        raw::put_tag_and_byte(self.out, field.encoded, len as u8);
+                        raw::put_prefix(self.out, rest, len);
+                    }
+                    self.at += len + 1;
+                    return Ok(());
+                }
+                self.at = begin;
+                self.text(field, field.presence)
+            }
+            Common::Enum => {
+                let number = self.plain_after_quote().and_then(|name| self.tables.enum_of(field).number(name));
+                match number {
+                    Some(number) => {
+                        if field.presence || number != 0 {
+                            self.tag(field);
+                            put_varint(self.out, i64::from(number) as u64);
+                        }
+                        Ok(())
+                    }
+                    None => {
+                        self.at = begin;
+                        self.single(field, depth, field.presence)
+                    }
+                }
+            }
+            Common::Timestamp => {
+                let time = self.plain_after_quote().and_then(time::parse_timestamp);
+                match time {
+                    Some((seconds, nanos)) if depth > 1 => {
+                        raw::put_tag_and_byte(self.out, field.encoded, 0);
+                        let start = self.out.len();
+                        if seconds != 0 {
+                            wire::put_uint(self.out, 1, seconds as u64);
+                        }
+                        if nanos != 0 {
+                            wire::put_uint(self.out, 2, nanos as u64);
+                        }
+                        let len = self.out.len() - start;
+                        self.out[start - 1] = len as u8;
+                        Ok(())
+                    }
+                    _ => {
+                        self.at = begin;
+                        self.single(field, depth, true)
+                    }
+                }
+            }
+            Common::Message => {
+                if depth <= 1 {
+                    return Err(self.error("the text nests deeper than 100 levels"));
+                }
+                raw::put_tag_and_byte(self.out, field.encoded, 0);
+                let start = self.out.len();
+                self.members_after_brace(self.tables.message_of(field), depth - 1, false)?;
+                self.put_length(start);
+                Ok(())
+            }
+            Common::No => Ok(()),
+        }
+    }
+    /// The key of the member that begins at a place that was passed, and where
+    /// it is.
+    fn key_at(&mut self, member_at: usize) -> (usize, String) {
+        let rest = &self.text[member_at..];
+        let key_at = member_at + memchr::memchr(b'"', rest).unwrap_or(rest.len());
+        let here = std::mem::replace(&mut self.at, key_at);
+        let key = self.string().map_or_else(|_| String::new(), Cow::into_owned);
+        self.at = here;
+        (key_at, key)
+    }
+
+    /// An error about a member, at its key.
+    #[cold]
+    fn at_key(&mut self, member_at: usize, problem: impl FnOnce(&str) -> String) -> Box<ParseError> {
+        let (at, key) = self.key_at(member_at);
+        ParseError::new(problem(&key), at)
+    }
+
+    /// The error of a member's value, with the key in its path.
+    #[cold]
+    fn in_member(&mut self, error: Box<ParseError>, member_at: usize) -> Box<ParseError> {
+        error.within(&self.key_at(member_at).1)
     }
 
     #[cold]
@@ -438,39 +688,50 @@ impl<'p> Parser<'p> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn tag(&mut self, field: &Field) {
-        let (word, len) = field.tag_word();
-        raw::put_word(self.out, word, len);
+        raw::put_tag(self.out, field.encoded);
     }
 
     /// Writes a length in front of what `content` writes.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn sized(&mut self, content: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
-        let start = self.out.len();
         self.out.push(0);
+        let start = self.out.len();
         content(self)?;
-        let len = self.out.len() - start - 1;
-        if len < 0x80 {
-            self.out[start] = len as u8;
-        } else {
-            // Most messages are short; the others make room for a longer
-            // length now that it is known.
-            let mut bytes = [0; 10];
-            let mut count = 0;
-            let mut rest = len;
-            while rest >= 0x80 {
-                bytes[count] = rest as u8 | 0x80;
-                rest >>= 7;
-                count += 1;
-            }
-            bytes[count] = rest as u8;
-            let end = self.out.len();
-            self.out.resize(end + count, 0);
-            self.out.copy_within(start + 1..end, start + 1 + count);
-            self.out[start..=start + count].copy_from_slice(&bytes[..=count]);
-        }
+        self.put_length(start);
         Ok(())
+    }
+
+    /// Puts the length of what was written from `start` on into the byte before
+    /// it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn put_length(&mut self, start: usize) {
+        let len = self.out.len() - start;
+        if len < 0x80 {
+            self.out[start - 1] = len as u8;
+        } else {
+            self.put_long_length(start, len);
+        }
+    }
+
+    // Most messages are short; the others make room for a longer length now
+    // that it is known.
+    #[inline(never)]
+    fn put_long_length(&mut self, start: usize, len: usize) {
+        let mut bytes = [0; 10];
+        let mut count = 0;
+        let mut rest = len;
+        while rest >= 0x80 {
+            bytes[count] = rest as u8 | 0x80;
+            rest >>= 7;
+            count += 1;
+        }
+        bytes[count] = rest as u8;
+        let end = self.out.len();
+        self.out.resize(end + count, 0);
+        self.out.copy_within(start..end, start + count);
+        self.out[start - 1..start + count].copy_from_slice(&bytes[..=count]);
     }
 
     /// Reads the value of a field, and writes it with its tag.
@@ -518,7 +779,7 @@ impl<'p> Parser<'p> {
     }
 
     /// One value with its tag; a default only where `keep_default`.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn single(&mut self, field: &Field, depth: u32, keep_default: bool) -> Parsed {
         match field.kind {
             Kind::String => self.text(field, keep_default),
@@ -554,14 +815,12 @@ impl<'p> Parser<'p> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn text(&mut self, field: &Field, keep_default: bool) -> Parsed {
         match self.plain_string()? {
             Some(text) => {
                 if keep_default || !text.is_empty() {
-                    self.tag(field);
-                    put_varint(self.out, text.len() as u64);
-                    raw::put_short(self.out, text);
+                    self.put_text(field, text);
                 }
                 Ok(())
             }
@@ -850,7 +1109,7 @@ fn number_bits(kind: Kind, text: &[u8], quoted: bool) -> Option<u64> {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn put_bits(out: &mut Vec<u8>, kind: Kind, bits: u64) {
     match kind.wire_type() {
         wire::FIXED32 => out.extend_from_slice(&(bits as u32).to_le_bytes()),

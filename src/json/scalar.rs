@@ -7,19 +7,19 @@ use super::{
 use crate::schema::{Field, Kind, Tables};
 
 /// Undoes the zigzag encoding.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn unzigzag(bits: u64) -> i64 {
     (bits >> 1) as i64 ^ -((bits & 1) as i64)
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
 
 /// Whether the bits are the default value of a field of that kind. `-0.0` is
 /// not: its bits differ.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn is_default(kind: Kind, bits: u64) -> bool {
     match kind {
         // A varint is cut to the 32 bits of its field.
@@ -57,17 +57,14 @@ pub(super) fn put_bits(out: &mut Vec<u8>, tables: &Tables, field: &Field, bits: 
     true
 }
 
-#[inline]
-fn put_enum(out: &mut Vec<u8>, tables: &Tables, field: &Field, number: i32, options: &WriteOptions) -> bool {
+/// See [`put_bits`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_enum(out: &mut Vec<u8>, tables: &Tables, field: &Field, number: i32, options: &WriteOptions) -> bool {
     let kind = tables.enum_of(field);
-    let key = kind.key(number);
-    if kind.null {
-        out.extend_from_slice(b"null");
-        return true;
-    }
-    match key {
+    match kind.key(number) {
+        _ if kind.null => out.extend_from_slice(b"null"),
         Some(key) if !options.enums_as_integers => match key.block() {
-            Some((block, len)) => raw::put_block(out, block, len),
+            Some(block) => raw::put_key(out, block),
             None => out.extend_from_slice(key.as_bytes()),
         },
         None if kind.closed => return false,
@@ -77,8 +74,15 @@ fn put_enum(out: &mut Vec<u8>, tables: &Tables, field: &Field, number: i32, opti
 }
 
 /// Appends a string, which must be UTF-8.
-#[inline]
+#[inline(never)]
 pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Box<WriteError>> {
+    out.push(b'"');
+    put_text_after_quote(out, text)
+}
+
+/// The same where the opening quote is there already.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_text_after_quote(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Box<WriteError>> {
     if raw::put_string(out, text) == Charset::Other && simdutf8::basic::from_utf8(text).is_err() {
         return Err(WriteError::malformed("a string that is not UTF-8"));
     }

@@ -3,6 +3,8 @@
 //! Source: the comments of `google/protobuf/timestamp.proto` and
 //! `duration.proto`, and RFC 3339.
 
+use crate::schema::INLINE;
+
 /// 0001-01-01T00:00:00Z.
 const MIN_SECONDS: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z.
@@ -51,44 +53,86 @@ impl Short {
     }
 }
 
-fn two(number: u32) -> [u8; 2] {
-    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
-}
-
 /// A timestamp in its RFC 3339 form, in UTC; an error outside the years 1 to
 /// 9999.
-pub(crate) fn format_timestamp(seconds: i64, nanos: i32) -> Result<Short, &'static str> {
+#[cfg(test)]
+fn format_timestamp(seconds: i64, nanos: i32) -> Result<Short, &'static str> {
+    let (block, len) = quoted_timestamp(seconds, nanos)?;
+    let mut text = Short::new();
+    text.push(&block[1..len - 1]);
+    Ok(text)
+}
+
+/// See [`format_timestamp`]; with quotes around it, and its length.
+#[inline(always)]
+pub(super) fn quoted_timestamp(seconds: i64, nanos: i32) -> Result<([u8; INLINE], usize), &'static str> {
     if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
         return Err("the timestamp is outside the years 0001 to 9999");
     }
     let nanos = u32::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let nanos = nanos.ok_or("the timestamp's nanos are outside 0 to 999,999,999")?;
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) as u32);
+    // Within the range both fit into 32 bits.
+    let since = (seconds - MIN_SECONDS) as u64;
+    let (days, second) = ((since / 86_400) as u32, (since % 86_400) as u32);
     let (year, month, day) = civil(days);
-    let mut text = Short::new();
-    text.push(&two(year / 100));
-    text.push(&two(year % 100));
-    text.push(b"-");
-    text.push(&two(month));
-    text.push(b"-");
-    text.push(&two(day));
-    text.push(b"T");
-    text.push(&two(second / 3600));
-    text.push(b":");
-    text.push(&two(second / 60 % 60));
-    text.push(b":");
-    text.push(&two(second % 60));
-    text.push_nanos(nanos);
-    text.push(b"Z");
-    Ok(text)
+    let mut text = *b"\"0000-00-00T00:00:00.000000000Z\"";
+    text[1..3].copy_from_slice(&two(year / 100));
+    text[3..5].copy_from_slice(&two(year % 100));
+    text[6..8].copy_from_slice(&two(month));
+    text[9..11].copy_from_slice(&two(day));
+    text[12..14].copy_from_slice(&two(second / 3600));
+    text[15..17].copy_from_slice(&two(second / 60 % 60));
+    text[18..20].copy_from_slice(&two(second % 60));
+    let len = if nanos == 0 {
+        20
+    } else {
+        let (high, low) = (nanos / 1_000_000, nanos % 1_000_000);
+        text[21..24].copy_from_slice(&three(high));
+        text[24..27].copy_from_slice(&three(low / 1_000));
+        text[27..30].copy_from_slice(&three(low % 1_000));
+        match low {
+            0 => 24,
+            _ if low.is_multiple_of(1_000) => 27,
+            _ => 30,
+        }
+    };
+    text[len] = b'Z';
+    text[len + 1] = b'"';
+    Ok((text, len + 2))
 }
 
-/// The date of a day, counted from 1970-01-01, in the Gregorian calendar.
+/// `00` to `99`, filled up so that every index of seven bits is one of the
+/// table.
+static PAIRS: [[u8; 2]; 128] = {
+    let mut pairs = [[0; 2]; 128];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+/// The two digits of a number below 100.
+#[inline(always)]
+fn two(number: u32) -> [u8; 2] {
+    PAIRS[number as usize & 127]
+}
+
+/// The three digits of a number below 1,000.
+#[inline(always)]
+fn three(number: u32) -> [u8; 3] {
+    let [tens, ones] = two(number % 100);
+    [b'0' + (number / 100) as u8, tens, ones]
+}
+
+/// The date of a day, counted from 0001-01-01, in the Gregorian calendar.
 ///
 /// Years are counted from March, so that the day of the leap comes last.
-fn civil(days: i64) -> (u32, u32, u32) {
+#[inline(always)]
+fn civil(days: u32) -> (u32, u32, u32) {
     // Days since 0000-03-01.
-    let days = (days + 719_468) as u32;
+    let days = days + 306;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -100,19 +144,16 @@ fn civil(days: i64) -> (u32, u32, u32) {
     (era * 400 + year_of_era + carry, month, day)
 }
 
-/// The day of a date, counted from 1970-01-01.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+/// The day of a date, counted from 0001-01-01.
+#[inline(always)]
+fn day_of(year: u32, month: u32, day: u32) -> u32 {
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 307
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
@@ -147,26 +188,30 @@ impl Scan<'_> {
 }
 
 /// Reads an RFC 3339 timestamp with any offset, as seconds and nanos.
+#[inline]
 pub(crate) fn parse_timestamp(text: &[u8]) -> Option<(i64, i32)> {
-    let mut scan = Scan(text);
-    let year = scan.digits(4)?;
-    scan.eat(b'-')?;
-    let month = scan.digits(2)?;
-    scan.eat(b'-')?;
-    let day = scan.digits(2)?;
     // A capital `T` and a capital `Z`: ProtoJSON is stricter than RFC 3339.
-    scan.eat(b'T')?;
-    let hour = scan.digits(2)?;
-    scan.eat(b':')?;
-    let minute = scan.digits(2)?;
-    scan.eat(b':')?;
-    let second = scan.digits(2)?;
-    if year < 1 || !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
+    let (head, tail) = text.split_first_chunk::<19>()?;
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1] = *head else {
+        return None;
+    };
+    // The largest digit shows whether all are digits.
+    let mut largest = 0;
+    let mut pair = |tens: u8, ones: u8| {
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        largest = largest.max(tens).max(ones);
+        u32::from(tens) * 10 + u32::from(ones)
+    };
+    let year = pair(y0, y1) * 100 + pair(y2, y3);
+    let (month, day) = (pair(m0, m1), pair(d0, d1));
+    let (hour, minute, second) = (pair(h0, h1), pair(n0, n1), pair(s0, s1));
+    if largest > 9 || year < 1 || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    if hour > 23 || minute > 59 || second > 59 {
+    if !(1..=12).contains(&month) || day < 1 || day > 28 && day > days_in_month(year, month) {
         return None;
     }
+    let mut scan = Scan(tail);
     let nanos = scan.nanos()?;
     let offset = match scan.0 {
         b"Z" => 0,
@@ -182,7 +227,8 @@ pub(crate) fn parse_timestamp(text: &[u8]) -> Option<(i64, i32)> {
         }
         _ => return None,
     };
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    let time = i64::from(hour * 3600 + minute * 60 + second);
+    let seconds = MIN_SECONDS + i64::from(day_of(year, month, day)) * 86_400 + time - offset;
     (MIN_SECONDS..=MAX_SECONDS).contains(&seconds).then_some((seconds, nanos))
 }
 

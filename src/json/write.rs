@@ -2,7 +2,7 @@
 
 use super::{WriteError, WriteOptions, exact, indent, raw, scalar, write_well_known};
 use crate::schema::{
-    Cardinality, Field, Kind, MessageType, NO_ONEOF, Shape, Tables,
+    Cardinality, Common, Field, Key, Kind, MessageType, NO_ONEOF, Shape, Tables,
     wire::{self, Reader, WireError},
 };
 
@@ -52,7 +52,29 @@ pub(crate) fn write(
     out: &mut Vec<u8>,
     options: &WriteOptions,
 ) -> Result<(), WriteError> {
+    // The common case, without the ceremony of the others.
+    if message.shape == Shape::Plain && options.streams() && options.indent.is_none() {
+        let start = out.len();
+        let mut writer = Writer { tables, options, out, exact: false };
+        let written = writer.stream(message, wire, wire::DEPTH);
+        if written.is_ok() {
+            writer.close(start, b'{', b'}');
+            return Ok(());
+        }
+        out.truncate(start);
+        if let Err(Stop::Failed(error)) = written {
+            return Err(*error);
+        }
+    }
     both_ways(out, options, |writer| writer.message(message, &[wire], wire::DEPTH), tables)
+}
+
+impl WriteOptions {
+    /// Whether the streaming path knows how. Default values belong between the
+    /// others: that takes the collected form. The names must be the JSON names.
+    fn streams(&self) -> bool {
+        self.defaults == super::Defaults::Omit && !self.proto_field_names
+    }
 }
 
 /// Writes the value of one field from the message that `wire` is: what
@@ -101,8 +123,7 @@ fn both_ways(
     tables: &Tables,
 ) -> Result<(), WriteError> {
     let start = out.len();
-    // Default values belong between the others: that takes the collected form.
-    let exact = options.defaults != super::Defaults::Omit;
+    let exact = !options.streams();
     let mut writer = Writer { tables, options, out, exact };
     let mut written = message(&mut writer);
     if let Err(Stop::Exact) = written {
@@ -184,7 +205,7 @@ impl<'w> Writer<'w> {
 
     /// Puts the brackets around what was written from `start` on: the opening
     /// one takes the place of the first comma.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn close(&mut self, start: usize, open: u8, close: u8) {
         match self.out.get_mut(start) {
             Some(comma) => *comma = open,
@@ -193,11 +214,22 @@ impl<'w> Writer<'w> {
         self.out.push(close);
     }
 
-    #[inline(always)]
+    /// Puts the brackets around the elements from `start` on; without any (empty
+    /// packed runs, unknown numbers of a closed enum) there is no field, and its
+    /// key from `before` on goes again.
+    pub(super) fn close_list(&mut self, before: usize, start: usize) {
+        if self.out.len() == start {
+            self.out.truncate(before);
+        } else {
+            self.close(start, b'[', b']');
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn key(&mut self, field: &Field) {
-        let key = if self.options.proto_field_names { &field.proto_key } else { &field.json_key };
+        let key = self.key_of(field);
         match key.block() {
-            Some((block, len)) => raw::put_block(self.out, block, len),
+            Some(block) => raw::put_key(self.out, block),
             None => self.out.extend_from_slice(key.as_bytes()),
         }
     }
@@ -205,34 +237,42 @@ impl<'w> Writer<'w> {
     /// Takes the key of the field that was written from `start` on away, if
     /// anything was written.
     pub(super) fn drop_key(&mut self, start: usize, field: &Field) {
-        let key = if self.options.proto_field_names { &field.proto_key } else { &field.json_key };
+        let key = self.key_of(field);
         let end = (start + key.as_bytes().len()).min(self.out.len());
         self.out.drain(start..end);
     }
 
     fn stream(&mut self, message: &MessageType, wire: &[u8], depth: u32) -> Step {
         let mut reader = Reader::new(wire);
-        let mut last = 0;
+        // The fields that may still come.
+        let mut ahead = message.fields.as_slice();
         let mut oneofs = 0_u64;
         while !reader.is_empty() {
+            // The commonest of all: the next field, and it is `true`.
+            if let Some((field, rest)) = ahead.split_first()
+                && reader.eat_two(field.truth)
+            {
+                ahead = rest;
+                self.key_and(field, b"true");
+                continue;
+            }
             let tag = reader.tag()?;
-            let Some(field) = message.field(tag >> 3) else {
-                reader.payload(tag)?;
-                continue;
-            };
-            if field.number <= last {
-                return Err(Stop::Exact);
-            }
-            last = field.number;
-            if tag != field.tag {
-                // Packed where unpacked is declared, or the other way round:
-                // the exact path knows both. Any other type is no field of ours.
-                if field.cardinality == Cardinality::Repeated {
-                    return Err(Stop::Exact);
+            let field = match ahead.split_first() {
+                Some((field, rest)) if field.tag == tag => {
+                    ahead = rest;
+                    field
                 }
-                reader.payload(tag)?;
-                continue;
-            }
+                _ => match find(message, tag, ahead.len())? {
+                    Some((field, after)) => {
+                        ahead = after;
+                        field
+                    }
+                    None => {
+                        reader = reader.after(tag)?;
+                        continue;
+                    }
+                },
+            };
             if field.oneof != NO_ONEOF {
                 let bit = 1_u64.checked_shl(u32::from(field.oneof)).ok_or(Stop::Exact)?;
                 if oneofs & bit != 0 {
@@ -240,18 +280,116 @@ impl<'w> Writer<'w> {
                 }
                 oneofs |= bit;
             }
-            match field.cardinality {
-                Cardinality::Singular => self.singular(field, &mut reader, tag, depth),
-                Cardinality::Repeated if field.packed => self.packed(field, &mut reader),
-                Cardinality::Repeated => self.repeated(field, &mut reader, tag, depth),
-                Cardinality::Map => self.map_run(field, &mut reader, depth),
+            let written = match field.common {
+                Common::Bool => self.boolean(field, &mut reader),
+                Common::Text => self.text(field, &mut reader),
+                Common::Enum => self.enumeration(field, &mut reader),
+                Common::Message => self.submessage(field, &mut reader, depth),
+                Common::Timestamp => match reader.len_delimited() {
+                    Ok(bytes) => self.timestamp(field, bytes, depth),
+                    Err(error) => Err(error.into()),
+                },
+                Common::No => self.uncommon(field, reader, tag, depth).map(|after| reader = after),
+            };
+            if let Err(stop) = written {
+                return Err(stop.within(&field.json_name));
             }
-            .map_err(|stop| stop.within(&field.json_name))?;
         }
         Ok(())
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn key_of<'f>(&self, field: &'f Field) -> &'f Key {
+        if self.exact && self.options.proto_field_names { &field.proto_key } else { &field.json_key }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn json_key(&mut self, field: &Field) {
+        match field.json_key.block() {
+            Some(block) => raw::put_key(self.out, block),
+            None => self.out.extend_from_slice(field.json_key.as_bytes()),
+        }
+    }
+
+    /// Writes a key and the beginning of the value that stands behind it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn key_and(&mut self, field: &Field, begin: &[u8]) {
+        match field.json_key.full_block() {
+            Some(block) => raw::put_key_and_value(self.out, block),
+            None => {
+                self.out.extend_from_slice(field.json_key.as_bytes());
+                self.out.extend_from_slice(begin);
+            }
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn boolean(&mut self, field: &Field, reader: &mut Reader<'_>) -> Step {
+        if reader.varint()? != 0 {
+            self.key_and(field, b"true");
+        } else if field.presence {
+            self.json_key(field);
+            raw::put_word(self.out, *b"false\0\0\0", 5);
+        }
+        Ok(())
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn text(&mut self, field: &Field, reader: &mut Reader<'_>) -> Step {
+        let text = reader.len_delimited()?;
+        if field.presence || !text.is_empty() {
+            self.key_and(field, b"\"");
+            scalar::put_text_after_quote(self.out, text)?;
+        }
+        Ok(())
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn enumeration(&mut self, field: &Field, reader: &mut Reader<'_>) -> Step {
+        let number = reader.varint()? as i32;
+        if field.presence || number != 0 {
+            self.json_key(field);
+            scalar::put_enum(self.out, self.tables, field, number, self.options);
+        }
+        Ok(())
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn submessage(&mut self, field: &Field, reader: &mut Reader<'_>, depth: u32) -> Step {
+        let bytes = reader.len_delimited()?;
+        if depth <= 1 {
+            return Err(WireError::Depth.into());
+        }
+        self.json_key(field);
+        let start = self.out.len();
+        self.stream(self.tables.message_of(field), bytes, depth - 1)?;
+        self.close(start, b'{', b'}');
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn timestamp(&mut self, field: &Field, bytes: &[u8], depth: u32) -> Step {
+        if depth <= 1 {
+            return Err(WireError::Depth.into());
+        }
+        self.json_key(field);
+        write_well_known::timestamp(self, &[bytes])
+    }
+
+    // Takes and gives the reader by value, so that the loop's own can live in
+    // registers.
+    #[inline(never)]
+    fn uncommon<'a>(&mut self, field: &Field, mut reader: Reader<'a>, tag: u32, depth: u32) -> Step<Reader<'a>> {
+        match field.cardinality {
+            Cardinality::Singular => self.singular(field, &mut reader, tag, depth),
+            Cardinality::Repeated if field.packed => self.packed(field, &mut reader),
+            Cardinality::Repeated => self.repeated(field, &mut reader, tag, depth),
+            Cardinality::Map => self.map_run(field, &mut reader, depth),
+        }?;
+        Ok(reader)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn singular(&mut self, field: &Field, reader: &mut Reader<'_>, tag: u32, depth: u32) -> Step {
         match field.kind {
             Kind::String => {
@@ -298,7 +436,7 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn bits(&self, field: &Field, reader: &mut Reader<'_>) -> Result<u64, WireError> {
         match field.kind.wire_type() {
             wire::VARINT => reader.varint(),
@@ -312,18 +450,19 @@ impl<'w> Writer<'w> {
         if packed.is_empty() {
             return Ok(());
         }
+        let before = self.out.len();
         self.key(field);
         let start = self.out.len();
         while !packed.is_empty() {
             let bits = self.bits(field, &mut packed)?;
             self.element_bits(field, bits);
         }
-        self.close(start, b'[', b']');
+        self.close_list(before, start);
         Ok(())
     }
 
     /// An element of a list, with a comma in front.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn element_bits(&mut self, field: &Field, bits: u64) {
         self.out.push(b',');
         if !scalar::put_bits(self.out, self.tables, field, bits, self.options) {
@@ -332,6 +471,7 @@ impl<'w> Writer<'w> {
     }
 
     fn repeated(&mut self, field: &Field, reader: &mut Reader<'_>, tag: u32, depth: u32) -> Step {
+        let before = self.out.len();
         self.key(field);
         let start = self.out.len();
         let mut index = 0;
@@ -351,7 +491,7 @@ impl<'w> Writer<'w> {
                 break;
             }
         }
-        self.close(start, b'[', b']');
+        self.close_list(before, start);
         Ok(())
     }
 
@@ -393,4 +533,21 @@ impl<'w> Writer<'w> {
         }
         Ok(())
     }
+}
+
+/// The field of a tag that is not the next one's, and the fields after it.
+/// `None` if it is none of ours.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn find(message: &MessageType, tag: u32, ahead: usize) -> Step<Option<(&Field, &[Field])>> {
+    let Some(index) = message.index_of(tag >> 3) else { return Ok(None) };
+    let (field, after) = (&message.fields[index], &message.fields[index + 1..]);
+    if after.len() >= ahead {
+        return Err(Stop::Exact);
+    }
+    if field.tag == tag {
+        return Ok(Some((field, after)));
+    }
+    // Packed where unpacked is declared, or the other way round: the exact path
+    // knows both. Any other type is no field of ours.
+    if field.cardinality == Cardinality::Repeated { Err(Stop::Exact) } else { Ok(None) }
 }

@@ -2,7 +2,7 @@
 //! JSON.
 
 use super::{
-    WriteError, mask, number, scalar, time,
+    WriteError, mask, number, raw, scalar, time,
     write::{Step, Stop, Writer},
 };
 use crate::schema::{
@@ -12,13 +12,10 @@ use crate::schema::{
 
 pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
     match message.shape {
-        Shape::Timestamp | Shape::Duration => {
+        Shape::Timestamp => timestamp(writer, pieces)?,
+        Shape::Duration => {
             let (seconds, nanos) = seconds_and_nanos(pieces)?;
-            let text = match message.shape {
-                Shape::Timestamp => time::format_timestamp(seconds, nanos),
-                _ => time::format_duration(seconds, nanos),
-            };
-            let text = text.map_err(WriteError::new)?;
+            let text = time::format_duration(seconds, nanos).map_err(WriteError::new)?;
             writer.out.push(b'"');
             writer.out.extend_from_slice(text.as_bytes());
             writer.out.push(b'"');
@@ -56,6 +53,14 @@ pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[
     Ok(())
 }
 
+#[inline]
+pub(super) fn timestamp(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
+    let (seconds, nanos) = seconds_and_nanos(pieces)?;
+    let (block, len) = time::quoted_timestamp(seconds, nanos).map_err(WriteError::new)?;
+    raw::put_block(writer.out, &block, len);
+    Ok(())
+}
+
 /// Calls `found` with every field of a message that comes in pieces.
 fn each<'a>(pieces: &[&'a [u8]], mut found: impl FnMut(u32, Payload<'a>)) -> Result<(), WireError> {
     for piece in pieces {
@@ -77,7 +82,7 @@ fn occurrences<'a>(pieces: &[&'a [u8]], wanted: u32) -> Result<Vec<&'a [u8]>, Wi
     Ok(all)
 }
 
-#[inline]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
     let (mut seconds, mut nanos) = (0, 0);
     for piece in pieces {
@@ -86,9 +91,7 @@ fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
             match reader.tag()? {
                 0x08 => seconds = reader.varint()? as i64,
                 0x10 => nanos = reader.varint()? as i32,
-                other => {
-                    reader.payload(other)?;
-                }
+                other => reader = reader.after(other)?,
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{
     descriptor::{self, Features, Syntax},
     names::NameTable,
     rules::{self, Target},
-    table::{Cardinality, EnumType, Field, Key, Kind, MessageType, MethodType, Shape, Symbol, Tables, quoted},
+    table::{Cardinality, Common, EnumType, Field, Key, Kind, MessageType, MethodType, Shape, Symbol, Tables, quoted},
 };
 
 type Result<T> = std::result::Result<T, SchemaError>;
@@ -363,16 +363,16 @@ impl<'a> Compiler<'a> {
             }
             table.fields.push(field);
         }
-        let maps: Vec<bool> = self.tables.messages.iter().map(|table| table.shape == Shape::MapEntry).collect();
+        let shapes: Vec<Shape> = self.tables.messages.iter().map(|table| table.shape).collect();
         for table in &mut self.tables.messages {
-            seal(table, &maps)?;
+            seal(table, &shapes, &self.tables.enums)?;
         }
         Ok(self.tables)
     }
 }
 
 /// Sorts the fields and builds the look-ups.
-fn seal(table: &mut MessageType, maps: &[bool]) -> Result<()> {
+fn seal(table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result<()> {
     if table.fields.len() >= usize::from(u16::MAX) {
         return Err(SchemaError::new("", &table.name, "more than 65,534 fields"));
     }
@@ -382,8 +382,19 @@ fn seal(table: &mut MessageType, maps: &[bool]) -> Result<()> {
         return Err(SchemaError::new("", &table.name, problem));
     }
     for field in &mut table.fields {
-        if field.is_message() && field.cardinality == Cardinality::Repeated && maps[field.type_index as usize] {
+        let shape = field.is_message().then(|| shapes[field.type_index as usize]);
+        if field.cardinality == Cardinality::Repeated && shape == Some(Shape::MapEntry) {
             field.cardinality = Cardinality::Map;
+        }
+        if field.cardinality == Cardinality::Singular {
+            field.set_common(match field.kind {
+                Kind::Bool => Common::Bool,
+                Kind::String => Common::Text,
+                Kind::Enum if enums[field.type_index as usize].is_plain() => Common::Enum,
+                Kind::Message if shape == Some(Shape::Plain) => Common::Message,
+                Kind::Message if shape == Some(Shape::Timestamp) => Common::Timestamp,
+                _ => Common::No,
+            });
         }
     }
     let names = table.fields.iter().enumerate();

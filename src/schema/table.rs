@@ -15,12 +15,12 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn message_of(&self, field: &Field) -> &MessageType {
         &self.messages[field.type_index as usize]
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enum_of(&self, field: &Field) -> &EnumType {
         &self.enums[field.type_index as usize]
     }
@@ -57,7 +57,7 @@ pub(crate) struct MessageType {
 }
 
 impl MessageType {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn index_of(&self, number: u32) -> Option<usize> {
         match self.dense.get(number as usize) {
             Some(0) => None,
@@ -66,7 +66,7 @@ impl MessageType {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn field(&self, number: u32) -> Option<&Field> {
         self.index_of(number).map(|index| &self.fields[index])
     }
@@ -108,11 +108,13 @@ pub(crate) struct Field {
     pub(crate) number: u32,
     /// The tag under which the field is written.
     pub(crate) tag: u32,
-    /// The tag, encoded; `tag_len` bytes of it.
-    tag_bytes: [u8; 8],
-    tag_len: u8,
+    pub(crate) encoded: Tag,
     pub(crate) kind: Kind,
     pub(crate) cardinality: Cardinality,
+    pub(crate) common: Common,
+    /// For a bool in no oneof, the two bytes of its tag and `true`, if they are
+    /// two and its key is no longer than a block; else what no two bytes are.
+    pub(crate) truth: u32,
     pub(crate) packed: bool,
     /// Whether set and unset differ, so that a default value is printed.
     pub(crate) presence: bool,
@@ -136,10 +138,11 @@ impl Field {
         Self {
             number,
             tag: 0,
-            tag_bytes: [0; 8],
-            tag_len: 0,
+            encoded: Tag::default(),
             kind,
             cardinality: Cardinality::Singular,
+            common: Common::No,
+            truth: u32::MAX,
             packed: false,
             presence: false,
             required: false,
@@ -155,21 +158,27 @@ impl Field {
     pub(super) fn set_tag(&mut self) {
         let wire_type = if self.packed { super::wire::LEN } else { self.kind.wire_type() };
         self.tag = self.number << 3 | u32::from(wire_type);
-        let mut bytes = Vec::with_capacity(5);
-        super::wire::put_varint(&mut bytes, u64::from(self.tag));
-        self.tag_len = bytes.len() as u8;
-        self.tag_bytes[..bytes.len()].copy_from_slice(&bytes);
+        self.encoded = Tag::new(self.tag);
     }
 
-    #[inline(always)]
+    /// Fills in what the codec looks at first, once all else is known.
+    pub(super) fn set_common(&mut self, common: Common) {
+        self.common = common;
+        self.json_key.begin(match common {
+            Common::Bool => "true",
+            Common::Text | Common::Enum | Common::Timestamp => "\"",
+            Common::Message => "{",
+            Common::No => "",
+        });
+        let short = self.tag < 0x80 && self.oneof == NO_ONEOF && self.json_key.full_block().is_some();
+        if common == Common::Bool && short {
+            self.truth = self.tag | 1 << 8;
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn tag_bytes(&self) -> &[u8] {
-        &self.tag_bytes[..usize::from(self.tag_len)]
-    }
-
-    /// The encoded tag, filled up, and its length.
-    #[inline(always)]
-    pub(crate) fn tag_word(&self) -> ([u8; 8], usize) {
-        (self.tag_bytes, usize::from(self.tag_len))
+        self.encoded.as_bytes()
     }
 
     pub(crate) fn is_message(&self) -> bool {
@@ -182,6 +191,55 @@ pub(crate) enum Cardinality {
     Singular,
     Repeated,
     Map,
+}
+
+/// A tag as it is on the wire.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tag {
+    bytes: [u8; 8],
+    /// At most 5, always: the codec's copies count on it.
+    len: u8,
+}
+
+impl Tag {
+    fn new(tag: u32) -> Self {
+        let mut encoded = Vec::with_capacity(5);
+        super::wire::put_varint(&mut encoded, u64::from(tag));
+        let mut bytes = [0; 8];
+        bytes[..encoded.len()].copy_from_slice(&encoded);
+        Self { bytes, len: encoded.len() as u8 }
+    }
+
+    /// At most 5.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn len(self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// The tag in the lowest bytes, zeros above.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn word(self) -> u64 {
+        u64::from_le_bytes(self.bytes)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// The kinds of field that most JSON is made of, for the codec's loops to take
+/// first: singular, and without any rule of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Common {
+    /// Anything else.
+    No,
+    Bool,
+    Text,
+    /// An open enum.
+    Enum,
+    /// A message whose JSON form is an object of its fields.
+    Message,
+    Timestamp,
 }
 
 /// A field's type, numbered as in `FieldDescriptorProto.Type`.
@@ -234,38 +292,98 @@ impl Kind {
 pub(crate) const INLINE: usize = 32;
 
 /// Text that is copied into JSON as it is.
+///
+/// What follows it in its block is how the value of a field of that kind
+/// usually begins, or is whole: `true`, a quote, a brace. So key and beginning
+/// are written by one copy, and recognised by one comparison.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    inline: [u8; INLINE],
-    len: u8,
+    block: Block,
+    /// What does not fit into the block, whole.
     long: Box<[u8]>,
+}
+
+/// Up to [`INLINE`] bytes of text in a block of fixed size, so that copying and
+/// comparing them takes no loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    bytes: [u8; INLINE],
+    /// At most `INLINE`, always: the codec's copies count on it.
+    len: u8,
+    /// The length with the beginning of the value; not less than `len`, at most
+    /// `INLINE`; 0 if that does not fit.
+    full: u8,
+}
+
+impl Block {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn bytes(&self) -> &[u8; INLINE] {
+        &self.bytes
+    }
+
+    /// At most [`INLINE`].
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// With the beginning of the value; at most [`INLINE`], 0 if that does not
+    /// fit.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn full_len(&self) -> usize {
+        usize::from(self.full)
+    }
 }
 
 impl Key {
     pub(crate) fn new(text: &str) -> Self {
-        let mut key = Self { inline: [0; INLINE], len: 0, long: Box::default() };
-        if let Some(inline) = key.inline.get_mut(..text.len()) {
-            inline.copy_from_slice(text.as_bytes());
-            key.len = text.len() as u8;
-        } else {
-            key.long = text.as_bytes().into();
+        Self::with_value(text.as_bytes(), b"")
+    }
+
+    fn with_value(text: &[u8], value: &[u8]) -> Self {
+        let mut block = Block { bytes: [0; INLINE], len: 0, full: 0 };
+        let Some((inline, rest)) = block.bytes.split_at_mut_checked(text.len()) else {
+            return Self { block, long: text.into() };
+        };
+        inline.copy_from_slice(text);
+        block.len = text.len() as u8;
+        if let Some(inline) = rest.get_mut(..value.len()) {
+            inline.copy_from_slice(value);
+            block.full = (text.len() + value.len()) as u8;
         }
-        key
+        Self { block, long: Box::default() }
     }
 
     fn field(name: &str) -> Self {
         Self::new(&format!(",{}:", quoted(name)))
     }
 
-    /// The text with what fills up its block, and its length; `None` if it is
-    /// too long for that.
-    #[inline(always)]
-    pub(crate) fn block(&self) -> Option<(&[u8; INLINE], usize)> {
-        (self.len != 0).then_some((&self.inline, usize::from(self.len)))
+    /// Puts the beginning of a value behind the key.
+    pub(super) fn begin(&mut self, value: &str) {
+        *self = Self::with_value(self.as_bytes(), value.as_bytes());
+    }
+
+    /// The text, or `None` if it is too long for a block.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn block(&self) -> Option<&Block> {
+        (self.block.len != 0).then_some(&self.block)
+    }
+
+    /// The text with the beginning of its value, or `None` if that is too long
+    /// for a block.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn full_block(&self) -> Option<&Block> {
+        (self.block.full != 0).then_some(&self.block)
+    }
+
+    /// Eight bytes of the block after its comma; no text's if there is none.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn head(&self) -> [u8; 8] {
+        self.block.bytes[1..].first_chunk().copied().unwrap_or_default()
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        if self.len == 0 { &self.long } else { &self.inline[..usize::from(self.len)] }
+        if self.block.len == 0 { &self.long } else { &self.block.bytes[..self.block.len()] }
     }
 }
 
@@ -288,6 +406,12 @@ pub(crate) struct EnumType {
 }
 
 impl EnumType {
+    /// Whether every number is a value of its own kind: open, and no
+    /// `NullValue`.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.closed && !self.null
+    }
+
     /// The value's name, quoted.
     #[inline]
     pub(crate) fn key(&self, number: i32) -> Option<&Key> {

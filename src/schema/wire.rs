@@ -69,23 +69,23 @@ impl<'a> Payload<'a> {
 }
 
 impl<'a> Reader<'a> {
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Moves past `prefix` if the bytes continue with it.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn eat(&mut self, prefix: &[u8]) -> bool {
         match self.rest.strip_prefix(prefix) {
             Some(rest) => {
@@ -96,7 +96,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline(always)]
+    /// Moves past two bytes, if they are `bytes` in little-endian order.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn eat_two(&mut self, bytes: u32) -> bool {
+        match self.rest.split_first_chunk() {
+            Some((found, rest)) if u32::from(u16::from_le_bytes(*found)) == bytes => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
         match *self.rest {
             [byte, ref rest @ ..] if byte < 0x80 => {
@@ -107,37 +119,49 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Ok(u64::from(a & 0x7f) | u64::from(b) << 7)
             }
-            _ => self.long_varint(),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn long_varint(&mut self) -> Result<u64, WireError> {
-        let mut value = 0;
-        for (i, &byte) in self.rest.iter().enumerate().take(10) {
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if byte < 0x80 {
-                self.rest = &self.rest[i + 1..];
-                // The tenth byte holds the sixty-fourth bit alone.
-                return if i == 9 && byte > 1 { Err(WireError::Varint) } else { Ok(value) };
+            _ => {
+                let (value, rest) = long_varint(self.rest)?;
+                self.rest = rest;
+                Ok(value)
             }
         }
-        Err(if self.rest.len() < 10 { WireError::Truncated } else { WireError::Varint })
     }
 
     /// Reads a tag: the field number times eight, plus the wire type.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn tag(&mut self) -> Result<u32, WireError> {
-        let before = self.rest.len();
-        let tag = self.varint()?;
-        if tag < 8 || tag > u64::from(u32::MAX) || before - self.rest.len() > 5 {
-            return Err(WireError::Tag);
+        match self.short_tag() {
+            0 => self.long_tag(),
+            tag => Ok(tag),
         }
-        Ok(tag as u32)
     }
 
-    #[inline(always)]
+    /// Reads a tag of one or two bytes; 0, and not moved, if it is longer or
+    /// none.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn short_tag(&mut self) -> u32 {
+        let (tag, rest) = match *self.rest {
+            [byte, ref rest @ ..] if byte < 0x80 => (u32::from(byte), rest),
+            [a, b, ref rest @ ..] if b < 0x80 => (u32::from(a & 0x7f) | u32::from(b) << 7, rest),
+            _ => return 0,
+        };
+        if tag < 8 {
+            return 0;
+        }
+        self.rest = rest;
+        tag
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn long_tag(&mut self) -> Result<u32, WireError> {
+        let (tag, rest) = long_varint(self.rest)?;
+        // The same value in more than five bytes is no tag.
+        let short = self.rest.len() - rest.len() <= 5;
+        self.rest = rest;
+        u32::try_from(tag).ok().filter(|tag| short && *tag >= 8).ok_or(WireError::Tag)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn len_delimited(&mut self) -> Result<&'a [u8], WireError> {
         let len = self.varint()?;
         match usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)) {
@@ -149,14 +173,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn fixed32(&mut self) -> Result<u32, WireError> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
         self.rest = rest;
         Ok(u32::from_le_bytes(*bytes))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn fixed64(&mut self) -> Result<u64, WireError> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -175,6 +199,14 @@ impl<'a> Reader<'a> {
             END => return Err(WireError::Group),
             _ => return Err(WireError::Tag),
         })
+    }
+
+    /// The reader after the payload of the field that `tag` begins: by value, so
+    /// that a loop's reader can live in registers.
+    #[inline(never)]
+    pub(crate) fn after(mut self, tag: u32) -> Result<Self, WireError> {
+        self.payload(tag)?;
+        Ok(self)
     }
 
     /// Reads up to the end of the group `number`, and past it.
@@ -214,6 +246,32 @@ impl<'a> Reader<'a> {
         let tag = self.tag()?;
         Ok(Some((tag, self.payload(tag)?)))
     }
+}
+
+// Takes and gives the bytes by value, so that a reader can live in registers.
+#[inline(never)]
+fn long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), WireError> {
+    // Times in seconds and nanos take five bytes or fewer.
+    if let [a, b, c, d, e, ..] = *bytes {
+        let (low, high) = (u64::from(a & 0x7f) | u64::from(b & 0x7f) << 7, u64::from(c & 0x7f) << 14);
+        if a >= 0x80 && b >= 0x80 && c >= 0x80 {
+            if d < 0x80 {
+                return Ok((low | high | u64::from(d) << 21, &bytes[4..]));
+            }
+            if e < 0x80 {
+                return Ok((low | high | u64::from(d & 0x7f) << 21 | u64::from(e) << 28, &bytes[5..]));
+            }
+        }
+    }
+    let mut value = 0;
+    for (i, &byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte < 0x80 {
+            // The tenth byte holds the sixty-fourth bit alone.
+            return if i == 9 && byte > 1 { Err(WireError::Varint) } else { Ok((value, &bytes[i + 1..])) };
+        }
+    }
+    Err(if bytes.len() < 10 { WireError::Truncated } else { WireError::Varint })
 }
 
 /// Appends a varint.
