@@ -240,7 +240,16 @@ async fn the_http_request_is_the_one_of_the_documentation() {
     let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
     assert_eq!(
         names,
-        ["accept", "authorization", "content-length", "content-type", "host", "user-agent", "x-goog-api-client"]
+        [
+            "accept",
+            "accept-encoding",
+            "authorization",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "x-goog-api-client"
+        ]
     );
     let value = |name| headers.iter().find(|(found, _)| *found == name).unwrap().1;
     assert_eq!(value("authorization"), "Bearer ya29.token");

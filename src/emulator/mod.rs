@@ -19,28 +19,20 @@ mod rules;
 mod service;
 mod store;
 
-use std::{convert::Infallible, fmt, io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::TcpListener,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     Schema,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::Gateway,
+    transport::{Gateway, serve},
 };
 
 /// A running emulator; it stops when this is dropped.
 pub struct Emulator {
     address: SocketAddr,
-    server: JoinHandle<Infallible>,
+    server: JoinHandle<()>,
 }
 
 impl Emulator {
@@ -64,7 +56,7 @@ impl Emulator {
         let gateway = Gateway::new(schema, chat);
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { address, server: tokio::spawn(serve(listener, gateway)) })
+        Ok(Self { address, server: tokio::spawn(serve(listener, gateway, std::future::pending(), Duration::ZERO)) })
     }
 
     /// The address that is listened at.
@@ -88,29 +80,5 @@ impl Drop for Emulator {
 impl fmt::Debug for Emulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Emulator").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
-type Server = Gateway<ChatServiceServer<service::Chat>>;
-
-async fn serve(listener: TcpListener, gateway: Server) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // A connection that fails while it is accepted is that client's
-                // affair; the next one may do better.
-                let Ok((stream, _)) = accepted else { continue };
-                // Answers are small; waiting to fill a packet only delays them.
-                let _ = stream.set_nodelay(true);
-                let service = TowerToHyperService::new(gateway.clone());
-                connections.spawn(async move {
-                    let server = auto::Builder::new(TokioExecutor::new());
-                    // How a connection ends is known to its client.
-                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-            Some(_) = connections.join_next() => {}
-        }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn put_camel(out: &mut Vec<u8>, path: &[u8]) -> bool {
 }
 
 /// Appends a path in its wire form.
-pub(super) fn put_snake(out: &mut Vec<u8>, path: &[u8]) {
+pub(crate) fn put_snake(out: &mut Vec<u8>, path: &[u8]) {
     for &byte in path {
         if byte.is_ascii_uppercase() {
             out.push(b'_');

@@ -31,7 +31,7 @@
 mod error;
 mod exact;
 mod indent;
-mod mask;
+pub(crate) mod mask;
 pub(crate) mod number;
 mod raw;
 mod read;
@@ -45,7 +45,7 @@ pub use error::{ParseError, WriteError};
 
 use crate::schema::{Message, Schema};
 
-pub(crate) use read::{read, read_field};
+pub(crate) use read::{read, read_field, read_single};
 pub(crate) use write::{write, write_field};
 
 /// How JSON is written. The default is what Google's own front ends send.

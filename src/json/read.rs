@@ -26,6 +26,19 @@ pub(crate) fn read(
     })
 }
 
+/// Reads a single value of a field, as the bytes of a message in which it is
+/// set, even to its default: what a path or a query says.
+pub(crate) fn read_single(
+    tables: &Tables,
+    field: &Field,
+    json: &[u8],
+    out: &mut Vec<u8>,
+    options: &ReadOptions,
+) -> Result<(), ParseError> {
+    whole(tables, json, out, options, |parser| parser.single(field, wire::DEPTH, true))
+        .map_err(|error| error.at(&field.json_name))
+}
+
 /// Reads the value of one field, as the bytes of a message in which it is set:
 /// what `body` and `response_body` name. `null` leaves it unset.
 pub(crate) fn read_field(

@@ -12,7 +12,14 @@ use super::{
 
 type Result<T> = std::result::Result<T, SchemaError>;
 
-pub(super) fn compile(set: &[u8]) -> Result<Tables> {
+/// `http` is an encoded `google.api.Http`, whose rules come before those of the
+/// set.
+pub(super) fn compile(set: &[u8], http: &[u8]) -> Result<Tables> {
+    let mut overrides = HashMap::new();
+    let listed = descriptor::http(http)
+        .map_err(|error| SchemaError::new("", "", format!("not an encoded google.api.Http: {error}")))?;
+    // The last one holds (http.proto, "HttpRule.selector").
+    overrides.extend(listed);
     let files = descriptor::files(set)
         .map_err(|error| SchemaError::new("", "", format!("not an encoded FileDescriptorSet: {error}")))?;
     let mut compiler = Compiler::default();
@@ -25,13 +32,22 @@ pub(super) fn compile(set: &[u8]) -> Result<Tables> {
     }
     let mut tables = compiler.finish()?;
     for file in &files {
-        methods(&mut tables, file)?;
+        methods(&mut tables, file, &mut overrides)?;
     }
-    Ok(tables)
+    match overrides.keys().next() {
+        Some(selector) => {
+            Err(SchemaError::new("", selector, "a service config's rule for a method that is not in the set"))
+        }
+        None => Ok(tables),
+    }
 }
 
 /// Adds the methods of a file, with their HTTP rules.
-fn methods(tables: &mut Tables, file: &descriptor::File<'_>) -> Result<()> {
+fn methods(
+    tables: &mut Tables,
+    file: &descriptor::File<'_>,
+    overrides: &mut HashMap<&str, descriptor::Rule<'_>>,
+) -> Result<()> {
     for service in &file.services {
         let service_name = join(file.package, service.name);
         for method in &service.methods {
@@ -47,7 +63,7 @@ fn methods(tables: &mut Tables, file: &descriptor::File<'_>) -> Result<()> {
                 input: &tables.messages[input as usize],
                 output: &tables.messages[output as usize],
             };
-            let rules = match &method.rule {
+            let rules = match &overrides.remove(name.as_str()).or_else(|| method.rule.clone()) {
                 Some(rule) => rules::bindings(tables, &target, rule)?,
                 None => Vec::new(),
             };

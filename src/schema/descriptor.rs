@@ -328,6 +328,25 @@ fn method(bytes: &[u8]) -> Read<Method<'_>> {
     Ok(method)
 }
 
+/// The rules of an encoded `google.api.Http`, each with its selector.
+pub(super) fn http(bytes: &[u8]) -> Read<Vec<(&str, Rule<'_>)>> {
+    let mut rules = Vec::new();
+    fields(bytes, |number, payload| {
+        if number == 1 {
+            let mut selector = "";
+            fields(payload.bytes(), |number, payload| {
+                if number == 1 {
+                    selector = text(payload);
+                }
+                Ok(())
+            })?;
+            rules.push((selector, rule(payload.bytes(), 0)?));
+        }
+        Ok(())
+    })?;
+    Ok(rules)
+}
+
 fn rule(bytes: &[u8], depth: u32) -> Read<Rule<'_>> {
     if depth > super::wire::DEPTH {
         return Err(WireError::Depth);

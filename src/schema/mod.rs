@@ -50,7 +50,21 @@ impl Schema {
     /// Names the file and the symbol where an import is missing, a type is
     /// unknown, a name is defined twice, or an HTTP rule cannot be used.
     pub fn decode(descriptor_set: &[u8]) -> Result<Self, SchemaError> {
-        compile::compile(descriptor_set).map(|tables| Self(Arc::new(tables)))
+        Self::decode_with_http(descriptor_set, &[])
+    }
+
+    /// The same, with HTTP rules from a service config: an encoded
+    /// `google.api.Http`. A rule there comes before the annotation of its
+    /// method; of several for one method the last holds.
+    ///
+    /// Source: `google/api/http.proto`, "gRPC API Service Configuration".
+    ///
+    /// # Errors
+    ///
+    /// As for [`Schema::decode`], and if a rule's selector is no method of the
+    /// set.
+    pub fn decode_with_http(descriptor_set: &[u8], http: &[u8]) -> Result<Self, SchemaError> {
+        compile::compile(descriptor_set, http).map(|tables| Self(Arc::new(tables)))
     }
 
     /// The message with the full name `name`, for example
@@ -118,6 +132,10 @@ pub struct Method {
 impl Method {
     pub(crate) fn table(&self) -> &MethodType {
         &self.schema.0.methods[self.index as usize]
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.schema.0
     }
 
     /// The gRPC path, for example `/google.chat.v1.ChatService/CreateSpace`.

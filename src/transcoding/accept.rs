@@ -1,12 +1,11 @@
 //! An HTTP request becomes a message.
 
-use http::Method;
 use tonic::Status;
 
-use super::query;
+use super::{http_body, query};
 use crate::{
     json::{self, ReadOptions, WriteOptions},
-    schema::{Body, Field, HttpRule, MethodType, Tables},
+    schema::{Body, Field, HttpRule, MessageType, MethodType, Tables, wire::put_len},
 };
 
 /// Query parameters that belong to the API's front end, not to the request.
@@ -29,38 +28,43 @@ const SYSTEM: [&str; 14] = [
     "uploadType",
 ];
 
-/// What a request line leads to.
-pub(crate) enum Route<'t> {
-    Found {
-        method: &'t MethodType,
-        rule: &'t HttpRule,
-        values: Vec<String>,
-    },
-    /// Other verbs have the path; these.
-    WrongVerb(Vec<Method>),
-    Unknown,
+/// What the system parameters of a request ask for.
+#[derive(Debug)]
+pub(crate) struct System {
+    pub(crate) write: WriteOptions,
+    /// `alt=sse`: a stream as server-sent events.
+    pub(crate) events: bool,
 }
 
-/// Finds the method and binding for a verb and a path.
-///
-/// # Errors
-///
-/// INVALID_ARGUMENT if the path matches but cannot be decoded.
-pub(crate) fn route<'t>(tables: &'t Tables, verb: &Method, path: &str) -> Result<Route<'t>, Status> {
-    let mut others = Vec::new();
-    for method in &tables.methods {
-        for rule in &method.rules {
-            let matched = rule.template.matches(path).map_err(|error| Status::invalid_argument(error.to_string()))?;
-            let Some(values) = matched else { continue };
-            if rule.any_verb || rule.verb == *verb {
-                return Ok(Route::Found { method, rule, values });
-            }
-            if !others.contains(&rule.verb) {
-                others.push(rule.verb.clone());
+impl System {
+    /// Reads them, over what the gateway does by itself.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for a form of answer that is not offered.
+    pub(crate) fn read(query: &str, mut write: WriteOptions) -> Result<Self, Status> {
+        let mut events = false;
+        for (key, value) in query::parameters(query).map_err(Status::invalid_argument)? {
+            match key.as_str() {
+                "prettyPrint" | "$prettyPrint" => write.indent = (value == "true").then_some(2),
+                "alt" | "$alt" => {
+                    let mut parts = value.split(';');
+                    match parts.next() {
+                        Some("json") => {}
+                        Some("sse") => events = true,
+                        _ => {
+                            return Err(Status::invalid_argument(format!(
+                                "`{key}={value}` is not offered; ask for json or sse"
+                            )));
+                        }
+                    }
+                    write.enums_as_integers |= parts.any(|part| part == "enum-encoding=int");
+                }
+                _ => {}
             }
         }
+        Ok(Self { write, events })
     }
-    Ok(if others.is_empty() { Route::Unknown } else { Route::WrongVerb(others) })
 }
 
 /// Transcodes a request into the wire bytes of the method's request message.
@@ -75,23 +79,68 @@ pub(crate) fn transcode(
     values: &[String],
     query: &str,
     body: &[u8],
+    options: &ReadOptions,
 ) -> Result<Vec<u8>, Status> {
     let invalid = |problem: String| Status::invalid_argument(problem);
     let input = &tables.messages[method.input as usize];
-    let options = ReadOptions::default();
     let mut wire = Vec::with_capacity(body.len());
     let blank = body.iter().all(u8::is_ascii_whitespace);
     match rule.body {
         Body::None if !blank => return Err(invalid("this method takes no body; send its fields in the query".into())),
         Body::Rest if !blank => {
-            json::read(tables, input, body, &mut wire, &options).map_err(|error| bad_json(&error))?;
+            json::read(tables, input, body, &mut wire, options).map_err(|error| bad_json(&error))?;
         }
         Body::Field(index) if !blank => {
             let field = &input.fields[usize::from(index)];
-            json::read_field(tables, field, body, &mut wire, &options).map_err(|error| bad_json(&error))?;
+            json::read_field(tables, field, body, &mut wire, options).map_err(|error| bad_json(&error))?;
         }
         _ => {}
     }
+    around_body(tables, input, rule, values, query, wire)
+}
+
+/// The same for a binding whose body is an HttpBody: `body` is that, encoded.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT with the parameter that is wrong.
+pub(crate) fn transcode_raw(
+    tables: &Tables,
+    method: &MethodType,
+    rule: &HttpRule,
+    values: &[String],
+    query: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Status> {
+    let input = &tables.messages[method.input as usize];
+    let mut wire = Vec::with_capacity(body.len() + 8);
+    match rule.body {
+        Body::Field(index) => put_len(&mut wire, input.fields[usize::from(index)].number, body),
+        _ => wire.extend_from_slice(body),
+    }
+    around_body(tables, input, rule, values, query, wire)
+}
+
+/// Whether the body of a request is an HttpBody's, by that binding.
+pub(crate) fn takes_http_body(tables: &Tables, method: &MethodType, rule: &HttpRule) -> bool {
+    let input = &tables.messages[method.input as usize];
+    match rule.body {
+        Body::None => false,
+        Body::Rest => http_body::is(input),
+        Body::Field(index) => http_body::is_field(tables, &input.fields[usize::from(index)]),
+    }
+}
+
+/// Adds what query and path say to what the body said.
+fn around_body(
+    tables: &Tables,
+    input: &MessageType,
+    rule: &HttpRule,
+    values: &[String],
+    query: &str,
+    mut wire: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
+    let invalid = |problem: String| Status::invalid_argument(problem);
     let mut seen: Vec<String> = Vec::new();
     for (key, value) in query::parameters(query).map_err(invalid)? {
         let path = query::resolve(tables, input, &key).filter(|_| rule.body != Body::Rest);
@@ -155,16 +204,74 @@ fn refuse_bound(rule: &HttpRule, fields: &[Field], path: &[&Field], key: &str) -
 /// # Errors
 ///
 /// INTERNAL if the reply has no JSON form.
-pub(crate) fn reply(tables: &Tables, method: &MethodType, rule: &HttpRule, wire: &[u8]) -> Result<Vec<u8>, Status> {
+pub(crate) fn reply(
+    tables: &Tables,
+    method: &MethodType,
+    rule: &HttpRule,
+    wire: &[u8],
+    options: &WriteOptions,
+) -> Result<Vec<u8>, Status> {
     let output = &tables.messages[method.output as usize];
-    let options = WriteOptions::default();
     let mut body = Vec::with_capacity(wire.len() * 3 + 16);
     let written = match rule.response_body {
-        Some(index) => json::write_field(tables, output, &output.fields[usize::from(index)], wire, &mut body, &options),
-        None => json::write(tables, output, wire, &mut body, &options),
+        Some(index) => json::write_field(tables, output, &output.fields[usize::from(index)], wire, &mut body, options),
+        None => json::write(tables, output, wire, &mut body, options),
     };
     written.map_err(|error| Status::internal(format!("the reply has no JSON form: {error}")))?;
     Ok(body)
+}
+
+/// Whether the method's replies are HttpBodies, by that binding.
+pub(crate) fn gives_http_body(tables: &Tables, method: &MethodType, rule: &HttpRule) -> bool {
+    let output = &tables.messages[method.output as usize];
+    match rule.response_body {
+        Some(index) => http_body::is_field(tables, &output.fields[usize::from(index)]),
+        None => http_body::is(output),
+    }
+}
+
+/// The content type and the data of a reply that is an HttpBody.
+///
+/// # Errors
+///
+/// INTERNAL if the bytes are no such reply.
+pub(crate) fn http_body_reply(
+    tables: &Tables,
+    method: &MethodType,
+    rule: &HttpRule,
+    wire: &[u8],
+) -> Result<(Vec<u8>, Vec<u8>), Status> {
+    let output = &tables.messages[method.output as usize];
+    let read = || {
+        let body = match rule.response_body {
+            Some(index) => http_body::content(output.fields[usize::from(index)].number, wire)?,
+            None => wire.to_vec(),
+        };
+        let (kind, data) = http_body::read(&body)?;
+        Ok::<_, crate::schema::wire::WireError>((kind.to_vec(), data.to_vec()))
+    };
+    read().map_err(|error| Status::internal(format!("the reply is no {}: {error}", output.name)))
+}
+
+/// Takes an answer's body, whatever it is, as the wire bytes of a reply that is
+/// an HttpBody.
+pub(crate) fn read_http_body(
+    tables: &Tables,
+    method: &MethodType,
+    rule: &HttpRule,
+    content_type: &[u8],
+    data: &[u8],
+) -> Vec<u8> {
+    let body = http_body::write(content_type, data);
+    match rule.response_body {
+        Some(index) => {
+            let output = &tables.messages[method.output as usize];
+            let mut wire = Vec::with_capacity(body.len() + 8);
+            put_len(&mut wire, output.fields[usize::from(index)].number, &body);
+            wire
+        }
+        None => body,
+    }
 }
 
 /// Reads an answer's JSON as the wire bytes of the method's reply.

@@ -3,27 +3,24 @@
 //! Source: [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md),
 //! "Length-Prefixed-Message".
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tonic::Status;
 
+use super::gzip;
+
 /// Takes the one message of a unary call.
-pub(crate) fn unary(mut body: Bytes) -> Result<Bytes, Status> {
-    if body.is_empty() {
-        return Err(Status::internal("the call has no message, where one was expected"));
-    }
-    if body.len() < 5 {
-        return Err(Status::internal("the message's header is cut off"));
-    }
-    match body[0] {
-        0 => {}
-        1 => return Err(Status::unimplemented("compressed messages are not supported; send them without compression")),
-        flag => return Err(Status::internal(format!("the message's header begins with {flag}, not 0 or 1"))),
-    }
-    let len = u32::from_be_bytes([body[1], body[2], body[3], body[4]]) as usize;
-    match body.len() - 5 {
-        have if have < len => Err(Status::internal("the message is cut off")),
-        have if have > len => Err(Status::internal("the call has more than one message, where one was expected")),
-        _ => Ok(body.split_off(5)),
+///
+/// `encoding` is the call's `grpc-encoding`.
+pub(crate) fn unary(body: Bytes, encoding: Option<&[u8]>, limit: usize) -> Result<Bytes, Status> {
+    let mut frames = Frames::new(encoding, limit);
+    frames.push(body);
+    let message = frames.next()?;
+    match (message, frames.rest()) {
+        (None, 0) => Err(Status::internal("the call has no message, where one was expected")),
+        (None, 1..5) => Err(Status::internal("the message's header is cut off")),
+        (None, _) => Err(Status::internal("the message is cut off")),
+        (Some(_), 1..) => Err(Status::internal("the call has more than one message, where one was expected")),
+        (Some(message), _) => Ok(message),
     }
 }
 
@@ -38,14 +35,79 @@ pub(crate) fn frame(message: &[u8]) -> Result<Bytes, Status> {
     Ok(framed.freeze())
 }
 
+/// Cuts the messages out of a body as it comes. Sans IO.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    buffer: BytesMut,
+    gzip: bool,
+    limit: usize,
+}
+
+impl Frames {
+    pub(crate) fn new(encoding: Option<&[u8]>, limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), gzip: encoding == Some(b"gzip"), limit }
+    }
+
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        if self.buffer.is_empty() {
+            self.buffer = chunk.into();
+        } else {
+            self.buffer.extend_from_slice(&chunk);
+        }
+    }
+
+    /// How many bytes are left that are no whole message.
+    pub(crate) fn rest(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The next message that is whole.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL if the framing is broken, RESOURCE_EXHAUSTED if a message is
+    /// larger than the limit, which is known before it is taken in.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        let Some(&[flag, a, b, c, d]) = self.buffer.first_chunk() else { return Ok(None) };
+        let len = u32::from_be_bytes([a, b, c, d]) as usize;
+        if len > self.limit {
+            return Err(Status::resource_exhausted(format!(
+                "a message of {len} bytes is larger than the limit of {} bytes",
+                self.limit
+            )));
+        }
+        let compressed = match flag {
+            0 => false,
+            1 if self.gzip => true,
+            1 => return Err(Status::unimplemented("the message is compressed, but grpc-encoding is not gzip")),
+            flag => return Err(Status::internal(format!("the message's header begins with {flag}, not 0 or 1"))),
+        };
+        if self.buffer.len() < 5 + len {
+            return Ok(None);
+        }
+        self.buffer.advance(5);
+        let message = self.buffer.split_to(len).freeze();
+        if !compressed {
+            return Ok(Some(message));
+        }
+        gzip::decompress(&message, self.limit).map(Some).map_err(|error| match error {
+            gzip::GzipError::TooLarge => {
+                Status::resource_exhausted(format!("a message unpacks to more than the limit of {} bytes", self.limit))
+            }
+            gzip::GzipError::Malformed => Status::internal("a message is not gzip, as its flag says"),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn one_message_is_taken_and_anything_else_refused() {
-        assert_eq!(unary(frame(b"abc").unwrap()).unwrap(), &b"abc"[..]);
-        assert_eq!(unary(frame(b"").unwrap()).unwrap(), &b""[..]);
+        let take = |bytes: &[u8]| unary(Bytes::copy_from_slice(bytes), None, 1024);
+        assert_eq!(take(&frame(b"abc").unwrap()).unwrap(), &b"abc"[..]);
+        assert_eq!(take(&frame(b"").unwrap()).unwrap(), &b""[..]);
         for (bytes, code) in [
             (&b""[..], tonic::Code::Internal),
             (b"\0\0\0", tonic::Code::Internal),
@@ -53,8 +115,37 @@ mod tests {
             (b"\0\0\0\0\x01ab", tonic::Code::Internal),
             (b"\x01\0\0\0\x01a", tonic::Code::Unimplemented),
             (b"\x02\0\0\0\x01a", tonic::Code::Internal),
+            (b"\0\xff\0\0\0", tonic::Code::ResourceExhausted),
         ] {
-            assert_eq!(unary(Bytes::from_static(bytes)).unwrap_err().code(), code, "{bytes:?}");
+            assert_eq!(take(bytes).unwrap_err().code(), code, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn compressed_messages_are_unpacked_up_to_the_limit() {
+        let packed = gzip::compress(&[b'a'; 1000]);
+        let mut framed = frame(&packed).unwrap().to_vec();
+        framed[0] = 1;
+        let framed = Bytes::from(framed);
+        assert_eq!(unary(framed.clone(), Some(b"gzip"), 1000).unwrap(), vec![b'a'; 1000]);
+        assert_eq!(unary(framed, Some(b"gzip"), 999).unwrap_err().code(), tonic::Code::ResourceExhausted);
+        let broken = unary(Bytes::from_static(b"\x01\0\0\0\x01a"), Some(b"gzip"), 9).unwrap_err();
+        assert_eq!(broken.code(), tonic::Code::Internal);
+    }
+
+    #[test]
+    fn messages_come_in_any_pieces() {
+        let whole = [frame(b"ab").unwrap(), frame(b"").unwrap(), frame(b"cde").unwrap()].concat();
+        for piece in 1..=whole.len() {
+            let mut frames = Frames::new(None, 10);
+            let mut found = Vec::new();
+            for chunk in whole.chunks(piece) {
+                frames.push(Bytes::copy_from_slice(chunk));
+                while let Some(message) = frames.next().unwrap() {
+                    found.push(message);
+                }
+            }
+            assert_eq!((found, frames.rest()), (vec![b"ab"[..].into(), Bytes::new(), b"cde"[..].into()], 0), "{piece}");
         }
     }
 }

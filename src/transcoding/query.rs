@@ -2,7 +2,7 @@
 
 use super::path::{decode, percent_encode};
 use crate::{
-    json::{self, ReadOptions, WriteOptions},
+    json::{self, ReadOptions, WriteOptions, mask},
     schema::{
         Cardinality, Field, Kind, MessageType, Shape, Tables,
         wire::{DEPTH, LEN, Payload, Reader, put_len, put_varint},
@@ -133,15 +133,18 @@ pub(super) fn scalar_text(
     let mut json = Vec::new();
     json::write_field(tables, message, field, wire, &mut json, &WriteOptions::default())
         .map_err(|error| error.to_string())?;
-    let mut text: serde_json::Value = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(json).map_err(|error| error.to_string())?;
     // A list of one, where the field is repeated.
-    if field.cardinality == Cardinality::Repeated {
-        text = text.get_mut(0).map(serde_json::Value::take).unwrap_or_default();
+    let text = match field.cardinality {
+        Cardinality::Repeated => text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default(),
+        _ => &text,
+    };
+    // Numbers go as the digits that they have.
+    if text.starts_with('"') {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    } else {
+        Ok(text.to_owned())
     }
-    Ok(match text {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    })
 }
 
 pub(super) fn put_parameter(target: &mut String, name: &str, value: &str) {
@@ -203,10 +206,9 @@ fn leaf_from_text(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, text: &str) 
         let message = tables.message_of(leaf);
         match message.shape {
             Shape::Wrapper => kind = message.fields.first().map_or(kind, |field| field.kind),
-            // Either spelling of a mask's paths.
             Shape::FieldMask => {
-                let camel: String = text.split(',').map(camel_path).collect::<Vec<_>>().join(",");
-                return read(out, tables, leaf, &serde_json::Value::from(camel).to_string());
+                put_mask(out, leaf, text);
+                return Ok(());
             }
             Shape::Timestamp | Shape::Duration => {}
             _ => return Err(format!("a {} cannot be given as text", message.name)),
@@ -222,23 +224,26 @@ fn leaf_from_text(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, text: &str) 
 }
 
 fn read(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, json: &str) -> Result<(), String> {
-    let json = if leaf.cardinality == Cardinality::Repeated { format!("[{json}]") } else { json.to_owned() };
-    json::read_field(tables, leaf, json.as_bytes(), out, &ReadOptions::default())
-        .map_err(|error| error.problem().to_owned())
+    let options = ReadOptions::default();
+    let read = match leaf.cardinality {
+        Cardinality::Repeated => json::read_field(tables, leaf, format!("[{json}]").as_bytes(), out, &options),
+        _ => json::read_single(tables, leaf, json.as_bytes(), out, &options),
+    };
+    read.map_err(|error| error.problem().to_owned())
 }
 
-fn camel_path(path: &str) -> String {
-    let mut camel = String::with_capacity(path.len());
-    let mut capital = false;
-    for c in path.chars() {
-        match c {
-            '_' => capital = true,
-            _ if capital => {
-                camel.push(c.to_ascii_uppercase());
-                capital = false;
-            }
-            _ => camel.push(c),
+/// Writes a field mask. Each path may be spelled in JSON names or in proto
+/// names; one with an underscore is in proto names.
+fn put_mask(out: &mut Vec<u8>, leaf: &Field, text: &str) {
+    let mut paths = Vec::new();
+    for path in text.split(',').filter(|path| !path.is_empty()) {
+        let mut snake = Vec::with_capacity(path.len() + 4);
+        if path.contains('_') {
+            snake.extend_from_slice(path.as_bytes());
+        } else {
+            mask::put_snake(&mut snake, path.as_bytes());
         }
+        put_len(&mut paths, 1, &snake);
     }
-    camel
+    put_len(out, leaf.number, &paths);
 }

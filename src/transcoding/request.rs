@@ -2,12 +2,12 @@
 
 use tonic::Status;
 
-use super::query;
+use super::{http_body, query};
 use crate::{
     json::{self, WriteOptions},
     schema::{
-        Body, HttpRule, MessageType, MethodType, Tables,
-        wire::{DEPTH, LEN, Reader, put_len},
+        Body, HttpRule, MessageType, Method, MethodType, Tables,
+        wire::{DEPTH, Reader, put_len},
     },
 };
 
@@ -20,6 +20,31 @@ pub(crate) struct Target<'t> {
     /// Path and query, percent-encoded.
     pub(crate) target: String,
     pub(crate) body: Option<Vec<u8>>,
+    /// The content type of a body that is an HttpBody.
+    pub(crate) content_type: Option<Vec<u8>>,
+}
+
+impl Method {
+    /// Transcodes a request message, given as its wire bytes, into the HTTP
+    /// request that it is: verb, path and query, and the body with its content
+    /// type. Nothing is added, and nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if no binding fits the message, with every path that
+    /// was tried, or if it sets a field that HTTP/JSON cannot carry;
+    /// UNIMPLEMENTED if the method has no HTTP rule.
+    pub fn to_http(&self, wire: &[u8]) -> Result<http::Request<Vec<u8>>, Status> {
+        let target = transcode(self.tables(), self.table(), wire)?;
+        let mut request = http::Request::builder().method(target.verb).uri(target.target);
+        if target.body.is_some() {
+            let kind = target.content_type.unwrap_or_else(|| b"application/json".to_vec());
+            request = request.header(http::header::CONTENT_TYPE, kind);
+        }
+        request
+            .body(target.body.unwrap_or_default())
+            .map_err(|error| Status::internal(format!("the request cannot be built: {error}")))
+    }
 }
 
 /// Transcodes the message `wire` by the first binding of the method whose path
@@ -63,25 +88,13 @@ fn variables(tables: &Tables, input: &MessageType, rule: &HttpRule, wire: &[u8])
             let (mut message, mut bytes) = (input, wire.to_vec());
             for parent in parents {
                 let field = &message.fields[usize::from(*parent)];
-                bytes = content(field.number, &bytes)?;
+                bytes = http_body::content(field.number, &bytes).map_err(|error| error.to_string())?;
                 message = tables.message_of(field);
             }
             let field = &message.fields[usize::from(*leaf)];
             query::scalar_text(tables, message, field, &bytes)
         })
         .collect()
-}
-
-/// The merged content of a message field.
-fn content(number: u32, wire: &[u8]) -> Result<Vec<u8>, String> {
-    let mut merged = Vec::new();
-    let mut reader = Reader::new(wire);
-    while let Some((tag, payload)) = reader.field().map_err(|error| error.to_string())? {
-        if tag == number << 3 | u32::from(LEN) {
-            merged.extend_from_slice(payload.bytes());
-        }
-    }
-    Ok(merged)
 }
 
 fn by_rule<'t>(
@@ -101,8 +114,19 @@ fn by_rule<'t>(
         &stripped
     };
     let options = WriteOptions::default();
+    let mut content_type = None;
+    let mut raw = |wire: &[u8]| {
+        let (kind, data) = http_body::read(wire).map_err(|error| error.to_string())?;
+        content_type = Some(kind.to_vec());
+        Ok::<_, String>(Some(data.to_vec()))
+    };
     let body = match rule.body {
         Body::None => None,
+        Body::Rest if http_body::is(input) => raw(rest)?,
+        Body::Field(index) if http_body::is_field(tables, &input.fields[usize::from(index)]) => {
+            let number = input.fields[usize::from(index)].number;
+            raw(&http_body::content(number, rest).map_err(|error| error.to_string())?)?
+        }
         Body::Rest => {
             let mut body = Vec::new();
             json::write(tables, input, rest, &mut body, &options).map_err(|error| error.to_string())?;
@@ -139,7 +163,28 @@ fn by_rule<'t>(
         let skip = |field: &crate::schema::Field| Some(field.number) == in_body || bound.contains(&field.number);
         query::put_message(&mut target, tables, input, "", rest, DEPTH, &skip)?;
     }
-    Ok(Target { rule, verb: rule.verb.clone(), target, body })
+    Ok(Target { rule, verb: rule.verb.clone(), target, body, content_type })
+}
+
+/// The data that a message of an upload adds to the body that the first one
+/// began.
+///
+/// # Errors
+///
+/// If the bytes are not such a message.
+pub(crate) fn more_data(tables: &Tables, method: &MethodType, rule: &HttpRule, wire: &[u8]) -> Result<Vec<u8>, String> {
+    let input = &tables.messages[method.input as usize];
+    let body = match rule.body {
+        Body::Field(index) => http_body::content(input.fields[usize::from(index)].number, wire),
+        _ => Ok(wire.to_vec()),
+    };
+    let body = body.map_err(|error| error.to_string())?;
+    http_body::read(&body).map(|(_, data)| data.to_vec()).map_err(|error| error.to_string())
+}
+
+/// Whether the requests of a method are HttpBodies, by any of its bindings.
+pub(crate) fn takes_http_body(tables: &Tables, method: &MethodType) -> bool {
+    method.rules.iter().any(|rule| super::accept::takes_http_body(tables, method, rule))
 }
 
 /// The message without the fields at the ends of `paths`.

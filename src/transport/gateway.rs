@@ -7,50 +7,119 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, TE},
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, TE, VARY},
 };
 use http_body_util::Full;
 use tonic::{Status, body::Body};
-use tower::Service;
+use tower::{Layer, Service};
 
 use super::{
     BoxError, MESSAGE_LIMIT, chain,
+    http_json::{Binding, Deadline, parse_timeout},
+    incoming::Incoming,
+    outgoing::{Form, Outgoing},
     reply::{self, CollectError, collect},
 };
 use crate::{
     Schema,
+    json::{ReadOptions, WriteOptions},
     schema::{HttpRule, MethodType},
     transcoding::{
-        accept::{self, Route},
-        frame, status,
+        accept::{self, System},
+        frame, gzip, request,
+        route::{Route, Routes},
+        status,
     },
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
+/// How long a body must be for gzip to pay.
+const WORTH_PACKING: usize = 1024;
+
 /// A tower service that stands in front of a gRPC service and offers its
 /// methods as REST, by their `google.api.http` rules. Calls that are gRPC
 /// already pass through.
+///
+/// The gRPC service may be in the process, such as tonic's router, or elsewhere,
+/// by way of [`Grpc`](super::Grpc).
 #[derive(Clone)]
 pub struct Gateway<S> {
     inner: S,
     shared: Arc<Shared>,
 }
 
+/// How a [`Gateway`] reads and answers; also the tower layer that makes one.
+#[derive(Clone)]
+pub struct GatewayLayer(Shared);
+
+#[derive(Clone)]
 struct Shared {
     schema: Schema,
+    routes: Arc<Routes>,
     limit: usize,
+    read: ReadOptions,
+    write: WriteOptions,
+}
+
+impl GatewayLayer {
+    /// Makes gateways for the methods of `schema`.
+    pub fn new(schema: Schema) -> Self {
+        let routes = Arc::new(Routes::new(&schema.0));
+        let (read, write) = (ReadOptions::default(), WriteOptions::default());
+        Self(Shared { schema, routes, limit: MESSAGE_LIMIT, read, write })
+    }
+
+    /// Sets the largest body that is taken, in bytes, and the largest message of
+    /// an answer. The default is 4 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.0.limit = bytes;
+        self
+    }
+
+    /// Sets how bodies are read. By default a field that the request does not
+    /// have is an error.
+    #[must_use]
+    pub fn read_options(mut self, options: ReadOptions) -> Self {
+        self.0.read = options;
+        self
+    }
+
+    /// Sets how answers are written. A client's system parameters (`$alt`,
+    /// `prettyPrint`) come before it.
+    #[must_use]
+    pub fn write_options(mut self, options: WriteOptions) -> Self {
+        self.0.write = options;
+        self
+    }
+}
+
+impl<S> Layer<S> for GatewayLayer {
+    type Service = Gateway<S>;
+
+    fn layer(&self, inner: S) -> Gateway<S> {
+        Gateway { inner, shared: Arc::new(self.0.clone()) }
+    }
+}
+
+impl fmt::Debug for GatewayLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayLayer").field("schema", &self.0.schema).finish_non_exhaustive()
+    }
 }
 
 impl<S> Gateway<S> {
-    /// Puts a gateway for the methods of `schema` in front of `inner`.
+    /// Puts a gateway for the methods of `schema` in front of `inner`, with
+    /// [`GatewayLayer`]'s defaults.
     pub fn new(schema: Schema, inner: S) -> Self {
-        Self { inner, shared: Arc::new(Shared { schema, limit: MESSAGE_LIMIT }) }
+        GatewayLayer::new(schema).layer(inner)
     }
 }
 
@@ -85,13 +154,14 @@ where
                 .headers()
                 .get(CONTENT_TYPE)
                 .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-            Ok(if grpc {
+            if grpc {
                 let call = request.map(Body::new);
-                send(inner, call).await.map_or_else(reply::failure, |response| response.map(Body::new))
-            } else {
-                let answer = shared.rest(inner, request).await;
-                answer.unwrap_or_else(|refusal| refusal.into_response(&shared.schema))
-            })
+                return Ok(send(inner, call).await.map_or_else(reply::failure, |response| response.map(Body::new)));
+            }
+            let head = request.method() == Method::HEAD;
+            let answer = shared.rest(inner, request).await;
+            let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&shared.schema));
+            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
         })
     }
 }
@@ -118,10 +188,15 @@ impl Refusal {
         refusal
     }
 
+    fn too_large(limit: usize) -> Box<Self> {
+        let status = Status::invalid_argument(format!("the body is larger than {limit} bytes"));
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, status)
+    }
+
     fn into_response(self, schema: &Schema) -> Response<Body> {
         let body = status::to_body(&schema.0, &self.status);
         let http = self.http.unwrap_or_else(|| status::http_status(self.status.code()));
-        let mut response = json(http, body, self.metadata);
+        let mut response = answer(http, JSON, body, self.metadata);
         for verb in self.allow {
             if let Ok(verb) = HeaderValue::from_str(verb.as_str()) {
                 response.headers_mut().append(ALLOW, verb);
@@ -131,11 +206,11 @@ impl Refusal {
     }
 }
 
-fn json(status: StatusCode, body: Vec<u8>, metadata: HeaderMap) -> Response<Body> {
+fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>, metadata: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() = status;
     *response.headers_mut() = metadata;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
@@ -148,25 +223,90 @@ impl Shared {
         S::Error: Into<BoxError>,
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<BoxError>,
-        R: http_body::Body<Data = Bytes>,
+        R: http_body::Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
+        let tables = &*self.schema.0;
         let (method, rule, values) = self.route(&head.method, head.uri.path())?;
-        check_content_type(&head.headers)?;
+        let query = head.uri.query().unwrap_or_default();
+        let system = System::read(query, self.write.clone())?;
+        if method.client_streaming && !request::takes_http_body(tables, method) {
+            let name = method.path.trim_start_matches('/');
+            return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
+        }
+        let raw = accept::takes_http_body(tables, method, rule);
+        if !raw {
+            check_content_type(&head.headers)?;
+        }
+        let body = self.body(&head.headers, body).await?;
+        let message = if raw {
+            let kind = head.headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+            let body = crate::transcoding::http_body::write(kind, &body);
+            accept::transcode_raw(tables, method, rule, &values, query, &body)?
+        } else {
+            accept::transcode(tables, method, rule, &values, query, &body, &self.read)?
+        };
+        let timeout = timeout(&head.headers);
+        let deadline = Deadline::after(timeout);
+        let call = call(method, &message, &head.headers, timeout)?;
+        let response = deadline.hold(send(inner, call)).await??;
+        let (metadata, mut incoming) = Incoming::new(response, self.limit, deadline)?;
+        let metadata = reply::metadata(&metadata);
+        let gives_raw = accept::gives_http_body(tables, method, rule);
+        if method.server_streaming {
+            let first = incoming.next().await?;
+            let form = match (gives_raw, system.events) {
+                (true, _) => Form::Raw,
+                (false, true) => Form::Events,
+                (false, false) => Form::asked_for(&head.headers),
+            };
+            let mut kind = form.content_type();
+            if let (Form::Raw, Some(wire)) = (form, &first) {
+                kind = media_type(&accept::http_body_reply(tables, method, rule, wire)?.0);
+            }
+            let Some(found) = self.schema.method(&method.path) else {
+                return Err(Status::internal("the method is not in the schema").into());
+            };
+            let mut options = system.write;
+            // A line is a message; an array's elements may be laid out.
+            options.indent = options.indent.filter(|_| form == Form::Array);
+            let body = Outgoing::new(incoming, first, Binding::new(&found, rule), form, options);
+            let mut response = Response::new(Body::new(body));
+            *response.headers_mut() = metadata;
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            return Ok(response);
+        }
+        let message = incoming.one().await?;
+        if gives_raw {
+            let (kind, data) = accept::http_body_reply(tables, method, rule, &message)?;
+            return Ok(answer(StatusCode::OK, media_type(&kind), data, metadata));
+        }
+        let body = accept::reply(tables, method, rule, &message, &system.write)?;
+        Ok(packed(&head.headers, answer(StatusCode::OK, JSON, Vec::new(), metadata), body))
+    }
+
+    /// The whole body of a request, unpacked.
+    async fn body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, Box<Refusal>>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         let body = collect(body, self.limit).await.map_err(|error| match error {
-            CollectError::TooLarge => Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                Status::invalid_argument(format!("the body is larger than {} bytes", self.limit)),
-            ),
+            CollectError::TooLarge => Refusal::too_large(self.limit),
             CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {cause}")).into(),
         })?;
-        let query = head.uri.query().unwrap_or_default();
-        let message = accept::transcode(&self.schema.0, method, rule, &values, query, &body)?;
-        let call = call(method, &message, &head.headers)?;
-        let (head, message) = answer(send(inner, call).await?, self.limit).await?;
-        let body = accept::reply(&self.schema.0, method, rule, &message)?;
-        Ok(json(StatusCode::OK, body, reply::metadata(&head)))
+        match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => Ok(body),
+            Some(b"gzip") => gzip::decompress(&body, self.limit).map_err(|error| match error {
+                gzip::GzipError::TooLarge => Refusal::too_large(self.limit),
+                gzip::GzipError::Malformed => Status::invalid_argument("the body is not gzip, as it says").into(),
+            }),
+            Some(_) => Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Status::invalid_argument("the content encoding is not known; send gzip, or no encoding"),
+            )),
+        }
     }
 
     fn route<'t>(
@@ -174,7 +314,12 @@ impl Shared {
         verb: &Method,
         path: &str,
     ) -> Result<(&'t MethodType, &'t HttpRule, Vec<String>), Box<Refusal>> {
-        match accept::route(&self.schema.0, verb, path)? {
+        let find = |verb: &Method| self.routes.find(&self.schema.0, verb, path);
+        let found = match find(verb)? {
+            Route::WrongVerb(allow) if verb == Method::HEAD && allow.contains(&Method::GET) => find(&Method::GET)?,
+            other => other,
+        };
+        match found {
             Route::Found { method, rule, values } => Ok((method, rule, values)),
             Route::WrongVerb(allow) => {
                 let status = Status::unimplemented(format!("{path} cannot be requested with {verb}"));
@@ -185,6 +330,36 @@ impl Shared {
             Route::Unknown => Err(Status::not_found(format!("nothing is served at {path}")).into()),
         }
     }
+}
+
+/// The content type of an HttpBody, as a header.
+fn media_type(kind: &[u8]) -> HeaderValue {
+    let known = (!kind.is_empty()).then(|| HeaderValue::from_bytes(kind).ok()).flatten();
+    known.unwrap_or(HeaderValue::from_static("application/octet-stream"))
+}
+
+/// The answer with its body, packed where the client takes that and it pays.
+fn packed(asked: &HeaderMap, mut answer: Response<Body>, mut body: Vec<u8>) -> Response<Body> {
+    let takes = |value: &HeaderValue| {
+        let encodings = value.to_str().unwrap_or_default().split(',').map(str::trim);
+        encodings.filter(|one| !one.ends_with(";q=0")).any(|one| one.split(';').next() == Some("gzip"))
+    };
+    if body.len() >= WORTH_PACKING {
+        answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+        if asked.get_all(ACCEPT_ENCODING).iter().any(takes) {
+            body = gzip::compress(&body);
+            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+    }
+    *answer.body_mut() = Body::new(Full::new(Bytes::from(body)));
+    answer
+}
+
+/// How long the client waits: gRPC's own header, or Google's in seconds.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = || headers.get("x-server-timeout")?.to_str().ok()?.parse().ok();
+    let given = headers.get("grpc-timeout").and_then(parse_timeout);
+    given.or_else(|| seconds().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
@@ -198,7 +373,12 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
 }
 
 /// The gRPC call of a message.
-fn call(method: &MethodType, message: &[u8], headers: &HeaderMap) -> Result<Request<Body>, Status> {
+fn call(
+    method: &MethodType,
+    message: &[u8],
+    headers: &HeaderMap,
+    timeout: Option<Duration>,
+) -> Result<Request<Body>, Status> {
     let mut call = Request::new(Body::new(Full::new(frame::frame(message)?)));
     *call.method_mut() = Method::POST;
     *call.uri_mut() = method
@@ -209,34 +389,14 @@ fn call(method: &MethodType, message: &[u8], headers: &HeaderMap) -> Result<Requ
     *call.headers_mut() = reply::metadata(headers);
     call.headers_mut().insert(CONTENT_TYPE, reply::GRPC);
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    if let Some(timeout) = timeout {
+        // Eight digits of milliseconds are more than a day.
+        let millis = timeout.as_millis().min(99_999_999);
+        if let Ok(value) = HeaderValue::try_from(format!("{millis}m")) {
+            call.headers_mut().insert("grpc-timeout", value);
+        }
+    }
     Ok(call)
-}
-
-/// The headers and the message of a gRPC answer.
-async fn answer<R>(response: Response<R>, limit: usize) -> Result<(HeaderMap, Bytes), Status>
-where
-    R: http_body::Body<Data = Bytes>,
-    R::Error: Into<BoxError>,
-{
-    use http_body_util::BodyExt;
-    let (head, body) = response.into_parts();
-    if let Some(status) = Status::from_header_map(&head.headers).filter(|status| status.code() != tonic::Code::Ok) {
-        return Err(status);
-    }
-    let collected = http_body_util::Limited::new(body, limit).collect().await.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return Status::resource_exhausted(format!("the answer is larger than {limit} bytes"));
-        }
-        Status::unavailable(format!("the answer broke off: {}", chain(&*error)))
-    })?;
-    match collected.trailers().and_then(Status::from_header_map) {
-        Some(status) if status.code() != tonic::Code::Ok => return Err(status),
-        None if !head.headers.contains_key("grpc-status") => {
-            return Err(Status::unknown("the backend's answer has no grpc-status; it is not a gRPC server"));
-        }
-        _ => {}
-    }
-    Ok((head.headers, frame::unary(collected.to_bytes())?))
 }
 
 async fn send<S, R>(mut inner: S, call: Request<Body>) -> Result<Response<R>, Status>

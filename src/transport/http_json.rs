@@ -13,23 +13,26 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response,
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE},
 };
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::time::Instant;
 use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
     BoxError, Connector, MESSAGE_LIMIT, Origin, chain,
     reply::{self, CollectError, collect},
+    streamed::Streamed,
 };
 use crate::{
     Schema,
-    transcoding::{accept, frame, request, status},
+    schema::{HttpRule, Tables},
+    transcoding::{accept, frame, gzip, request, status},
 };
 
 /// The HTTP client that [`HttpJson`] uses unless it is given another:
@@ -145,7 +148,7 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<Body>;
@@ -171,7 +174,7 @@ impl Shared {
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>>,
         S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (head, body) = call.into_parts();
@@ -181,34 +184,61 @@ impl Shared {
                 head.uri.path()
             ))
         })?;
-        if method.is_client_streaming() || method.is_server_streaming() {
-            return Err(Status::unimplemented(format!("{} is streaming; call it over gRPC", method.path())));
+        let tables = &*self.schema.0;
+        if method.is_client_streaming() && !request::takes_http_body(tables, method.table()) {
+            return Err(Status::unimplemented(format!(
+                "{} streams its requests, which HTTP/JSON can only for google.api.HttpBody; call it over gRPC",
+                method.path()
+            )));
         }
-        let framed = collect(body, usize::MAX).await.map_err(|error| broken("the request", error))?;
-        let message = frame::unary(framed)?;
-        let target = request::transcode(&self.schema.0, method.table(), &message)?;
         let timeout = head.headers.get("grpc-timeout").and_then(parse_timeout);
-        let rule = target.rule;
+        let deadline = Deadline::after(timeout);
+        let messages = deadline.hold(self.messages(&method, &head.headers, body)).await??;
+        let mut target = request::transcode(tables, method.table(), messages.first().map_or(&[], |first| first))?;
+        for message in messages.iter().skip(1) {
+            let more = request::more_data(tables, method.table(), target.rule, message);
+            target.body.get_or_insert_default().extend(more.map_err(Status::invalid_argument)?);
+        }
+        let binding = Binding::new(&method, target.rule);
         let request = self.request(target, &head.headers, timeout)?;
-        let exchange = async {
-            let response = send(inner, request).await?;
-            let (head, body) = response.into_parts();
-            let body = collect(body, self.limit).await.map_err(|error| broken("the answer", error))?;
-            Ok::<_, Status>((head, body))
-        };
-        let (head, body) = match timeout {
-            None => exchange.await?,
-            Some(limit) => tokio::time::timeout(limit, exchange)
-                .await
-                .map_err(|_| Status::deadline_exceeded(format!("no answer within {limit:?}")))??,
-        };
+        let (head, body) = deadline.hold(send(inner, request)).await??.into_parts();
+        let unpack = head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
+        if head.status.is_success() && method.is_server_streaming() {
+            return Ok(reply::stream(Streamed::new(binding, &head.headers, body, unpack, self.limit, deadline), &head));
+        }
+        let body = deadline.hold(collect(body, self.limit)).await?.map_err(|error| broken("the answer", error))?;
+        let body = if unpack { gunzip(&body, self.limit)? } else { body };
         if !head.status.is_success() {
-            let mut failed = status::from_http(&self.schema.0, head.status, &body);
+            let mut failed = status::from_http(tables, head.status, &body);
             *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(reply::metadata(&head.headers));
             return Err(failed);
         }
-        let message = accept::read_reply(&self.schema.0, method.table(), rule, &body)?;
+        let message = binding.read(&head.headers, &body)?;
         Ok(reply::success(&message, reply::metadata(&head.headers)))
+    }
+
+    /// The messages that the stub sends: one, or all of an upload.
+    async fn messages(
+        &self,
+        method: &crate::schema::Method,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Vec<Bytes>, Status> {
+        let encoding = headers.get("grpc-encoding").map(HeaderValue::as_bytes);
+        // A stub's own message may be as large as the stub likes; an upload is
+        // kept until it is sent, and so is bounded.
+        let limit = if method.is_client_streaming() { self.limit } else { usize::MAX };
+        let framed = collect(body, limit).await.map_err(|error| broken("the request", error))?;
+        if !method.is_client_streaming() {
+            return frame::unary(framed, encoding, usize::MAX).map(|message| vec![message]);
+        }
+        let mut frames = frame::Frames::new(encoding, limit);
+        frames.push(framed);
+        let mut messages = Vec::new();
+        while let Some(message) = frames.next()? {
+            messages.push(message);
+        }
+        if frames.rest() > 0 { Err(Status::internal("the last message is cut off")) } else { Ok(messages) }
     }
 
     fn request(
@@ -220,7 +250,16 @@ impl Shared {
         let bad = |error: &dyn fmt::Display| Status::internal(format!("the request cannot be built: {error}"));
         let path = target.target.parse().map_err(|error: http::uri::InvalidUri| bad(&error))?;
         let url = self.origin.url(path).map_err(|error| bad(&error))?;
-        let has_body = target.body.is_some();
+        let content_type = match (&target.body, target.content_type) {
+            (None, _) => None,
+            (Some(_), None) => Some(HeaderValue::from_static("application/json")),
+            // An HttpBody may leave its type open.
+            (Some(_), Some(kind)) if kind.is_empty() => None,
+            (Some(_), Some(kind)) => {
+                let kind = HeaderValue::try_from(kind);
+                Some(kind.map_err(|_| Status::invalid_argument("the HttpBody's content type is no header's value"))?)
+            }
+        };
         let mut request = Request::new(Full::new(Bytes::from(target.body.unwrap_or_default())));
         *request.method_mut() = target.verb;
         *request.uri_mut() = url;
@@ -230,10 +269,11 @@ impl Shared {
                 headers.append(name, value.clone());
             }
         }
-        if has_body {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, content_type);
         }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         if let Some(timeout) = timeout {
             // Seconds, as Google's front ends read it.
             if let Ok(seconds) = HeaderValue::try_from(timeout.as_secs_f64().to_string()) {
@@ -241,6 +281,87 @@ impl Shared {
             }
         }
         Ok(request)
+    }
+}
+
+/// When a call must be over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(Option<(Instant, Duration)>);
+
+impl Deadline {
+    /// From now on; a limit beyond what the clock can say is none.
+    pub(super) fn after(limit: Option<Duration>) -> Self {
+        Self(limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))))
+    }
+
+    pub(super) fn instant(self) -> Option<Instant> {
+        self.0.map(|(instant, _)| instant)
+    }
+
+    pub(super) fn expired(self) -> Status {
+        let limit = self.0.map_or(Duration::ZERO, |(_, limit)| limit);
+        Status::deadline_exceeded(format!("no answer within {limit:?}"))
+    }
+
+    /// Waits for what is to be done in time.
+    pub(super) async fn hold<T>(self, work: impl Future<Output = T>) -> Result<T, Status> {
+        match self.0 {
+            None => Ok(work.await),
+            Some((instant, _)) => tokio::time::timeout_at(instant, work).await.map_err(|_| self.expired()),
+        }
+    }
+}
+
+/// The method and the binding that a request went by.
+#[derive(Clone, Debug)]
+pub(super) struct Binding {
+    method: crate::schema::Method,
+    index: usize,
+}
+
+impl Binding {
+    pub(super) fn new(method: &crate::schema::Method, rule: &HttpRule) -> Self {
+        let index = method.table().rules.iter().position(|one| std::ptr::eq(one, rule)).unwrap_or(0);
+        Self { method: method.clone(), index }
+    }
+
+    pub(super) fn method(&self) -> &crate::schema::Method {
+        &self.method
+    }
+
+    pub(super) fn rule(&self) -> &HttpRule {
+        &self.method.table().rules[self.index]
+    }
+
+    pub(super) fn tables(&self) -> &Tables {
+        self.method.tables()
+    }
+
+    pub(super) fn gives_http_body(&self) -> bool {
+        accept::gives_http_body(self.tables(), self.method.table(), self.rule())
+    }
+
+    /// The reply that a body holds.
+    pub(super) fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Status> {
+        let (tables, method, rule) = (self.tables(), self.method.table(), self.rule());
+        if self.gives_http_body() {
+            let kind = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+            return Ok(accept::read_http_body(tables, method, rule, kind, body));
+        }
+        accept::read_reply(tables, method, rule, body)
+    }
+}
+
+pub(super) fn gunzip(body: &[u8], limit: usize) -> Result<Bytes, Status> {
+    gzip::decompress(body, limit).map_err(|error| unpacking(error, limit))
+}
+
+pub(super) fn unpacking(error: gzip::GzipError, limit: usize) -> Status {
+    match error {
+        gzip::GzipError::TooLarge => {
+            Status::resource_exhausted(format!("the answer unpacks to more than the limit of {limit} bytes"))
+        }
+        gzip::GzipError::Malformed => Status::internal("the answer is not gzip, as it says"),
     }
 }
 

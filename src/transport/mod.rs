@@ -12,12 +12,19 @@ mod connector;
 mod gateway;
 mod grpc;
 mod http_json;
+mod incoming;
+mod outgoing;
 mod reply;
+#[cfg(feature = "server")]
+mod serve;
+mod streamed;
 
 pub use connector::{ConnectError, Connector, Origin, OriginError, connector};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, GatewayLayer};
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HttpJson, HttpJsonBuilder, PooledClient};
+#[cfg(feature = "server")]
+pub use serve::serve;
 
 /// The error of a body or a service that this crate is generic over.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -24,6 +24,18 @@ pub(super) fn success(message: &[u8], metadata: HeaderMap) -> Response<Body> {
     response
 }
 
+/// A stream's answer: its body makes the frames and the trailers.
+pub(super) fn stream<B>(body: B, head: &http::response::Parts) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<super::BoxError>,
+{
+    let mut response = Response::new(Body::new(body));
+    *response.headers_mut() = metadata(&head.headers);
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
 /// A failed call: HTTP 200, with the status among the headers.
 pub(super) fn failure(status: Status) -> Response<Body> {
     status.into_http()

@@ -1,0 +1,275 @@
+//! The messages of a streamed answer, cut out of the text as it comes.
+//!
+//! Three forms are told apart by themselves: a JSON array, as Google's front
+//! ends stream; values one after another (NDJSON); and server-sent events,
+//! where the content type says so. What is kept is never more than the message
+//! that is still incomplete.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Cuts a stream of JSON text into its elements. Sans IO: what comes is
+/// [pushed](Elements::push), what is whole is [taken](Elements::next).
+#[derive(Debug)]
+pub(crate) struct Elements {
+    form: Form,
+    buffer: BytesMut,
+    /// How far the element at the start of the buffer has been looked through.
+    scanned: usize,
+    nesting: usize,
+    in_string: bool,
+    escaped: bool,
+    /// The data of the event that is being read.
+    event: BytesMut,
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Nothing but white space yet.
+    Unknown,
+    /// Within an array, before an element or the end.
+    Array,
+    /// Within an array, after an element.
+    ArrayNext,
+    Values,
+    Events,
+    /// After the array's end.
+    Done,
+}
+
+/// Why a stream cannot be read on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ElementError {
+    /// An element is larger than the limit, in bytes.
+    TooLarge(usize),
+    /// The text ends within the array or an element.
+    Truncated,
+    /// Not JSON.
+    Malformed(&'static str),
+}
+
+impl Elements {
+    /// Reads text of a content type, with elements of up to `limit` bytes.
+    pub(crate) fn new(content_type: &str, limit: usize) -> Self {
+        let events = content_type.trim_start().starts_with("text/event-stream");
+        Self {
+            form: if events { Form::Events } else { Form::Unknown },
+            buffer: BytesMut::new(),
+            scanned: 0,
+            nesting: 0,
+            in_string: false,
+            escaped: false,
+            event: BytesMut::new(),
+            limit,
+        }
+    }
+
+    pub(crate) fn push(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The next element that is whole, or `None` until more is pushed.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, ElementError> {
+        let element = if self.form == Form::Events { self.next_event()? } else { self.next_value()? };
+        if element.is_none() && self.buffer.len() + self.event.len() > self.limit {
+            return Err(ElementError::TooLarge(self.limit));
+        }
+        Ok(element)
+    }
+
+    /// What there is at the end of the text: the last value or event may lack
+    /// the white space that would end it.
+    pub(crate) fn finish(&mut self) -> Result<Option<Bytes>, ElementError> {
+        if self.form != Form::Events && self.scanned == 0 {
+            self.skip_space();
+        }
+        match self.form {
+            Form::Events => {
+                self.push(b"\n\n");
+                self.next_event()
+            }
+            Form::Values if self.nesting == 0 && !self.in_string && self.scanned > 0 => {
+                self.push(b"\n");
+                self.next_value()
+            }
+            Form::Values | Form::Unknown if self.buffer.is_empty() => Ok(None),
+            Form::Done => Ok(None),
+            _ => Err(ElementError::Truncated),
+        }
+    }
+
+    fn skip_space(&mut self) {
+        let space = self.buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.buffer.advance(space);
+    }
+
+    fn next_value(&mut self) -> Result<Option<Bytes>, ElementError> {
+        if self.scanned == 0 {
+            const MARK: &[u8] = b"\xef\xbb\xbf";
+            if self.form == Form::Unknown && self.buffer.starts_with(MARK) {
+                self.buffer.advance(MARK.len());
+            } else if self.form == Form::Unknown && MARK.starts_with(&self.buffer) {
+                return Ok(None);
+            }
+            self.skip_space();
+            match (self.form, self.buffer.first()) {
+                (_, None) => return Ok(None),
+                (Form::Unknown, Some(b'[')) => {
+                    self.buffer.advance(1);
+                    self.form = Form::Array;
+                    return self.next_value();
+                }
+                (Form::Unknown, Some(_)) => self.form = Form::Values,
+                (Form::Array | Form::ArrayNext, Some(b']')) => {
+                    self.buffer.advance(1);
+                    self.form = Form::Done;
+                    return self.next_value();
+                }
+                (Form::ArrayNext, Some(b',')) => {
+                    self.buffer.advance(1);
+                    self.form = Form::Array;
+                    self.skip_space();
+                    match self.buffer.first() {
+                        Some(b']') => return Err(ElementError::Malformed("a comma before the end of the array")),
+                        Some(_) => {}
+                        None => return Ok(None),
+                    }
+                }
+                (Form::ArrayNext, Some(_)) => return Err(ElementError::Malformed("no comma between two elements")),
+                (Form::Done, Some(_)) => return Err(ElementError::Malformed("text after the array")),
+                _ => {}
+            }
+        }
+        while let Some(&byte) = self.buffer.get(self.scanned) {
+            let bare = !self.in_string && self.nesting == 0;
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+            } else {
+                match byte {
+                    // What ends a value that is no object or list.
+                    b',' | b']' | b'}' if bare => return Ok(Some(self.take(self.scanned))),
+                    byte if bare && byte.is_ascii_whitespace() => return Ok(Some(self.take(self.scanned))),
+                    b'"' => self.in_string = true,
+                    b'{' | b'[' => self.nesting += 1,
+                    b'}' | b']' => {
+                        self.nesting -= 1;
+                        if self.nesting == 0 {
+                            return Ok(Some(self.take(self.scanned + 1)));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            self.scanned += 1;
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, len: usize) -> Bytes {
+        self.scanned = 0;
+        if self.form == Form::Array {
+            self.form = Form::ArrayNext;
+        }
+        if len == 0 && !self.buffer.is_empty() {
+            // A stray comma or bracket: given out as it is, it is no JSON.
+            return self.buffer.split_to(1).freeze();
+        }
+        self.buffer.split_to(len).freeze()
+    }
+
+    /// Source: the HTML standard, "Server-sent events", "Parsing an event
+    /// stream".
+    fn next_event(&mut self) -> Result<Option<Bytes>, ElementError> {
+        loop {
+            let Some(len) = memchr::memchr(b'\n', &self.buffer[self.scanned..]).map(|at| self.scanned + at) else {
+                self.scanned = self.buffer.len();
+                return Ok(None);
+            };
+            self.scanned = 0;
+            let line = self.buffer.split_to(len + 1);
+            let line = line[..len].strip_suffix(b"\r").unwrap_or(&line[..len]);
+            if line.is_empty() {
+                if !self.event.is_empty() {
+                    return Ok(Some(self.event.split().freeze()));
+                }
+            } else if let Some(data) = line.strip_prefix(b"data:") {
+                if !self.event.is_empty() {
+                    self.event.extend_from_slice(b"\n");
+                }
+                self.event.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The elements of a text that comes in pieces of a size.
+    fn elements(content_type: &str, text: &str, piece: usize) -> Result<Vec<String>, ElementError> {
+        let mut elements = Elements::new(content_type, 64);
+        let mut found = Vec::new();
+        let mut take = |element: Bytes| found.push(String::from_utf8_lossy(&element).into_owned());
+        for chunk in text.as_bytes().chunks(piece) {
+            elements.push(chunk);
+            while let Some(element) = elements.next()? {
+                take(element);
+            }
+        }
+        while let Some(element) = elements.finish()? {
+            take(element);
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn array_stream_partial_chunks() {
+        for (text, expected) in [
+            ("[]", &[][..]),
+            ("", &[]),
+            (" \n", &[]),
+            (" [ {\"a\":\"]}\\\"\"} ,\n[1,2] ] \n", &["{\"a\":\"]}\\\"\"}", "[1,2]"]),
+            ("[1,\"x,]\",null]", &["1", "\"x,]\"", "null"]),
+            ("{\"a\":1}\n{\"a\":2}{\"a\":3}\n", &["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]),
+            ("1 2\n3", &["1", "2", "3"]),
+            ("\u{feff}[{}]", &["{}"]),
+        ] {
+            for piece in 1..=text.len().max(1) {
+                assert_eq!(elements("application/json", text, piece).unwrap(), expected, "{text:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn events_are_their_data() {
+        let text = ": hello\nevent: x\ndata: {\"a\":\ndata: 1}\r\n\r\n\ndata:{}\n\n";
+        for piece in 1..=text.len() {
+            let found = elements("text/event-stream; charset=utf-8", text, piece).unwrap();
+            assert_eq!(found, ["{\"a\":\n1}", "{}"], "by {piece}");
+        }
+        assert_eq!(elements("text/event-stream", "data: {}", 3).unwrap(), ["{}"]);
+    }
+
+    #[test]
+    fn what_is_cut_off_or_too_large_or_no_list_is_an_error() {
+        let large = format!("[\"{}\"]", "x".repeat(100));
+        for (text, error) in [
+            ("[{}", ElementError::Truncated),
+            ("[{},", ElementError::Truncated),
+            ("[", ElementError::Truncated),
+            ("{\"a\":", ElementError::Truncated),
+            ("[{}] x", ElementError::Malformed("text after the array")),
+            ("[{} {}]", ElementError::Malformed("no comma between two elements")),
+            ("[{},]", ElementError::Malformed("a comma before the end of the array")),
+            (&large, ElementError::TooLarge(64)),
+        ] {
+            assert_eq!(elements("application/json", text, 7), Err(error), "{text}");
+        }
+    }
+}

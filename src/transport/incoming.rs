@@ -1,0 +1,101 @@
+//! The messages of a gRPC answer, as they come, and the status at its end.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response};
+use tokio::time::Sleep;
+use tonic::Status;
+
+use super::{BoxError, chain, http_json::Deadline};
+use crate::transcoding::frame::Frames;
+
+pub(super) struct Incoming<R> {
+    body: Pin<Box<R>>,
+    frames: Frames,
+    deadline: Deadline,
+    expiry: Option<Pin<Box<Sleep>>>,
+    /// What the trailers, or the headers in their place, say.
+    status: Option<Status>,
+    ended: bool,
+}
+
+impl<R> Incoming<R>
+where
+    R: http_body::Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    /// Takes the headers off an answer.
+    ///
+    /// # Errors
+    ///
+    /// The status of an answer that has failed already.
+    pub(super) fn new(response: Response<R>, limit: usize, deadline: Deadline) -> Result<(HeaderMap, Self), Status> {
+        let (head, body) = response.into_parts();
+        let status = Status::from_header_map(&head.headers);
+        if let Some(failed) = status.clone().filter(|status| status.code() != tonic::Code::Ok) {
+            return Err(failed);
+        }
+        let frames = Frames::new(head.headers.get("grpc-encoding").map(HeaderValue::as_bytes), limit);
+        let expiry = deadline.instant().map(|instant| Box::pin(tokio::time::sleep_until(instant)));
+        Ok((head.headers, Self { body: Box::pin(body), frames, deadline, expiry, status, ended: false }))
+    }
+
+    /// The next message; `None` at the end of an answer that is a success.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        loop {
+            if let Some(message) = self.frames.next()? {
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if self.ended {
+                return Poll::Ready(self.end());
+            }
+            if let Some(expiry) = &mut self.expiry
+                && expiry.as_mut().poll(context).is_ready()
+            {
+                return Poll::Ready(Err(self.deadline.expired()));
+            }
+            match ready!(self.body.as_mut().poll_frame(context)) {
+                Some(Ok(piece)) => match piece.into_data() {
+                    Ok(data) => self.frames.push(data),
+                    Err(piece) => {
+                        let trailers = piece.into_trailers().unwrap_or_default();
+                        self.status = Status::from_header_map(&trailers).or(self.status.take());
+                    }
+                },
+                Some(Err(error)) => {
+                    let cause = chain(&*error.into());
+                    return Poll::Ready(Err(Status::unavailable(format!("the answer broke off: {cause}"))));
+                }
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn end(&self) -> Result<Option<Bytes>, Status> {
+        match &self.status {
+            Some(status) if status.code() != tonic::Code::Ok => Err(status.clone()),
+            Some(_) if self.frames.rest() > 0 => Err(Status::internal("the answer's last message is cut off")),
+            Some(_) => Ok(None),
+            None => Err(Status::unknown("the backend's answer has no grpc-status; it is not a gRPC server")),
+        }
+    }
+
+    /// The one message of a unary call.
+    pub(super) async fn one(&mut self) -> Result<Bytes, Status> {
+        let message = self.next().await?;
+        let message = message.ok_or_else(|| Status::internal("the backend answered without a message"))?;
+        match self.next().await? {
+            None => Ok(message),
+            Some(_) => Err(Status::internal("the backend answered a unary call with more than one message")),
+        }
+    }
+}

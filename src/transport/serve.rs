@@ -1,0 +1,54 @@
+//! Serving on a port: HTTP/1.1 and HTTP/2 without TLS, side by side.
+
+use std::{convert::Infallible, future::Future, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tonic::body::Body;
+use tower::Service;
+
+/// How long a client may take over the head of a request.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Serves connections until `shutdown` is done, then lets the calls that are
+/// under way end, for `grace` at most.
+///
+/// Dropping the future ends every connection at once.
+pub async fn serve<S>(listener: TcpListener, service: S, shutdown: impl Future<Output = ()>, grace: Duration)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let mut connections = JoinSet::new();
+    let drain = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => {
+                // A connection that fails while it is accepted is that client's
+                // affair; the next one may do better.
+                let Ok((stream, _)) = accepted else { continue };
+                // Answers are small; waiting to fill a packet only delays them.
+                let _ = stream.set_nodelay(true);
+                let mut server = auto::Builder::new(TokioExecutor::new());
+                server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+                server.http2().timer(TokioTimer::new());
+                let service = TowerToHyperService::new(service.clone());
+                let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+                // How a connection ends is known to its client.
+                let connection = drain.watch(connection);
+                connections.spawn(async move { drop(connection.await) });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(grace, drain.shutdown()).await;
+}

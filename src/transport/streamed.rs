@@ -1,0 +1,218 @@
+//! The answer of a server-streaming call on its way to a stub: JSON as it comes
+//! becomes gRPC frames, and whatever ends it becomes the trailers.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http_body::Frame;
+use tokio::time::Sleep;
+use tonic::Status;
+
+use super::{
+    BoxError, chain,
+    http_json::{Binding, Deadline, unpacking},
+};
+use crate::transcoding::{
+    elements::{ElementError, Elements},
+    frame,
+    gzip::Unpacker,
+    status,
+};
+
+pub(super) struct Streamed<B> {
+    body: Pin<Box<B>>,
+    binding: Binding,
+    content: Content,
+    unpacker: Option<Unpacker>,
+    limit: usize,
+    deadline: Deadline,
+    expiry: Option<Pin<Box<Sleep>>>,
+    /// The body has ended; what is in `content` is all there is.
+    ended: bool,
+    /// The trailers are sent.
+    done: bool,
+}
+
+enum Content {
+    Json(Elements),
+    /// Each piece of the body as it comes is the data of an HttpBody.
+    Raw {
+        content_type: Vec<u8>,
+        piece: Option<Bytes>,
+    },
+}
+
+impl<B> Streamed<B> {
+    pub(super) fn new(
+        binding: Binding,
+        headers: &HeaderMap,
+        body: B,
+        unpack: bool,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Self {
+        let kind = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+        let content = if binding.gives_http_body() {
+            Content::Raw { content_type: kind.to_vec(), piece: None }
+        } else {
+            Content::Json(Elements::new(&String::from_utf8_lossy(kind), limit))
+        };
+        Self {
+            body: Box::pin(body),
+            binding,
+            content,
+            unpacker: unpack.then(|| Unpacker::new(limit)),
+            limit,
+            deadline,
+            expiry: deadline.instant().map(|instant| Box::pin(tokio::time::sleep_until(instant))),
+            ended: false,
+            done: false,
+        }
+    }
+
+    /// The next message that is whole, encoded and framed.
+    fn message(&mut self) -> Result<Option<Bytes>, Status> {
+        let wire = match &mut self.content {
+            Content::Raw { content_type, piece } => piece.take().map(|data| {
+                let (tables, method) = (self.binding.tables(), self.binding.method().table());
+                // The type is said once, with the first piece.
+                let kind = std::mem::take(content_type);
+                crate::transcoding::accept::read_http_body(tables, method, self.binding.rule(), &kind, &data)
+            }),
+            Content::Json(elements) => {
+                let element = match elements.next() {
+                    Ok(None) if self.ended => elements.finish(),
+                    other => other,
+                };
+                match element.map_err(|error| unreadable(&error))? {
+                    None => None,
+                    Some(element) => match self.failure(&element) {
+                        Some(status) => return Err(status),
+                        None => Some(self.binding.read(&HeaderMap::new(), &element)?),
+                    },
+                }
+            }
+        };
+        wire.map(|wire| frame::frame(&wire)).transpose()
+    }
+
+    /// An error that the server could only report in the middle of its stream:
+    /// `{"error":{…}}` in place of a message.
+    fn failure(&self, element: &[u8]) -> Option<Status> {
+        let json: serde_json::Value = if element.trim_ascii_start().starts_with(b"{") && has_error_key(element) {
+            serde_json::from_slice(element).ok()?
+        } else {
+            return None;
+        };
+        let error = json.get("error")?.as_object()?;
+        let output = &self.binding.tables().messages[self.binding.method().table().output as usize];
+        if json.as_object()?.len() != 1 || output.field_named(b"error").is_some() {
+            return None;
+        }
+        let http = error.get("code").and_then(serde_json::Value::as_u64).and_then(|code| u16::try_from(code).ok());
+        let http = http.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Some(status::from_http(self.binding.tables(), http, element))
+    }
+
+    fn push(&mut self, data: &Bytes) -> Result<(), Status> {
+        let unpacked;
+        let data = match &mut self.unpacker {
+            None => data,
+            Some(unpacker) => {
+                unpacked = Bytes::from(unpacker.push(data).map_err(|error| unpacking(error, self.limit))?);
+                &unpacked
+            }
+        };
+        self.take_in(data.clone());
+        Ok(())
+    }
+
+    fn take_in(&mut self, data: Bytes) {
+        match &mut self.content {
+            Content::Json(elements) => elements.push(&data),
+            Content::Raw { piece, .. } => *piece = Some(data).filter(|data| !data.is_empty()),
+        }
+    }
+
+    fn trailers(&mut self, status: &Status) -> Frame<Bytes> {
+        self.done = true;
+        let mut trailers = HeaderMap::new();
+        if status.add_header(&mut trailers).is_err() {
+            trailers.insert("grpc-status", HeaderValue::from_static("13"));
+        }
+        Frame::trailers(trailers)
+    }
+}
+
+/// Whether an object begins with the key `error`.
+fn has_error_key(element: &[u8]) -> bool {
+    let inner = element.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
+    inner.trim_ascii_start().starts_with(b"\"error\"")
+}
+
+fn unreadable(error: &ElementError) -> Status {
+    match error {
+        ElementError::TooLarge(limit) => {
+            Status::resource_exhausted(format!("a message of the stream is larger than the limit of {limit} bytes"))
+        }
+        ElementError::Truncated => Status::unavailable("the stream broke off in the middle"),
+        ElementError::Malformed(problem) => Status::internal(format!("the stream is not JSON: {problem}")),
+    }
+}
+
+impl<B> http_body::Body for Streamed<B>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        loop {
+            if this.done {
+                return Poll::Ready(None);
+            }
+            match this.message() {
+                Ok(Some(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
+                Ok(None) if this.ended => {
+                    return Poll::Ready(Some(Ok(this.trailers(&Status::ok("")))));
+                }
+                Ok(None) => {}
+                Err(status) => return Poll::Ready(Some(Ok(this.trailers(&status)))),
+            }
+            if let Some(expiry) = &mut this.expiry
+                && expiry.as_mut().poll(context).is_ready()
+            {
+                let expired = this.deadline.expired();
+                return Poll::Ready(Some(Ok(this.trailers(&expired))));
+            }
+            let failed = match ready!(this.body.as_mut().poll_frame(context)) {
+                Some(Ok(piece)) => piece.into_data().ok().and_then(|data| this.push(&data).err()),
+                Some(Err(error)) => {
+                    Some(Status::unavailable(format!("the stream broke off: {}", chain(&*error.into()))))
+                }
+                None => {
+                    this.ended = true;
+                    match this.unpacker.as_mut().map(Unpacker::finish).transpose() {
+                        Ok(rest) => {
+                            this.take_in(rest.unwrap_or_default().into());
+                            None
+                        }
+                        Err(error) => Some(unpacking(error, this.limit)),
+                    }
+                }
+            };
+            if let Some(status) = failed {
+                return Poll::Ready(Some(Ok(this.trailers(&status))));
+            }
+        }
+    }
+}

@@ -1,0 +1,579 @@
+//! HTTP rules of every kind: a stub's call becomes the request that the rules
+//! say, and the gateway makes the same call of it again.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+use bytes::Bytes;
+use google_chat::{
+    Schema,
+    schema::Method,
+    transport::{Gateway, HttpJson},
+};
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use proptest::{collection, option, prelude::*};
+use serde_json::{Value, json};
+use tonic::{Code, Status, body::Body};
+use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
+
+static SET: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut compiler = protox::Compiler::new(["tests/proto", "proto"]).unwrap();
+    compiler.include_imports(true).open_files(["shelf.proto"]).unwrap();
+    compiler.encode_file_descriptor_set()
+});
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::decode(&SET).unwrap());
+
+fn method(name: &str) -> Method {
+    SCHEMA.method(&format!("/shelf.Shelf/{name}")).unwrap()
+}
+
+/// The request line, content type and body that a message becomes.
+fn transcode(name: &str, message: Value) -> Result<(String, Option<String>, String), String> {
+    let method = method(name);
+    let wire = method.input().from_json(message.to_string()).unwrap();
+    let request = method.to_http(&wire).map_err(|status| status.message().to_owned())?;
+    let kind = request.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+    let line = format!("{} {}", request.method(), request.uri());
+    Ok((line, kind, String::from_utf8(request.into_body()).unwrap()))
+}
+
+#[test]
+fn leaf_fields_split_into_path_body_query() {
+    let json = Some("application/json".to_owned());
+    for (name, message, line, body) in [
+        ("GetBook", json!({"name": "shelves/a b/books/c%d"}), "GET /v1/shelves/a%20b/books/c%25d", None),
+        // additional_bindings_first_match_in_declared_order
+        ("GetBook", json!({"name": "archive/x/y"}), "GET /v1/archive/x/y", None),
+        ("GetBook", json!({"name": "archive"}), "GET /v1/archive", None),
+        ("GetBook", json!({"isbn": "0"}), "GET /v1/books/0", None),
+        ("GetBook", json!({"name": "other", "isbn": "-7"}), "GET /v1/books/-7?name=other", None),
+        // required_field_sent_even_default, implicit_zero_is_omitted, proto3_optional_zero_is_sent
+        ("Search", json!({"shelf": "shelves/a", "offset": 0}), "GET /v1/shelves/a/books:search?query=&offset=0", None),
+        (
+            "Search",
+            json!({"shelf": "shelves/a", "query": "x&y=ü +", "genre": "CRIME", "genres": [1, 7], "years": ["-1", "2"],
+                "words": ["", "b"], "cursor": "/+8=", "score": 1.5e-7, "since": "2026-11-24T09:30:00.5Z",
+                "within": "1.5s", "fieldsToRead": "a.bC,d", "limit": "0", "by": {"givenName": "A", "born": 0},
+                "byYear": 0, "nested": {"leaf": "l"}}),
+            "GET /v1/shelves/a/books:search?query=x%26y%3D%C3%BC%20%2B&genre=CRIME&genres=CRIME&genres=7&years=-1&years=2\
+             &words=&words=b&cursor=%2F%2B8%3D&score=1.5e-7&since=2026-11-24T09%3A30%3A00.500Z&within=1.500s\
+             &fieldsToRead=a.bC%2Cd&limit=0&by.givenName=A&by.born=0&byYear=0&nested.leaf=l",
+            None,
+        ),
+        (
+            "UpdateBook",
+            json!({"book": {"name": "shelves/a/books/b", "title": "T"}, "updateMask": "title,author.givenName", "allowMissing": false}),
+            "PATCH /v1/shelves/a/books/b?updateMask=title%2Cauthor.givenName&allowMissing=false",
+            Some(r#"{"title":"T"}"#),
+        ),
+        // body_star_means_no_query, body_star_keeps_or_strips_path_fields
+        (
+            "ReplaceBook",
+            json!({"book": {"name": "shelves/a/books/b", "title": "T"}, "allowMissing": true}),
+            "PUT /v1/shelves/a/books/b",
+            Some(r#"{"book":{"title":"T"},"allowMissing":true}"#),
+        ),
+        (
+            "Rename",
+            json!({"id": -5, "titles": ["a", "b"], "quiet": true}),
+            "POST /v1/rename/-5?quiet=true",
+            Some(r#"["a","b"]"#),
+        ),
+        // body_field_unset_sends_no_body
+        ("Rename", json!({"id": 1}), "POST /v1/rename/1", None),
+        ("Lock", json!({"isbn": "5"}), "LOCK /v1/lock/5", None),
+    ] {
+        let expected = (line.to_owned(), body.and(json.clone()), body.unwrap_or_default().to_owned());
+        assert_eq!(transcode(name, message.clone()), Ok(expected), "{name} {message}");
+    }
+    let file = json!({"name": "shelves/a", "file": {"contentType": "text/plain", "data": "aGk="}, "note": "n"});
+    let expected = ("POST /v1/shelves/a:upload?note=n".to_owned(), Some("text/plain".to_owned()), "hi".to_owned());
+    assert_eq!(transcode("Upload", file), Ok(expected));
+}
+
+#[test]
+fn what_http_cannot_carry_is_refused_by_name() {
+    for (name, message, problem) in [
+        (
+            "DeleteBook",
+            json!({"name": "shelves/a/books/.."}),
+            "shelf.Shelf/DeleteBook: no HTTP binding fits the request: DELETE /v1/{name=shelves/*/books/*}: field `name` \
+             is \"shelves/a/books/..\", which has a segment `.` or `..`",
+        ),
+        (
+            "UpdateBook",
+            json!({}),
+            "shelf.Shelf/UpdateBook: no HTTP binding fits the request: PATCH /v1/{book.name=shelves/*/books/*}: field \
+             `book.name` is empty",
+        ),
+        (
+            "Search",
+            json!({"shelf": "shelves/a", "labels": {"a": "b"}}),
+            "shelf.Shelf/Search: field `labels` is a map, which a query cannot carry",
+        ),
+        (
+            "Search",
+            json!({"shelf": "shelves/a", "authors": [{}]}),
+            "shelf.Shelf/Search: field `authors` is a shelf.Author, which a query cannot carry",
+        ),
+        (
+            "NoRule",
+            json!({}),
+            "shelf.Shelf/NoRule has no HTTP rule (google.api.http), so that it cannot be called over HTTP/JSON; call it \
+             over gRPC",
+        ),
+    ] {
+        let error = transcode(name, message.clone()).unwrap_err();
+        assert!(error.starts_with(problem), "{name} {message}: {error}");
+    }
+    let lints: Vec<_> = SCHEMA.lint().iter().map(ToString::to_string).collect();
+    let of = |field: &str, problem: &str| {
+        let place = "shelf.Shelf/Search: GET /v1/{shelf=shelves/*}/books:search";
+        format!("{place}: field `{field}` {problem}, which a query cannot carry")
+    };
+    for (field, problem) in
+        [("labels", "is a map"), ("authors", "is a repeated message"), ("nested.again", "is recursive")]
+    {
+        assert!(lints.contains(&of(field, problem)), "{lints:#?}");
+    }
+}
+
+#[test]
+fn service_config_rule_overrides_annotation() {
+    // google.api.Http { rules: [{ selector, get }, { selector, get }] }: the last one wins.
+    let field = |tag: u8, text: &str| [&[tag, text.len() as u8][..], text.as_bytes()].concat();
+    let rule = |path: &str| {
+        let rule = [field(0x0a, "shelf.Shelf.GetBook"), field(0x12, path)].concat();
+        [vec![0x0a, rule.len() as u8], rule].concat()
+    };
+    let http = [rule("/v2/one/{isbn}"), rule("/v2/two/{isbn}")].concat();
+    let schema = Schema::decode_with_http(&SET, &http).unwrap();
+    let method = schema.method("/shelf.Shelf/GetBook").unwrap();
+    let templates: Vec<_> = method.http_bindings().map(|(_, template)| template.as_str()).collect();
+    assert_eq!(templates, ["/v2/two/{isbn}"]);
+    let wrong = [0x0a, 5, 0x0a, 3, b'a', b'.', b'b'];
+    let error = Schema::decode_with_http(&SET, &wrong).unwrap_err().to_string();
+    assert!(error.contains("`a.b`"), "{error}");
+}
+
+/// A call as a backend got it: its path, its headers and its messages.
+type Call = (String, HeaderMap, Vec<Vec<u8>>);
+/// What a backend answers: messages, and a status if it is not OK.
+type Answer = (Vec<Vec<u8>>, Option<Status>);
+
+/// A gRPC server that keeps what it was called with.
+#[derive(Clone, Default)]
+struct Backend {
+    calls: Arc<Mutex<Vec<Call>>>,
+    answer: Arc<Mutex<Answer>>,
+}
+
+type Inner = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+impl Backend {
+    fn answering(messages: &[(&str, Value)], status: Option<Status>) -> Self {
+        let wire =
+            |(message, json): &(&str, Value)| SCHEMA.message(message).unwrap().from_json(json.to_string()).unwrap();
+        let backend = Self::default();
+        *backend.answer.lock().unwrap() = (messages.iter().map(wire).collect(), status);
+        backend
+    }
+
+    /// A gRPC server, in the process.
+    fn service(&self) -> Inner {
+        let backend = self.clone();
+        BoxCloneSyncService::new(service_fn(move |call: Request<Body>| {
+            let backend = backend.clone();
+            async move {
+                let (head, body) = call.into_parts();
+                let messages = unframe(&body.collect().await.unwrap().to_bytes());
+                backend.calls.lock().unwrap().push((head.uri.path().to_owned(), head.headers, messages));
+                let (messages, status) = backend.answer.lock().unwrap().clone();
+                let mut pieces: Vec<_> = messages.iter().map(|message| Ok(Frame::data(frame(message)))).collect();
+                let mut trailers = HeaderMap::new();
+                status.unwrap_or_else(|| Status::ok("")).add_header(&mut trailers).unwrap();
+                pieces.push(Ok::<_, Infallible>(Frame::trailers(trailers)));
+                let body = Body::new(StreamBody::new(tokio_stream(pieces)));
+                Ok(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
+            }
+        }))
+    }
+
+    fn gateway(&self) -> Gateway<Inner> {
+        Gateway::new(SCHEMA.clone(), self.service())
+    }
+
+    /// The last call's messages, as JSON.
+    fn received(&self, name: &str) -> Vec<Value> {
+        let calls = self.calls.lock().unwrap();
+        let (path, _, messages) = calls.last().expect("the backend was called");
+        assert_eq!(path, &format!("/shelf.Shelf/{name}"));
+        let json = |wire: &Vec<u8>| serde_json::from_str(&method(name).input().to_json(wire).unwrap()).unwrap();
+        messages.iter().map(json).collect()
+    }
+}
+
+fn tokio_stream<T>(items: Vec<T>) -> impl futures_core::Stream<Item = T> + Send
+where
+    T: Send,
+{
+    futures_util::stream::iter(items)
+}
+
+fn frame(message: &[u8]) -> Bytes {
+    [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat().into()
+}
+
+fn unframe(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<5>() {
+        let len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        messages.push(rest[..len].to_vec());
+        bytes = &rest[len..];
+    }
+    messages
+}
+
+/// A stub's call: its messages in, the reply's messages and status out.
+async fn call<S>(service: S, name: &str, messages: &[Value]) -> (Vec<Value>, Status)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let framed: Vec<u8> =
+        messages.iter().flat_map(|json| frame(&method(name).input().from_json(json.to_string()).unwrap())).collect();
+    let call = Request::post(format!("/shelf.Shelf/{name}"))
+        .header("content-type", "application/grpc")
+        .body(Body::new(Full::from(framed)))
+        .unwrap();
+    let (head, body) = service.oneshot(call).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap();
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    let status = Status::from_header_map(&trailers).or(Status::from_header_map(&head.headers)).expect("has a status");
+    let json = |wire: &Vec<u8>| serde_json::from_str(&method(name).output().to_json(wire).unwrap()).unwrap();
+    (unframe(&body.to_bytes()).iter().map(json).collect(), status)
+}
+
+fn http_json<S>(inner: S) -> HttpJson<S> {
+    HttpJson::builder(SCHEMA.clone(), "http://127.0.0.1:1").build_over(inner).unwrap()
+}
+
+/// A REST request to the gateway.
+async fn rest(backend: &Backend, request: Request<Full<Bytes>>) -> (u16, HeaderMap, String) {
+    let (head, body) = backend.gateway().oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), head.headers, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(path).body(Full::default()).unwrap()
+}
+
+fn search() -> impl Strategy<Value = Value> {
+    let text = "[a-z&=+%/ .:éß\u{1F680}\"\\\\]{0,8}";
+    let scalars = (text, any::<i32>(), option::of(any::<i32>()), any::<bool>(), -1..9i32, any::<u64>());
+    let lists = (
+        collection::vec(-1..9i32, 0..3),
+        collection::vec(any::<i64>(), 0..3),
+        collection::vec(text, 0..3),
+        collection::vec(any::<u8>(), 0..6),
+    );
+    let floats = (any::<f64>(), any::<f32>());
+    let known = (
+        option::of((-62_135_596_800..253_402_300_799i64, 0..1_000_000_000u32)),
+        option::of(-315_576_000_000..315_576_000_000i64),
+        option::of("[a-z]{1,4}([A-Z][a-z]{1,3})?(\\.[a-z]{1,3})?"),
+        option::of(any::<i64>()),
+        option::of(text),
+    );
+    let nested = (option::of((text, option::of(any::<i32>()))), option::of(any::<Result<i32, bool>>()));
+    (scalars, lists, floats, known, nested).prop_map(|(scalars, lists, floats, known, nested)| {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let mut search = json!({
+            "shelf": "shelves/a", "query": scalars.0, "pageSize": scalars.1, "exact": scalars.3, "genre": scalars.4,
+            "seed": scalars.5.to_string(), "genres": lists.0, "years": lists.1, "words": lists.2,
+            "cursor": STANDARD.encode(lists.3),
+            "score": if floats.0.is_finite() { json!(floats.0) } else { json!("NaN") },
+            "weight": if floats.1.is_finite() { json!(floats.1) } else { json!("-Infinity") },
+        });
+        let mut set = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                search[key] = value;
+            }
+        };
+        set("offset", scalars.2.map(Value::from));
+        set("within", known.1.map(|seconds| format!("{seconds}s").into()));
+        set("fieldsToRead", known.2.map(Value::from));
+        set("limit", known.3.map(|limit| limit.to_string().into()));
+        set("note", known.4.map(Value::from));
+        set(
+            "by",
+            nested
+                .0
+                .filter(|(name, born)| !name.is_empty() || born.is_some())
+                .map(|(name, born)| json!({"givenName": name, "born": born})),
+        );
+        match nested.1 {
+            Some(Ok(year)) => set("byYear", Some(year.into())),
+            Some(Err(_)) => set("byField", Some("".into())),
+            None => {}
+        }
+        if let Some((seconds, nanos)) = known.0 {
+            let timestamp = [&[0x08][..], &varint(seconds as u64), &[0x10], &varint(u64::from(nanos))].concat();
+            let text = SCHEMA.message("google.protobuf.Timestamp").unwrap().to_json(&timestamp).unwrap();
+            set("since", Some(serde_json::from_str(&text).unwrap()));
+        }
+        search
+    })
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What the client puts into path and query the gateway reads back, for every
+    /// kind of field that a query can carry.
+    #[test]
+    fn what_the_client_sends_the_gateway_calls(message in search()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let backend = Backend::answering(&[("shelf.Book", json!({"title": "T"}))], None);
+            let (replies, status) = call(http_json(backend.gateway()), "Search", std::slice::from_ref(&message)).await;
+            prop_assert_eq!((status.code(), status.message()), (Code::Ok, ""));
+            prop_assert_eq!(replies, vec![json!({"title": "T"})]);
+            let sent = method("Search").input().from_json(message.to_string()).unwrap();
+            let sent: Value = serde_json::from_str(&method("Search").input().to_json(&sent).unwrap()).unwrap();
+            prop_assert_eq!(backend.received("Search"), vec![sent]);
+            Ok(())
+        })?;
+    }
+}
+
+/// The same calls straight to the backend, and through HTTP/JSON and the
+/// gateway to it, give the same replies and statuses.
+#[tokio::test]
+async fn parity_over_grpc_and_over_http_json_through_the_gateway() {
+    let failed = Status::new(Code::Aborted, "half-way: 100 % \"ü\"");
+    let book = ("shelf.Book", json!({"name": "shelves/a/books/b", "title": "ü", "pages": "7", "tags": ["]", "}"]}));
+    let other = ("shelf.Book", json!({}));
+    let body = |data: &str| ("google.api.HttpBody", json!({"contentType": "text/plain", "data": data}));
+    let more = ("google.api.HttpBody", json!({"data": "Yg=="}));
+    let name = json!({"name": "shelves/a/books/b"});
+    for (method, requests, replies, status) in [
+        ("GetBook", vec![name.clone()], vec![book.clone()], None),
+        ("GetBook", vec![json!({"isbn": "0"})], vec![other.clone()], None),
+        ("GetBook", vec![name.clone()], vec![], Some(failed.clone())),
+        (
+            "UpdateBook",
+            vec![json!({"book": {"name": "shelves/a/books/b", "title": "x"}, "updateMask": "title"})],
+            vec![book.clone()],
+            None,
+        ),
+        ("ReplaceBook", vec![json!({"book": {"name": "shelves/a/books/b"}})], vec![book.clone()], None),
+        ("DeleteBook", vec![name.clone()], vec![other.clone()], None),
+        ("Rename", vec![json!({"id": -3, "titles": ["a"]})], vec![book.clone()], None),
+        ("Rename", vec![json!({"titles": ["a"]})], vec![book.clone()], None),
+        ("Lock", vec![json!({"isbn": "1"})], vec![book.clone()], None),
+        ("ListTitles", vec![json!({"isbn": "1"})], vec![("shelf.Titles", json!({"titles": ["a", ""]}))], None),
+        ("ListTitles", vec![json!({"isbn": "1"})], vec![("shelf.Titles", json!({}))], None),
+        (
+            "Watch",
+            vec![json!({"shelf": "shelves/a", "query": "q"})],
+            vec![book.clone(), other.clone(), book.clone()],
+            None,
+        ),
+        ("Watch", vec![json!({"shelf": "shelves/a"})], vec![], None),
+        ("Watch", vec![json!({"shelf": "shelves/a"})], vec![], Some(failed.clone())),
+        ("Watch", vec![json!({"shelf": "shelves/a"})], vec![book.clone()], Some(failed.clone())),
+        ("Download", vec![name.clone()], vec![body("YQ==")], None),
+        ("DownloadParts", vec![name.clone()], vec![body("YQ=="), more.clone()], None),
+        (
+            "Upload",
+            vec![json!({"name": "shelves/a", "file": {"contentType": "a/b", "data": "AP8="}, "note": "n"})],
+            vec![book.clone()],
+            None,
+        ),
+    ] {
+        let backend = Backend::answering(&replies, status);
+        let (direct, direct_status) = call(backend.service(), method, &requests).await;
+        let direct_received = backend.received(method);
+        let (found, found_status) = call(http_json(backend.gateway()), method, &requests).await;
+        assert_eq!(found, direct, "{method} {requests:?}");
+        assert_eq!(
+            (found_status.code(), found_status.message()),
+            (direct_status.code(), direct_status.message()),
+            "{method} {requests:?}"
+        );
+        let mut received = backend.received(method);
+        // A field that is required goes even where it holds its default.
+        for message in &mut received {
+            if message["query"] == "" {
+                message.as_object_mut().unwrap().remove("query");
+            }
+        }
+        assert_eq!(received, direct_received, "{method} {requests:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_arrives_as_one_body() {
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    let parts = [
+        json!({"name": "shelves/a", "file": {"contentType": "text/plain", "data": "YWI="}}),
+        json!({"file": {"data": "Y2Q="}}),
+    ];
+    let (replies, status) = call(http_json(backend.gateway()), "UploadParts", &parts).await;
+    assert_eq!((replies.len(), status.code()), (1, Code::Ok), "{status:?}");
+    let whole = json!({"name": "shelves/a", "file": {"contentType": "text/plain", "data": "YWJjZA=="}});
+    assert_eq!(backend.received("UploadParts"), [whole]);
+    let (_, status) = call(http_json(backend.gateway()), "Chat", &[json!({})]).await;
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!(
+        status.message(),
+        "/shelf.Shelf/Chat streams its requests, which HTTP/JSON can only for google.api.HttpBody; call it over gRPC"
+    );
+}
+
+#[tokio::test]
+async fn server_streams_come_in_the_form_that_is_asked_for() {
+    let books = [("shelf.Book", json!({"title": "a"})), ("shelf.Book", json!({"title": "b"}))];
+    let late = Status::new(Code::Unavailable, "gone");
+    let error = r#"{"error":{"code":503,"message":"gone","status":"UNAVAILABLE"}}"#;
+    for (accept, kind, first, second) in [
+        ("application/json", "application/json", "[{\"title\":\"a\"},\n{\"title\":\"b\"}", ",\n@]"),
+        ("application/x-ndjson", "application/x-ndjson", "{\"title\":\"a\"}\n{\"title\":\"b\"}\n", "@\n"),
+        (
+            "text/event-stream",
+            "text/event-stream",
+            "data: {\"title\":\"a\"}\n\ndata: {\"title\":\"b\"}\n\n",
+            "data: @\n\n",
+        ),
+    ] {
+        let watch = || Request::get("/v1/shelves/a:watch").header("accept", accept).body(Full::default()).unwrap();
+        let (status, headers, body) = rest(&Backend::answering(&books, None), watch()).await;
+        assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, &*format!("{kind}; charset=UTF-8")));
+        let end = if accept == "application/json" { "]" } else { "" };
+        assert_eq!(body, format!("{first}{end}"));
+        let (status, _, body) = rest(&Backend::answering(&books, Some(late.clone())), watch()).await;
+        assert_eq!((status, body), (200, format!("{first}{}", second.replace('@', error))));
+        // An error before any message is an error of the whole answer.
+        let (status, _, body) = rest(&Backend::answering(&[], Some(late.clone())), watch()).await;
+        assert_eq!((status, body.as_str()), (503, error));
+    }
+    let (_, _, body) = rest(&Backend::answering(&[], None), get("/v1/shelves/a:watch")).await;
+    assert_eq!(body, "[]");
+    let (_, headers, _) = rest(&Backend::answering(&books, None), get("/v1/shelves/a:watch?alt=sse")).await;
+    assert_eq!(headers["content-type"], "text/event-stream; charset=UTF-8");
+}
+
+#[tokio::test]
+async fn the_gateway_answers_as_googles_front_ends_do() {
+    let book = ("shelf.Book", json!({"name": "n", "title": "x".repeat(2_000), "author": {"born": 1}}));
+    let backend = Backend::answering(&[book], None);
+    const BOOK: &str = "/v1/shelves/a/books/b";
+    let (status, _, body) = rest(&backend, Request::head(BOOK).body(Full::default()).unwrap()).await;
+    assert_eq!((status, body.as_str()), (200, ""), "HEAD on a GET route");
+    let (_, _, body) = rest(&backend, get(&format!("{BOOK}?prettyPrint=true"))).await;
+    assert!(body.starts_with("{\n  \"name\": \"n\",\n"), "{body}");
+    let (status, _, body) = rest(&backend, get(&format!("{BOOK}?alt=proto"))).await;
+    assert_eq!(status, 400, "{body}");
+    let zipped = Request::get(BOOK).header("accept-encoding", "br, gzip").body(Full::default()).unwrap();
+    let (head, body) = backend.gateway().oneshot(zipped).await.unwrap().into_parts();
+    assert_eq!(head.headers["content-encoding"], "gzip");
+    let packed = body.collect().await.unwrap().to_bytes();
+    assert!(packed.len() < 200, "{}", packed.len());
+    // The verb of a template comes before a value that holds it.
+    rest(&backend, get("/v1/shelves/a/books/b:download")).await;
+    assert_eq!(backend.received("Download"), [json!({"name": "shelves/a/books/b"})]);
+    rest(&backend, get("/v1/shelves/a/books/b:other")).await;
+    assert_eq!(backend.received("GetBook"), [json!({"name": "shelves/a/books/b:other"})]);
+    // A default in the path wins over the body, and either spelling of a mask is read.
+    let patch = Request::patch(format!("{BOOK}?updateMask=given_name,pageSize,a_1"))
+        .body(Full::from(r#"{"name":"shelves/x/books/y"}"#))
+        .unwrap();
+    rest(&backend, patch).await;
+    let calls = backend.calls.lock().unwrap();
+    let wire = &calls.last().unwrap().2[0];
+    let update = prost_reflect::DynamicMessage::decode(
+        prost_reflect::DescriptorPool::decode(SET.as_slice())
+            .unwrap()
+            .get_message_by_name("shelf.UpdateBookRequest")
+            .unwrap(),
+        wire.as_slice(),
+    )
+    .unwrap();
+    let text = update.to_string();
+    assert!(text.contains("name:\"shelves/a/books/b\"") && !text.contains("shelves/x"), "{text}");
+    for path in ["given_name", "page_size", "a_1"] {
+        assert!(text.contains(&format!("\"{path}\"")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn timeouts_are_passed_on_and_held() {
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    let request = Request::get("/v1/books/1").header("x-server-timeout", "2.5").body(Full::default()).unwrap();
+    rest(&backend, request).await;
+    assert_eq!(backend.calls.lock().unwrap().last().unwrap().1["grpc-timeout"], "2500m");
+    // A backend that never answers.
+    let never = service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
+    let gateway = Gateway::new(SCHEMA.clone(), never);
+    let request =
+        Request::get("/v1/books/1").header("x-server-timeout", "0.01").body(Full::<Bytes>::default()).unwrap();
+    let answer = gateway.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 504);
+}
+
+/// A stream without an end in memory: each message is passed on before the next
+/// is made.
+#[tokio::test]
+async fn a_million_messages_pass_through_in_constant_memory() {
+    const COUNT: usize = 1_000_000;
+    // The REST side: an array, a chunk of many elements at a time.
+    let rest = service_fn(|_: Request<Full<Bytes>>| async {
+        let element = r#"{"name":"shelves/a/books/b","title":"]}, \"quoted\"","pages":"7"}"#;
+        let chunk = Bytes::from(format!(",{element}").repeat(1_000));
+        let pieces = (0..COUNT / 1_000).map(move |at| {
+            let chunk = if at == 0 { [b"[", &chunk[1..]].concat().into() } else { chunk.clone() };
+            Ok::<_, Infallible>(Frame::data(chunk))
+        });
+        let end = std::iter::once(Ok(Frame::data(Bytes::from_static(b"]"))));
+        let body = StreamBody::new(futures_util::stream::iter(pieces.chain(end)));
+        Ok::<_, Infallible>(Response::builder().header("content-type", "application/json").body(body).unwrap())
+    });
+    let call = Request::post("/shelf.Shelf/Watch")
+        .body(Body::new(Full::from(frame(&method("Watch").input().from_json(r#"{"shelf":"shelves/a"}"#).unwrap()))))
+        .unwrap();
+    let mut body = http_json(rest).oneshot(call).await.unwrap().into_body();
+    let (mut messages, mut largest) = (0, 0);
+    let mut trailers = None;
+    while let Some(piece) = body.frame().await {
+        match piece.unwrap().into_data() {
+            Ok(data) => {
+                messages += 1;
+                largest = largest.max(data.len());
+            }
+            Err(piece) => trailers = piece.into_trailers().ok(),
+        }
+    }
+    assert_eq!((messages, largest < 100), (COUNT, true));
+    assert_eq!(trailers.unwrap()["grpc-status"], "0");
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+        let peak: usize = peak.trim_end_matches(" kB").parse().unwrap();
+        // 70 MB of text have passed.
+        assert!(peak < 60_000, "{peak} kB");
+    }
+}
