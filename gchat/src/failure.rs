@@ -11,6 +11,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The call was made, or could not be.
     Call(Box<Error>),
+    /// A call that a stub made failed.
+    Status(Box<tonic::Status>),
     /// Something of this machine: a file, a port.
     Machine(String),
 }
@@ -25,16 +27,11 @@ impl Failure {
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
-        // tonic's codes, by their numbers: UNAUTHENTICATED 16,
-        // PERMISSION_DENIED 7, ALREADY_EXISTS 6.
         ExitCode::from(match self {
             Self::Usage(_) => 2,
             Self::Machine(_) => 1,
-            Self::Call(error) => match error.code() as i32 {
-                16 | 7 => 3,
-                6 => 4,
-                _ => 1,
-            },
+            Self::Call(error) => code(error.code()),
+            Self::Status(status) => code(status.code()),
         })
     }
 }
@@ -44,7 +41,22 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(problem) | Self::Machine(problem) => f.write_str(problem),
             Self::Call(error) => error.fmt(f),
+            Self::Status(status) => write!(f, "{:?}: {}", status.code(), status.message()),
         }
+    }
+}
+
+fn code(code: tonic::Code) -> u8 {
+    match code {
+        tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => 3,
+        tonic::Code::AlreadyExists => 4,
+        _ => 1,
+    }
+}
+
+impl From<tonic::Status> for Failure {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(Box::new(status))
     }
 }
 

@@ -1,7 +1,12 @@
 //! `gchat`: Google Chat from the command line.
 
+mod call;
+mod connection;
 mod emulator;
+mod explain;
 mod failure;
+mod gateway;
+mod input;
 mod output;
 mod spaces;
 
@@ -32,8 +37,17 @@ enum Command {
     /// Work with spaces
     #[command(subcommand)]
     Spaces(spaces::Command),
+    /// Call any method of any schema, over either wire
+    #[command(after_help = call::EXAMPLES)]
+    Call(Box<call::Args>),
+    /// Print the HTTP request that a call is, without sending anything
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
     /// Run a local Google Chat for tests and development
     Emulator(emulator::Args),
+    /// Offer a gRPC server's methods as REST
+    #[command(after_help = gateway::EXAMPLES)]
+    Gateway(gateway::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +70,9 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Spaces(command) => spaces::run(command).await,
+        Command::Call(args) => call::run(*args).await,
+        Command::Explain(args) => explain::run(&args),
         Command::Emulator(args) => emulator::run(args).await,
+        Command::Gateway(args) => gateway::run(args).await,
     }
 }

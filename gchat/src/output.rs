@@ -24,7 +24,13 @@ pub(crate) fn print(space: &Space, output: Output) -> Result<(), Failure> {
         Output::Json => json(space)?,
         Output::Table => table(space)?,
     };
-    match io::stdout().write_all(text.as_bytes()) {
+    write(text.as_bytes())
+}
+
+/// Writes to standard output, at once.
+pub(crate) fn write(text: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
         // Nobody reads on, as when piped to `head`: that is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::machine),

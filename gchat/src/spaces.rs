@@ -1,16 +1,14 @@
 //! `gchat spaces`.
 
-use std::{
-    io::{self, Read},
-    path::PathBuf,
-    time::Duration,
-};
+use std::time::Duration;
 
-use google_chat::{Client, CreateSpaceRequest, Credentials, ENDPOINT, Space, Wire, emulator::Emulator};
+use google_chat::{CreateSpaceRequest, Space};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    connection::Connection,
     failure::Failure,
+    input,
     output::{self, Output},
 };
 
@@ -99,40 +97,6 @@ struct SpaceFlags {
     single_user_bot_dm: bool,
 }
 
-#[derive(clap::Args)]
-struct Connection {
-    /// How the call travels
-    #[arg(long, value_enum, default_value_t = WireFlag::Http)]
-    wire: WireFlag,
-    /// Starts an emulator for this one command; needs no credentials
-    #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
-    emulator: bool,
-    /// Where the API is
-    #[arg(long, value_name = "URL", env = "GCHAT_ENDPOINT", default_value = ENDPOINT)]
-    endpoint: String,
-    /// A service account's key file; without it, application default credentials
-    #[arg(long, value_name = "FILE", conflicts_with = "access_token")]
-    credentials: Option<PathBuf>,
-    /// The user that the service account acts for (domain-wide delegation)
-    #[arg(long, value_name = "EMAIL", requires = "credentials")]
-    subject: Option<String>,
-    /// An access token
-    #[arg(long, value_name = "TOKEN", env = "GCHAT_ACCESS_TOKEN", hide_env_values = true)]
-    access_token: Option<String>,
-    /// Makes the call without credentials, for an emulator elsewhere
-    #[arg(long, conflicts_with_all = ["credentials", "access_token"])]
-    anonymous: bool,
-    /// How long the call may take, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    timeout: u64,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum WireFlag {
-    Grpc,
-    Http,
-}
-
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(args) => create(*args).await,
@@ -141,31 +105,18 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
 
 async fn create(args: Create) -> Result<(), Failure> {
     let json = match &args.from_json {
-        Some(source) => read(source)?,
+        Some(source) => input::read(source)?,
         None => args.space.to_json()?.to_string(),
     };
     let space: Space =
         output::schema()?.from_json(&json).map_err(|error| Failure::usage(format!("the space: {error}")))?;
     // Stops when it goes out of scope.
-    let emulator = match args.connection.emulator {
-        true => Some(Emulator::start().await.map_err(Failure::machine)?),
-        false => None,
-    };
+    let emulator = args.connection.emulator().await?;
     let client = args.connection.client(emulator.as_ref())?;
     let request = CreateSpaceRequest { request_id: args.request_id.unwrap_or_default(), ..space.into() };
     let timeout = Duration::from_secs(args.connection.timeout);
     let space = client.create_space(request).timeout(timeout).await?;
     output::print(&space, args.output)
-}
-
-fn read(source: &str) -> Result<String, Failure> {
-    let read = if source == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(source)
-    };
-    read.map_err(|error| Failure::usage(format!("cannot read {source}: {error}")))
 }
 
 impl SpaceFlags {
@@ -232,36 +183,4 @@ fn permission(flag: &str) -> Result<(String, Value), Failure> {
         setting.insert(key.to_owned(), Value::Bool(true));
     }
     Ok((name.to_owned(), setting.into()))
-}
-
-impl Connection {
-    fn client(&self, emulator: Option<&Emulator>) -> Result<Client, Failure> {
-        let wire = match self.wire {
-            WireFlag::Grpc => Wire::Grpc,
-            WireFlag::Http => Wire::HttpJson,
-        };
-        let builder = Client::builder().wire(wire);
-        let builder = match emulator {
-            Some(emulator) => builder.endpoint(emulator.endpoint()).credentials(Credentials::anonymous()),
-            None => builder.endpoint(&self.endpoint).credentials(self.credentials()?),
-        };
-        builder.build().map_err(Failure::usage)
-    }
-
-    fn credentials(&self) -> Result<Credentials, Failure> {
-        if self.anonymous {
-            return Ok(Credentials::anonymous());
-        }
-        if let Some(token) = &self.access_token {
-            return Credentials::token(token).map_err(Failure::usage);
-        }
-        let Some(file) = &self.credentials else { return Ok(Credentials::application_default()) };
-        let key = std::fs::read_to_string(file)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-        let app = Credentials::service_account_key(&key).map_err(Failure::usage)?;
-        match &self.subject {
-            Some(email) => app.for_user(email).map_err(Failure::usage),
-            None => Ok(app),
-        }
-    }
 }

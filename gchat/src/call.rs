@@ -1,0 +1,161 @@
+//! `gchat call`.
+
+use std::{path::PathBuf, time::Duration};
+
+use google_chat::{
+    Schema,
+    json::WriteOptions,
+    policy::Authorize,
+    schema::Method,
+    transport::{Grpc, HttpJson, Origin},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
+use prost::bytes::{Buf, BufMut};
+use tonic::{
+    Request, Status,
+    body::Body,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+};
+use tower::util::BoxCloneSyncService;
+
+use crate::{
+    connection::{Connection, WireFlag},
+    failure::Failure,
+    input, output,
+};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  gchat call google.chat.v1.ChatService/CreateSpace \\
+      '{\"space\":{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}}' --emulator --wire grpc
+  gchat call acme.v1.Library/GetBook '{\"name\":\"books/1\"}' --descriptor-set library.bin \\
+      --endpoint http://localhost:8080 --anonymous";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The method: pkg.Service/Method
+    method: String,
+    /// The request as JSON, or - for standard input
+    #[arg(value_name = "JSON|-", default_value = "{}")]
+    request: String,
+    /// A descriptor set with imports; the embedded one, of Google Chat, by default
+    #[arg(long, value_name = "FILE")]
+    descriptor_set: Option<PathBuf>,
+    /// A header of the call, as NAME:VALUE; can be repeated
+    #[arg(short = 'H', long, value_name = "NAME:VALUE")]
+    header: Vec<String>,
+    /// An OAuth scope to ask for; can be repeated
+    #[arg(long, value_name = "SCOPE", default_value = "https://www.googleapis.com/auth/chat.spaces.create")]
+    scope: Vec<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+type Channel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, std::convert::Infallible>;
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let schema = input::schema(args.descriptor_set.as_deref())?;
+    let method = input::method(&schema, &args.method)?;
+    let wire = input::request(&method, &input::message(&args.request)?)?;
+    let emulator = args.connection.emulator().await?;
+    let endpoint = emulator.as_ref().map_or(args.connection.endpoint.clone(), |emulator| emulator.endpoint());
+    let mut request = Request::new(wire);
+    request.set_timeout(Duration::from_secs(args.connection.timeout.min(99_999_999)));
+    for header in &args.header {
+        let (name, value) = split_header(header)?;
+        request.metadata_mut().as_mut().append(name, value);
+    }
+    let mut stub = tonic::client::Grpc::new(channel(&args, schema, &endpoint, emulator.is_some())?);
+    let Ok(()) = stub.ready().await;
+    let path = PathAndQuery::try_from(method.path()).map_err(Failure::usage)?;
+    if method.is_client_streaming() || method.is_server_streaming() {
+        // One request, whatever the method takes; answers as they come, a line each.
+        let requests = request.map(tonic::codegen::tokio_stream::once);
+        let mut answers = stub.streaming(requests, path, Raw).await?.into_inner();
+        while let Some(answer) = answers.message().await? {
+            print(&method, &answer, None)?;
+        }
+        return Ok(());
+    }
+    let answer = stub.unary(request, path, Raw).await?.into_inner();
+    print(&method, &answer, Some(2))
+}
+
+fn channel(args: &Args, schema: Schema, endpoint: &str, anonymous: bool) -> Result<Channel, Failure> {
+    let origin = Origin::parse(endpoint).map_err(Failure::usage)?;
+    let credentials = match anonymous {
+        true => google_chat::Credentials::anonymous(),
+        false => args.connection.credentials()?,
+    };
+    let (scopes, headers) = (args.scope.clone(), HeaderMap::new());
+    Ok(match args.connection.wire {
+        WireFlag::Grpc => {
+            let grpc = Grpc::new(origin.clone()).map_err(Failure::machine)?;
+            BoxCloneSyncService::new(
+                Authorize::new(grpc, &origin, credentials, scopes, headers).map_err(Failure::usage)?,
+            )
+        }
+        WireFlag::Http => {
+            let http = HttpJson::builder(schema, endpoint).build().map_err(Failure::usage)?;
+            BoxCloneSyncService::new(
+                Authorize::new(http, &origin, credentials, scopes, headers).map_err(Failure::usage)?,
+            )
+        }
+    })
+}
+
+fn split_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
+    let form = || Failure::usage(format!("--header {text}: write NAME:VALUE"));
+    let (name, value) = text.split_once(':').ok_or_else(form)?;
+    let name = HeaderName::try_from(name.trim()).map_err(|_| form())?;
+    Ok((name, HeaderValue::try_from(value.trim()).map_err(|_| form())?))
+}
+
+fn print(method: &Method, answer: &[u8], indent: Option<u8>) -> Result<(), Failure> {
+    let mut options = WriteOptions::default();
+    options.indent = indent;
+    let mut text = Vec::new();
+    method.output().write_json(answer, &mut text, &options).map_err(Failure::machine)?;
+    text.push(b'\n');
+    output::write(&text)
+}
+
+/// Messages as the bytes that they are.
+#[derive(Clone, Copy)]
+pub(crate) struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut message = vec![0; buffer.remaining()];
+        buffer.copy_to_slice(&mut message);
+        Ok(Some(message))
+    }
+}

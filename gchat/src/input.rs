@@ -1,0 +1,52 @@
+//! What a command reads.
+
+use std::io::{self, Read};
+
+use google_chat::{Schema, schema::Method};
+
+use crate::{failure::Failure, output};
+
+/// A file's text, or standard input's for `-`.
+pub(crate) fn read(source: &str) -> Result<String, Failure> {
+    let read = if source == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(source)
+    };
+    read.map_err(|error| Failure::usage(format!("cannot read {source}: {error}")))
+}
+
+/// The message that an argument gives: JSON, or `-` for standard input.
+pub(crate) fn message(argument: &str) -> Result<String, Failure> {
+    if argument == "-" { read("-") } else { Ok(argument.to_owned()) }
+}
+
+/// A schema from a file with a descriptor set, or the embedded one.
+pub(crate) fn schema(file: Option<&std::path::Path>) -> Result<Schema, Failure> {
+    let Some(file) = file else { return output::schema() };
+    let set =
+        std::fs::read(file).map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    Schema::decode(&set).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+}
+
+/// The method of a name: `pkg.Service/Method` or `pkg.Service.Method`.
+pub(crate) fn method(schema: &Schema, name: &str) -> Result<Method, Failure> {
+    let name = name.trim_start_matches('/');
+    let path = match name.contains('/') {
+        true => format!("/{name}"),
+        false => {
+            name.rsplit_once('.').map_or_else(|| format!("/{name}"), |(service, method)| format!("/{service}/{method}"))
+        }
+    };
+    schema.method(&path).ok_or_else(|| {
+        let like = schema.methods().find(|method| method.path().ends_with(&path[path.rfind('/').unwrap_or(0)..]));
+        let hint = like.map_or_else(String::new, |method| format!("; did you mean {}?", &method.path()[1..]));
+        Failure::usage(format!("the schema has no method {}{hint}", &path[1..]))
+    })
+}
+
+/// The wire bytes of a method's request, from its JSON.
+pub(crate) fn request(method: &Method, json: &str) -> Result<Vec<u8>, Failure> {
+    method.input().from_json(json).map_err(|error| Failure::usage(format!("the request: {error}")))
+}
