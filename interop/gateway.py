@@ -1,0 +1,114 @@
+"""`gchat gateway --reflection` in front of a gRPC server that is not ours.
+
+Usage: gateway.py GCHAT PROTO_DIR, with grpcio, grpcio-reflection and
+grpcio-tools installed. Generates Python stubs from our protos, unmodified,
+serves them with reflection, and sends the gateway what REST clients send.
+"""
+
+import concurrent.futures
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+import grpc
+import grpc_tools
+from grpc_reflection.v1alpha import reflection
+from grpc_tools import protoc
+
+
+def stubs(protos):
+    out = tempfile.mkdtemp()
+    files = [str(path.relative_to(protos)) for path in pathlib.Path(protos).rglob("*.proto")]
+    # google.api and google.rpc come with Python's own packages.
+    files = [name for name in files if name.startswith("google/chat/")]
+    known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+    if protoc.main(["", f"-I{protos}", f"-I{known}", f"--python_out={out}", f"--grpc_python_out={out}", *files]) != 0:
+        raise SystemExit("the protos do not compile")
+    sys.path.insert(0, out)
+    from google.chat.v1 import chat_service_pb2, chat_service_pb2_grpc
+
+    return chat_service_pb2, chat_service_pb2_grpc
+
+
+def serve(pb2, pb2_grpc):
+    class Chat(pb2_grpc.ChatServiceServicer):
+        def CreateSpace(self, request, context):
+            if request.space.display_name == "taken":
+                context.abort(grpc.StatusCode.ALREADY_EXISTS, "100 % taken: ü")
+            space = request.space
+            space.name = f"spaces/{request.request_id}"
+            return space
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+    pb2_grpc.add_ChatServiceServicer_to_server(Chat(), server)
+    names = (pb2.DESCRIPTOR.services_by_name["ChatService"].full_name, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, port
+
+
+def send(url, method="POST", body=None, headers=None):
+    request = urllib.request.Request(url, method=method, data=body, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, dict(answer.headers), answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read().decode()
+
+
+def main():
+    gchat, protos = sys.argv[1:]
+    server, port = serve(*stubs(protos))
+    command = [gchat, "gateway", "--backend", f"http://127.0.0.1:{port}", "--reflection"]
+    command += ["--listen", "127.0.0.1:0", "--cors-origin", "https://app.example.com"]
+    gateway = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    faults = []
+
+    def check(what, found, expected):
+        print("ok  " if found == expected else "FAIL", what)
+        if found != expected:
+            faults.append(f"{what}: found {found!r}, expected {expected!r}")
+
+    try:
+        base = gateway.stdout.readline().strip().removeprefix("listening at ")
+        kind = {"content-type": "application/json"}
+        body = json.dumps({"displayName": "Launch ü", "spaceType": 1}).encode()
+        status, _, text = send(f"{base}/v1/spaces?requestId=a%20b", body=body, headers=kind)
+        check("create", (status, json.loads(text)), (
+            200, {"name": "spaces/a b", "displayName": "Launch ü", "spaceType": "SPACE"}))
+        status, _, text = send(f"{base}/v1/spaces", body=b'{"displayName":"taken"}', headers=kind)
+        check("status", (status, json.loads(text)), (
+            409, {"error": {"code": 409, "message": "100 % taken: ü", "status": "ALREADY_EXISTS"}}))
+        status, _, text = send(f"{base}/v1/spaces", body=b'{"foo":1}', headers=kind)
+        check("unknown field", (status, "space.foo" in text), (400, True))
+        status, headers, _ = send(f"{base}/v1/spaces", "DELETE")
+        check("wrong verb", (status, headers.get("allow")), (405, "POST"))
+        asked = {"origin": "https://app.example.com", "access-control-request-method": "POST"}
+        status, headers, _ = send(f"{base}/v1/spaces", "OPTIONS", headers=asked)
+        check("preflight", (status, headers.get("access-control-allow-origin")), (200, "https://app.example.com"))
+        check("health", send(f"{base}/healthz", "GET")[0], 200)
+        with grpc.insecure_channel(base.removeprefix("http://")) as channel:
+            from google.chat.v1 import chat_service_pb2_grpc, space_pb2
+            stub = chat_service_pb2_grpc.ChatServiceStub(channel)
+            made = stub.CreateSpace(space_pb2.CreateSpaceRequest(request_id="x"))
+            check("gRPC passes through", made.name, "spaces/x")
+        server.stop(0).wait()
+        status, _, text = send(f"{base}/v1/spaces", body=body, headers=kind)
+        check("backend down", (status, json.loads(text)["error"]["status"]), (503, "UNAVAILABLE"))
+        gateway.send_signal(signal.SIGTERM)
+        check("ends when asked to", gateway.wait(20), 0)
+    finally:
+        gateway.kill()
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    raise SystemExit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
