@@ -347,6 +347,35 @@ fn a_fault_at_every_level_costs_a_constant_multiple() {
 }
 
 #[test]
+fn a_message_set_has_items_however_the_text_is_spaced() {
+    let set = Schema::decode(&SET).unwrap().message("every.Set").unwrap();
+    let expected = [0x0b, 0x10, 0xe8, 0x07, 0x1a, 0x02, 0x08, 0x01, 0x0c];
+    for json in [
+        r#"{"[every.InSet.in_set]":{"number":1}}"#,
+        r#"{"[every.InSet.in_set]": {"number": 1}}"#,
+        r#"{ "[every.InSet.in_set]" : {"number":1                                    } }"#,
+    ] {
+        assert_eq!(set.from_json(json).unwrap(), expected, "{json}");
+    }
+    assert_eq!(set.to_json(&expected).unwrap(), r#"{"[every.InSet.in_set]":{"number":1}}"#);
+}
+
+#[test]
+fn what_comes_again_mends_what_came_first() {
+    for (wire, json) in [
+        // A timestamp with nanos -1, then 0.
+        (
+            &[0xea, 3, 11, 0x10, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0xea, 3, 2, 0x10, 0][..],
+            r#"{"timestamp":"1970-01-01T00:00:00Z"}"#,
+        ),
+        // A Value without a value, then `true`.
+        (&[0x8a, 4, 0, 0x8a, 4, 2, 0x20, 1], r#"{"value":true}"#),
+    ] {
+        assert_eq!(OURS.to_json(wire).unwrap(), json);
+    }
+}
+
+#[test]
 #[ignore = "writes the fuzz targets' seeds of wire bytes anew"]
 fn write_seeds() {
     for seed in 0..12 {

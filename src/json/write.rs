@@ -56,15 +56,13 @@ pub(crate) fn write(
     if message.shape == Shape::Plain && options.streams() && options.indent.is_none() {
         let start = out.len();
         let mut writer = Writer { tables, options, out, exact: false };
-        let written = writer.stream(message, wire, wire::DEPTH);
-        if written.is_ok() {
+        if writer.stream(message, wire, wire::DEPTH).is_ok() {
             writer.close(start, b'{', b'}');
             return Ok(());
         }
         out.truncate(start);
-        if let Err(Stop::Failed(error)) = written {
-            return Err(*error);
-        }
+        let writer = Writer { tables, options, out, exact: true };
+        return exactly(writer, start, |writer| writer.message(message, &[wire], wire::DEPTH));
     }
     both_ways(out, options, |writer| writer.message(message, &[wire], wire::DEPTH), tables)
 }
@@ -125,14 +123,26 @@ fn both_ways(
     let start = out.len();
     let exact = !options.streams();
     let mut writer = Writer { tables, options, out, exact };
-    let mut written = message(&mut writer);
-    if let Err(Stop::Exact) = written {
+    let written = message(&mut writer);
+    if written.is_err() && !writer.exact {
         writer.out.truncate(start);
         writer.exact = true;
-        written = message(&mut writer);
+        return exactly(writer, start, message);
     }
     let result = settle(written).map_err(|error| *error);
     finish(out, start, result, options)
+}
+
+/// Writes by the exact path what could not be streamed: also after an error,
+/// since a value that comes again may mend what its first occurrence had.
+#[cold]
+fn exactly(
+    mut writer: Writer<'_>,
+    start: usize,
+    message: impl FnOnce(&mut Writer<'_>) -> Step,
+) -> Result<(), WriteError> {
+    let result = settle(message(&mut writer)).map_err(|error| *error);
+    finish(writer.out, start, result, writer.options)
 }
 
 fn settle(written: Step) -> Result<(), Box<WriteError>> {

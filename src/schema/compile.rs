@@ -397,12 +397,22 @@ fn seal(table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result
         let problem = format!("`{}` and `{}` have the same number", pair[0].name, pair[1].name);
         return Err(SchemaError::new("", &table.name, problem));
     }
+    let shape_of_table = table.shape;
+    let mut json_names = HashSet::new();
     for field in &mut table.fields {
         let shape = field.is_message().then(|| shapes[field.type_index as usize]);
         if field.cardinality == Cardinality::Repeated && shape == Some(Shape::MapEntry) {
             field.cardinality = Cardinality::Map;
         }
-        if field.cardinality == Cardinality::Singular {
+        // Maps and their entries have lengths, whatever an edition's features say
+        // of other messages.
+        let in_map = field.cardinality == Cardinality::Map || shape_of_table == Shape::MapEntry;
+        if in_map && field.kind == Kind::Group {
+            field.kind = Kind::Message;
+            field.set_tag();
+        }
+        // The items of a MessageSet have a form of their own.
+        if field.cardinality == Cardinality::Singular && shape_of_table != Shape::MessageSet {
             field.set_common(match field.kind {
                 Kind::Bool => Common::Bool,
                 Kind::String => Common::Text,
@@ -411,6 +421,11 @@ fn seal(table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result
                 Kind::Message if shape == Some(Shape::Timestamp) => Common::Timestamp,
                 _ => Common::No,
             });
+        }
+        // proto2 lets two fields have one JSON name; the first of them is read,
+        // so the others are not to be guessed.
+        if !json_names.insert(field.json_name.clone()) {
+            field.hide_key();
         }
     }
     let names = table.fields.iter().enumerate();

@@ -176,6 +176,12 @@ impl Field {
         }
     }
 
+    /// Keeps the key for writing, but out of what the reader guesses by.
+    pub(super) fn hide_key(&mut self) {
+        self.json_key = Key::outside_of_block(self.json_key.as_bytes());
+        self.truth = u32::MAX;
+    }
+
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn tag_bytes(&self) -> &[u8] {
         self.encoded.as_bytes()
@@ -352,6 +358,10 @@ impl Key {
             block.full = (text.len() + value.len()) as u8;
         }
         Self { block, long: Box::default() }
+    }
+
+    fn outside_of_block(text: &[u8]) -> Self {
+        Self { block: Block { bytes: [0; INLINE], len: 0, full: 0 }, long: text.into() }
     }
 
     fn field(name: &str) -> Self {
