@@ -105,7 +105,8 @@ fn channel(args: &Args, schema: Schema, endpoint: &str, anonymous: bool) -> Resu
 }
 
 fn split_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
-    let form = || Failure::usage(format!("--header {text}: write NAME:VALUE"));
+    // The text may hold a token, so it is not repeated.
+    let form = || Failure::usage("--header: write NAME:VALUE");
     let (name, value) = text.split_once(':').ok_or_else(form)?;
     let name = HeaderName::try_from(name.trim()).map_err(|_| form())?;
     Ok((name, HeaderValue::try_from(value.trim()).map_err(|_| form())?))

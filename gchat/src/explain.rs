@@ -155,7 +155,7 @@ fn as_curl(request: &Request, endpoint: &str) -> String {
         command.push_str(&format!(" \\\n  --header {}", quoted(&header)));
     }
     if !request.body().is_empty() {
-        command.push_str(&format!(" \\\n  --data-binary {}", quoted(&String::from_utf8_lossy(request.body()))));
+        command.push_str(&format!(" \\\n  --data-raw {}", quoted(&String::from_utf8_lossy(request.body()))));
     }
     command.push('\n');
     command

@@ -21,7 +21,7 @@ use http::{HeaderValue, Request, Response, StatusCode, uri::PathAndQuery};
 use prost::Message;
 use tonic::body::Body;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 use crate::{call::Raw, failure::Failure, input, output};
 
@@ -30,7 +30,8 @@ Examples:
   gchat gateway --backend http://localhost:50051 --reflection --listen 127.0.0.1:8080
   gchat gateway --backend https://grpc.example.com --descriptor-set api.bin
 
-GET /healthz answers 200, and 503 while the gateway drains after SIGTERM or Ctrl-C.";
+GET /healthz answers 200. After SIGTERM or Ctrl-C the port is closed, calls under way
+end, and a connection that is still open is answered 503 there.";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -137,7 +138,7 @@ fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
         let origins: Result<Vec<HeaderValue>, _> = origins.iter().map(HeaderValue::try_from).collect();
         AllowOrigin::list(origins.map_err(|_| Failure::usage("--cors-origin: not an origin"))?)
     };
-    Ok(CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(Any))
+    Ok(CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(AllowHeaders::mirror_request()))
 }
 
 /// Until the process is asked to end.

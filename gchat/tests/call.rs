@@ -41,7 +41,7 @@ fn explain_prints_the_request_in_every_form() {
             "curl",
             format!(
                 "curl --request POST 'https://chat.googleapis.com{PATH}' \\\n  --header 'content-type: application/json' \\\n  \
-                 --data-binary '{}'\n",
+                 --data-raw '{}'\n",
                 BODY.replace('\'', r"'\''")
             ),
         ),
@@ -105,7 +105,7 @@ fn what_cannot_be_called_is_said_before_anything_is_sent() {
             &["call", CREATE, r#"{"space":{"name":1}}"#],
             "the request: space.name: expected a string, found the number 1 (line 1, column 18)\n",
         ),
-        (&["call", CREATE, "{}", "-H", "no-colon", "--emulator"], "--header no-colon: write NAME:VALUE\n"),
+        (&["call", CREATE, "{}", "-H", "no-colon", "--emulator"], "--header: write NAME:VALUE\n"),
         (
             &["explain", CREATE, "--descriptor-set", "/nonexistent/x"],
             "cannot read /nonexistent/x: No such file or directory (os error 2)\n",

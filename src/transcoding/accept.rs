@@ -42,15 +42,27 @@ impl System {
     /// # Errors
     ///
     /// INVALID_ARGUMENT for a form of answer that is not offered.
-    pub(crate) fn read(query: &str, mut write: WriteOptions) -> Result<Self, Status> {
+    pub(crate) fn read(
+        tables: &Tables,
+        method: &MethodType,
+        rule: &HttpRule,
+        query: &str,
+        mut write: WriteOptions,
+    ) -> Result<Self, Status> {
         let mut events = false;
+        let input = &tables.messages[method.input as usize];
         for (key, value) in query::parameters(query).map_err(Status::invalid_argument)? {
+            // A field of the request comes before a system parameter of that name.
+            if rule.body != Body::Rest && query::resolve(tables, input, &key).is_some() {
+                continue;
+            }
             match key.as_str() {
                 "prettyPrint" | "$prettyPrint" => write.indent = (value == "true").then_some(2),
                 "alt" | "$alt" => {
                     let mut parts = value.split(';');
                     match parts.next() {
                         Some("json") => {}
+                        Some("media") if gives_http_body(tables, method, rule) => {}
                         Some("sse") => events = true,
                         _ => {
                             return Err(Status::invalid_argument(format!(

@@ -31,6 +31,8 @@ enum Form {
     Array,
     /// Within an array, after an element.
     ArrayNext,
+    /// Within an array, after a comma.
+    ArrayComma,
     Values,
     Events,
     /// After the array's end.
@@ -71,7 +73,8 @@ impl Elements {
     /// The next element that is whole, or `None` until more is pushed.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, ElementError> {
         let element = if self.form == Form::Events { self.next_event()? } else { self.next_value()? };
-        if element.is_none() && self.buffer.len() + self.event.len() > self.limit {
+        let size = element.as_ref().map_or(self.buffer.len() + self.event.len(), Bytes::len);
+        if size > self.limit {
             return Err(ElementError::TooLarge(self.limit));
         }
         Ok(element)
@@ -127,13 +130,11 @@ impl Elements {
                 }
                 (Form::ArrayNext, Some(b',')) => {
                     self.buffer.advance(1);
-                    self.form = Form::Array;
-                    self.skip_space();
-                    match self.buffer.first() {
-                        Some(b']') => return Err(ElementError::Malformed("a comma before the end of the array")),
-                        Some(_) => {}
-                        None => return Ok(None),
-                    }
+                    self.form = Form::ArrayComma;
+                    return self.next_value();
+                }
+                (Form::ArrayComma, Some(b']')) => {
+                    return Err(ElementError::Malformed("a comma before the end of the array"));
                 }
                 (Form::ArrayNext, Some(_)) => return Err(ElementError::Malformed("no comma between two elements")),
                 (Form::Done, Some(_)) => return Err(ElementError::Malformed("text after the array")),
@@ -172,7 +173,7 @@ impl Elements {
 
     fn take(&mut self, len: usize) -> Bytes {
         self.scanned = 0;
-        if self.form == Form::Array {
+        if matches!(self.form, Form::Array | Form::ArrayComma) {
             self.form = Form::ArrayNext;
         }
         if len == 0 && !self.buffer.is_empty() {
@@ -269,7 +270,9 @@ mod tests {
             ("[{},]", ElementError::Malformed("a comma before the end of the array")),
             (&large, ElementError::TooLarge(64)),
         ] {
-            assert_eq!(elements("application/json", text, 7), Err(error), "{text}");
+            for piece in [1, 7, 200] {
+                assert_eq!(elements("application/json", text, piece), Err(error.clone()), "{text} by {piece}");
+            }
         }
     }
 }

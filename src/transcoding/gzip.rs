@@ -45,9 +45,16 @@ fn reason(error: &std::io::Error) -> GzipError {
 }
 
 impl Unpacker {
-    /// Unpacks up to `limit` bytes at a time.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { decoder: write::MultiGzDecoder::new(Bounded { bytes: Vec::new(), limit }) }
+    /// What one chunk may unpack to: gzip packs at most some 1,000 times, and
+    /// chunks are [`Unpacker::CHUNK`] bytes.
+    const LIMIT: usize = 2 * 1024 * Self::CHUNK;
+
+    /// How many packed bytes to push at a time, so that what they unpack to is
+    /// bounded.
+    pub(crate) const CHUNK: usize = 1024;
+
+    pub(crate) fn new() -> Self {
+        Self { decoder: write::MultiGzDecoder::new(Bounded { bytes: Vec::new(), limit: Self::LIMIT }) }
     }
 
     /// Unpacks a chunk: what it gives, with what came before.

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::schema::{Body, Cardinality, HttpRule, MessageType, Method, Schema, Shape, Tables};
 
+/// How deep fields are looked at.
+const DEEP: usize = 6;
+
 /// A field that a binding leaves to the query, which cannot carry it. A call
 /// that sets it over that binding is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,9 @@ fn check(
     match inner.shape {
         _ if field.cardinality == Cardinality::Repeated => found.push((path, "is a repeated message")),
         Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper => {}
+        // As deep as anybody's requests go; the paths of messages that refer to
+        // one another would be too many.
+        Shape::Plain if within.len() > DEEP => {}
         Shape::Plain if within.contains(&field.type_index) => found.push((path, "is recursive")),
         Shape::Plain => {
             within.push(field.type_index);

@@ -56,10 +56,6 @@ impl Routes {
                 }
             }
         }
-        // Stable sorts: of equals, the first declared holds.
-        for entries in routes.by_start.values_mut().chain([&mut routes.others]) {
-            entries.sort_by_key(|entry| Reverse(entry.rank));
-        }
         routes
     }
 
@@ -78,7 +74,10 @@ impl Routes {
         // A literal may come percent-encoded; then only the slow way finds it.
         let encoded = first.contains('%') || second.contains('%');
         let all = self.by_start.values().flatten().filter(|_| encoded);
-        for entry in start.into_iter().flatten().chain(&self.others).chain(all) {
+        let mut candidates: Vec<&Entry> = start.into_iter().flatten().chain(&self.others).chain(all).collect();
+        // Of equals the first declared.
+        candidates.sort_by_key(|entry| (Reverse(entry.rank), entry.method, entry.rule));
+        for entry in candidates {
             let method = &tables.methods[entry.method as usize];
             let rule = &method.rules[entry.rule as usize];
             let matched = rule.template.matches(path).map_err(|error| Status::invalid_argument(error.to_string()))?;

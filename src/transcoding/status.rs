@@ -178,11 +178,11 @@ fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
     Some(encoded)
 }
 
-/// The body of an error answer: `{"error":{…}}`, as Google's front ends send
-/// it.
-pub(crate) fn to_body(tables: &Tables, status: &Status) -> Vec<u8> {
+/// The body of an error answer with an HTTP status: `{"error":{…}}`, as
+/// Google's front ends send it.
+pub(crate) fn to_body(tables: &Tables, status: &Status, http: StatusCode) -> Vec<u8> {
     let mut error = serde_json::Map::new();
-    error.insert("code".into(), http_status(status.code()).as_u16().into());
+    error.insert("code".into(), http.as_u16().into());
     error.insert("message".into(), status.message().into());
     error.insert("status".into(), code_name(status.code()).into());
     let details: Vec<Value> = details(status.details()).iter().map(|detail| any_json(tables, detail)).collect();
@@ -281,7 +281,7 @@ mod tests {
             {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"D","metadata":{"k":"v"}},
             {"@type":"type.googleapis.com/acme.Unknown","n":1}, 7]}}"#;
         let status = read(409, body);
-        let back: Value = serde_json::from_slice(&to_body(&Tables::default(), &status)).unwrap();
+        let back: Value = serde_json::from_slice(&to_body(&Tables::default(), &status, StatusCode::CONFLICT)).unwrap();
         let expected: Value = serde_json::from_str(
             r#"{"error":{"code":409,"message":"m","status":"ALREADY_EXISTS","details":[
             {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"D","metadata":{"k":"v"}},

@@ -194,8 +194,8 @@ impl Refusal {
     }
 
     fn into_response(self, schema: &Schema) -> Response<Body> {
-        let body = status::to_body(&schema.0, &self.status);
         let http = self.http.unwrap_or_else(|| status::http_status(self.status.code()));
+        let body = status::to_body(&schema.0, &self.status, http);
         let mut response = answer(http, JSON, body, self.metadata);
         for verb in self.allow {
             if let Ok(verb) = HeaderValue::from_str(verb.as_str()) {
@@ -230,16 +230,19 @@ impl Shared {
         let tables = &*self.schema.0;
         let (method, rule, values) = self.route(&head.method, head.uri.path())?;
         let query = head.uri.query().unwrap_or_default();
-        let system = System::read(query, self.write.clone())?;
+        let system = System::read(tables, method, rule, query, self.write.clone())?;
         if method.client_streaming && !request::takes_http_body(tables, method) {
             let name = method.path.trim_start_matches('/');
             return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
         }
         let raw = accept::takes_http_body(tables, method, rule);
-        if !raw {
+        let timeout = timeout(&head.headers);
+        let deadline = Deadline::after(timeout);
+        let body = deadline.hold(self.body(&head.headers, body)).await??;
+        // Without a body its type says nothing.
+        if !raw && !body.is_empty() {
             check_content_type(&head.headers)?;
         }
-        let body = self.body(&head.headers, body).await?;
         let message = if raw {
             let kind = head.headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
             let body = crate::transcoding::http_body::write(kind, &body);
@@ -247,8 +250,6 @@ impl Shared {
         } else {
             accept::transcode(tables, method, rule, &values, query, &body, &self.read)?
         };
-        let timeout = timeout(&head.headers);
-        let deadline = Deadline::after(timeout);
         let call = call(method, &message, &head.headers, timeout)?;
         let response = deadline.hold(send(inner, call)).await??;
         let (metadata, mut incoming) = Incoming::new(response, self.limit, deadline)?;
@@ -341,8 +342,12 @@ fn media_type(kind: &[u8]) -> HeaderValue {
 /// The answer with its body, packed where the client takes that and it pays.
 fn packed(asked: &HeaderMap, mut answer: Response<Body>, mut body: Vec<u8>) -> Response<Body> {
     let takes = |value: &HeaderValue| {
-        let encodings = value.to_str().unwrap_or_default().split(',').map(str::trim);
-        encodings.filter(|one| !one.ends_with(";q=0")).any(|one| one.split(';').next() == Some("gzip"))
+        value.to_str().unwrap_or_default().split(',').any(|one| {
+            let mut parts = one.split(';').map(str::trim);
+            let gzip = parts.next() == Some("gzip");
+            let refused = parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse() == Ok(0.0_f32));
+            gzip && !refused
+        })
     };
     if body.len() >= WORTH_PACKING {
         answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));

@@ -12,8 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE},
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body_util::Full;
 use hyper_util::{
@@ -206,14 +206,18 @@ impl Shared {
         if head.status.is_success() && method.is_server_streaming() {
             return Ok(reply::stream(Streamed::new(binding, &head.headers, body, unpack, self.limit, deadline), &head));
         }
-        let body = deadline.hold(collect(body, self.limit)).await?.map_err(|error| broken("the answer", error))?;
-        let body = if unpack { gunzip(&body, self.limit)? } else { body };
+        let body = deadline.hold(collect(body, self.limit)).await?.map_err(|error| broken("the answer", error));
+        let body = body.and_then(|body| match unpack && !body.is_empty() {
+            true => gunzip(&body, self.limit),
+            false => Ok(body),
+        });
         if !head.status.is_success() {
-            let mut failed = status::from_http(tables, head.status, &body);
+            // Whatever became of its body, it is this error.
+            let mut failed = status::from_http(tables, head.status, &body.unwrap_or_default());
             *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(reply::metadata(&head.headers));
             return Err(failed);
         }
-        let message = binding.read(&head.headers, &body)?;
+        let message = binding.read(&head.headers, &body?)?;
         Ok(reply::success(&message, reply::metadata(&head.headers)))
     }
 
@@ -260,6 +264,8 @@ impl Shared {
                 Some(kind.map_err(|_| Status::invalid_argument("the HttpBody's content type is no header's value"))?)
             }
         };
+        let bodyless = target.body.as_ref().is_none_or(Vec::is_empty);
+        let takes_content = [Method::POST, Method::PUT, Method::PATCH].contains(&target.verb);
         let mut request = Request::new(Full::new(Bytes::from(target.body.unwrap_or_default())));
         *request.method_mut() = target.verb;
         *request.uri_mut() = url;
@@ -271,6 +277,10 @@ impl Shared {
         }
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, content_type);
+        }
+        if bodyless && takes_content {
+            // RFC 9110, section 8.6; there are servers that answer 411 otherwise.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));

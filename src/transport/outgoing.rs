@@ -103,7 +103,11 @@ impl<R> Outgoing<R> {
         self.done = true;
         let mut last = Vec::new();
         if let Some(status) = failed {
-            last.extend_from_slice(&self.piece(&status::to_body(self.binding.tables(), &status)));
+            last.extend_from_slice(&self.piece(&status::to_body(
+                self.binding.tables(),
+                &status,
+                status::http_status(status.code()),
+            )));
         }
         if self.form == Form::Array {
             last.extend_from_slice(if self.written { b"]" } else { b"[]" });

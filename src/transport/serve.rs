@@ -16,6 +16,12 @@ use tower::Service;
 /// How long a client may take over the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 
+/// How long to wait where the system has no connection to give.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How often a silent HTTP/2 connection is asked whether it is alive.
+const ALIVE: Duration = Duration::from_secs(60);
+
 /// Serves connections until `shutdown` is done, then lets the calls that are
 /// under way end, for `grace` at most.
 ///
@@ -32,14 +38,23 @@ where
         tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => {
-                // A connection that fails while it is accepted is that client's
-                // affair; the next one may do better.
-                let Ok((stream, _)) = accepted else { continue };
+                let stream = match accepted {
+                    Ok((stream, _)) => stream,
+                    // A connection that fails while it is accepted is that client's
+                    // affair; having no more of them is ours, and passes.
+                    Err(error) => {
+                        use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+                        if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+                            tokio::time::sleep(RETRY).await;
+                        }
+                        continue;
+                    }
+                };
                 // Answers are small; waiting to fill a packet only delays them.
                 let _ = stream.set_nodelay(true);
                 let mut server = auto::Builder::new(TokioExecutor::new());
                 server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-                server.http2().timer(TokioTimer::new());
+                server.http2().timer(TokioTimer::new()).keep_alive_interval(ALIVE);
                 let service = TowerToHyperService::new(service.clone());
                 let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
                 // How a connection ends is known to its client.

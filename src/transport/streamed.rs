@@ -30,6 +30,8 @@ pub(super) struct Streamed<B> {
     binding: Binding,
     content: Content,
     unpacker: Option<Unpacker>,
+    /// What came and is not unpacked yet.
+    packed: Bytes,
     limit: usize,
     deadline: Deadline,
     expiry: Option<Pin<Box<Sleep>>>,
@@ -67,7 +69,8 @@ impl<B> Streamed<B> {
             body: Box::pin(body),
             binding,
             content,
-            unpacker: unpack.then(|| Unpacker::new(limit)),
+            unpacker: unpack.then(Unpacker::new),
+            packed: Bytes::new(),
             limit,
             deadline,
             expiry: deadline.instant().map(|instant| Box::pin(tokio::time::sleep_until(instant))),
@@ -120,17 +123,21 @@ impl<B> Streamed<B> {
         Some(status::from_http(self.binding.tables(), http, element))
     }
 
-    fn push(&mut self, data: &Bytes) -> Result<(), Status> {
-        let unpacked;
-        let data = match &mut self.unpacker {
-            None => data,
-            Some(unpacker) => {
-                unpacked = Bytes::from(unpacker.push(data).map_err(|error| unpacking(error, self.limit))?);
-                &unpacked
-            }
-        };
-        self.take_in(data.clone());
+    /// Unpacks a little of what came, so that the messages in it are passed on
+    /// before there is more.
+    fn unpack_some(&mut self) -> Result<(), Status> {
+        let Some(unpacker) = &mut self.unpacker else { return Ok(()) };
+        let chunk = self.packed.split_to(self.packed.len().min(Unpacker::CHUNK));
+        let unpacked = unpacker.push(&chunk).map_err(|error| unpacking(error, self.limit))?;
+        self.take_in(unpacked.into());
         Ok(())
+    }
+
+    fn push(&mut self, data: Bytes) {
+        match self.unpacker {
+            None => self.take_in(data),
+            Some(_) => self.packed = data,
+        }
     }
 
     fn take_in(&mut self, data: Bytes) {
@@ -182,6 +189,10 @@ where
             }
             match this.message() {
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
+                Ok(None) if !this.packed.is_empty() => match this.unpack_some() {
+                    Ok(()) => continue,
+                    Err(status) => return Poll::Ready(Some(Ok(this.trailers(&status)))),
+                },
                 Ok(None) if this.ended => {
                     return Poll::Ready(Some(Ok(this.trailers(&Status::ok("")))));
                 }
@@ -195,7 +206,12 @@ where
                 return Poll::Ready(Some(Ok(this.trailers(&expired))));
             }
             let failed = match ready!(this.body.as_mut().poll_frame(context)) {
-                Some(Ok(piece)) => piece.into_data().ok().and_then(|data| this.push(&data).err()),
+                Some(Ok(piece)) => {
+                    if let Ok(data) = piece.into_data() {
+                        this.push(data);
+                    }
+                    None
+                }
                 Some(Err(error)) => {
                     Some(Status::unavailable(format!("the stream broke off: {}", chain(&*error.into()))))
                 }
