@@ -117,7 +117,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         serve(listener, service, stop, grace).await;
     } else {
         let service = cors(&args.cors_origin)?.layer(service);
-        let service = service.map_response(|response: Response<Body>| response);
         serve(listener, service, stop, grace).await;
     }
     Ok(())
