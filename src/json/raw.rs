@@ -6,7 +6,7 @@
 //! the two equal.
 #![allow(unsafe_code, reason = "the one exception; each block says why it is sound")]
 
-use crate::schema::{Block, INLINE, Tag};
+use crate::schema::{Block, Field, INLINE, TRUTHS, Tag};
 
 /// What a string of a message held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,14 +16,21 @@ pub(super) enum Charset {
     Other,
 }
 
-/// Appends the first `len` bytes of `block`.
-///
-/// Copying the whole block, whose size is known, is a few moves; copying `len`
-/// bytes is a call.
+/// Appends as many bytes of `block` as `fill` says after it has filled the
+/// copy: it writes where the bytes stay, since small writes to a block that is
+/// then read whole would wait for one another.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn put_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
-    // SAFETY: `len` is cut to the block's size.
-    unsafe { put_whole_block(out, block, len.min(INLINE)) }
+pub(super) fn put_filled(out: &mut Vec<u8>, block: &[u8; INLINE], fill: impl FnOnce(&mut [u8; INLINE]) -> usize) {
+    out.reserve(INLINE);
+    // SAFETY: `reserve` made room for INLINE bytes after the end. Those are
+    // written before they are lent out, alone, as an array of that many; and no
+    // more are then counted in.
+    unsafe {
+        let end = out.as_mut_ptr().add(out.len()).cast::<[u8; INLINE]>();
+        end.write(*block);
+        let len = fill(&mut *end).min(INLINE);
+        out.set_len(out.len() + len);
+    }
 }
 
 /// Appends a key.
@@ -53,6 +60,55 @@ unsafe fn put_whole_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
         end.copy_from_nonoverlapping(block.as_ptr(), INLINE);
         out.set_len(out.len() + len);
     }
+}
+
+/// Puts brackets around what was appended from `start` on: the opening one
+/// takes the place of the first comma, if there is one.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn close(out: &mut Vec<u8>, start: usize, open: u8, close: u8) {
+    out.reserve(2);
+    let start = start.min(out.len());
+    let end = out.len().max(start + 1);
+    // SAFETY: `start` is at most the length, so that `end` is at most one more,
+    // and `reserve` made room for two. What the new length takes in was written
+    // before or is here.
+    unsafe {
+        *out.as_mut_ptr().add(start) = open;
+        *out.as_mut_ptr().add(end) = close;
+        out.set_len(end + 1);
+    }
+}
+
+/// Appends an object of the keys of those `fields` whose [`Field::truth`] the
+/// bytes are, one after the other, each with `true` behind it. `false`, and
+/// nothing written, if the bytes are anything else.
+///
+/// `fields` are at most [`TRUTHS`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_settings(out: &mut Vec<u8>, fields: &[Field], mut wire: &[u8]) -> bool {
+    out.reserve(TRUTHS * INLINE);
+    let start = out.len();
+    let mut end = start;
+    for field in fields.iter().take(TRUTHS) {
+        let Some((bytes, rest)) = wire.split_first_chunk() else { break };
+        if u32::from(u16::from_le_bytes(*bytes)) == field.truth {
+            let key = field.json_key.begun();
+            // SAFETY: `reserve` made room for TRUTHS blocks after the end, and
+            // the loop turns at most that often; each turn writes one block at
+            // `end`, and moves on by at most a block's size, since a block's
+            // full length is no more.
+            unsafe { out.as_mut_ptr().add(end).copy_from_nonoverlapping(key.bytes().as_ptr(), INLINE) };
+            end += key.full_len();
+            wire = rest;
+        }
+    }
+    if !wire.is_empty() {
+        return false;
+    }
+    // SAFETY: all bytes up to `end` were just written.
+    unsafe { out.set_len(end) };
+    close(out, start, b'{', b'}');
+    true
 }
 
 /// Appends the first `len` bytes of `word`, by one move.
@@ -99,9 +155,16 @@ unsafe fn put_low_bytes(out: &mut Vec<u8>, word: u64, len: usize) {
 /// Appends the first `len` bytes of `text`, or all if it has fewer.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
-    match text.first_chunk::<32>() {
-        // SAFETY: `len` is at most 32, which is INLINE.
-        Some(block) if len <= INLINE => unsafe { put_whole_block(out, block, len) },
+    match text.first_chunk::<{ 2 * INLINE }>() {
+        Some(blocks) if len <= 2 * INLINE => {
+            out.reserve(2 * INLINE);
+            // SAFETY: `reserve` made room for two blocks after the end; those
+            // are written, and `len`, at most that many, is then counted in.
+            unsafe {
+                out.as_mut_ptr().add(out.len()).copy_from_nonoverlapping(blocks.as_ptr(), 2 * INLINE);
+                out.set_len(out.len() + len);
+            }
+        }
         _ => out.extend_from_slice(&text[..len.min(text.len())]),
     }
 }
@@ -420,10 +483,37 @@ pub(super) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
 /// The same without `unsafe`, byte by byte: what the functions above must do.
 #[cfg(test)]
 pub(super) mod safe {
-    use super::{Charset, ESCAPES, INLINE};
+    use super::{Charset, ESCAPES, Field, INLINE};
 
-    pub(super) fn put_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
-        out.extend_from_slice(&block[..len.min(INLINE)]);
+    pub(super) fn put_filled(out: &mut Vec<u8>, block: &[u8; INLINE], fill: impl FnOnce(&mut [u8; INLINE]) -> usize) {
+        let mut block = *block;
+        let len = fill(&mut block).min(INLINE);
+        out.extend_from_slice(&block[..len]);
+    }
+
+    pub(super) fn close(out: &mut Vec<u8>, start: usize, open: u8, close: u8) {
+        match out.get_mut(start) {
+            Some(comma) => *comma = open,
+            None => out.push(open),
+        }
+        out.push(close);
+    }
+
+    pub(super) fn put_settings(out: &mut Vec<u8>, fields: &[Field], mut wire: &[u8]) -> bool {
+        let start = out.len();
+        for field in fields {
+            if let Some(rest) = wire.strip_prefix(field.truth.to_le_bytes()[..2].as_ref()) {
+                let key = field.json_key.begun();
+                out.extend_from_slice(&key.bytes()[..key.full_len()]);
+                wire = rest;
+            }
+        }
+        if wire.is_empty() {
+            close(out, start, b'{', b'}');
+        } else {
+            out.truncate(start);
+        }
+        wire.is_empty()
     }
 
     pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
@@ -451,9 +541,12 @@ pub(super) mod safe {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::schema::{Message, Schema};
 
     /// Bytes with many of those that matter.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -464,7 +557,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_function_is_equal_to_its_safe_twin(text in bytes(), before in 0..40usize, len in 0..=INLINE) {
+        fn every_function_is_equal_to_its_safe_twin(text in bytes(), before in 0..40usize, len in 0..=2 * INLINE) {
             let (mut fast, mut slow) = (vec![b'x'; before], vec![b'x'; before]);
             prop_assert_eq!(put_string(&mut fast, &text), safe::put_string(&mut slow, &text));
             prop_assert_eq!(&fast, &slow);
@@ -477,14 +570,44 @@ mod tests {
             prop_assert_eq!(same(&other, &block, 0), safe::same(&other, &block, 0));
             put_prefix(&mut fast, &text, len);
             slow.extend_from_slice(&text[..len.min(text.len())]);
-            put_block(&mut fast, &block, len);
-            safe::put_block(&mut slow, &block, len);
+            let fill = |block: &mut [u8; INLINE]| {
+                block[len.min(INLINE - 1)] = b'!';
+                len
+            };
+            put_filled(&mut fast, &block, fill);
+            safe::put_filled(&mut slow, &block, fill);
+            let at = (before + len).min(slow.len());
+            close(&mut fast, at, b'[', b']');
+            safe::close(&mut slow, at, b'[', b']');
             put_short(&mut fast, &text);
             slow.extend_from_slice(&text);
             let word = [1, 2, 3, 4, 5, 6, 7, 8];
             put_word(&mut fast, word, len);
             slow.extend_from_slice(&word[..len.min(8)]);
             prop_assert_eq!(&fast, &slow);
+        }
+    }
+
+    static SETTINGS: LazyLock<Message> = LazyLock::new(|| {
+        let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
+        compiler.include_imports(true).open_file("every.proto").unwrap();
+        Schema::decode(&compiler.encode_file_descriptor_set()).unwrap().message("every.Settings").unwrap()
+    });
+
+    proptest! {
+        #[test]
+        fn settings_are_equal_to_their_safe_twin(
+            pairs in proptest::collection::vec((1..5u8, 0..9u8), 0..5),
+            odd in any::<bool>(),
+        ) {
+            let fields = &SETTINGS.table().fields;
+            prop_assert!(SETTINGS.table().settings);
+            let mut wire: Vec<u8> = pairs.iter().flat_map(|(number, value)| [number << 3, (value / 8) ^ 1]).collect();
+            wire.extend(odd.then_some(8));
+            let (mut fast, mut slow) = (b"{".to_vec(), b"{".to_vec());
+            let written = put_settings(&mut fast, fields, &wire);
+            prop_assert_eq!(written, safe::put_settings(&mut slow, fields, &wire));
+            prop_assert_eq!(fast, slow);
         }
     }
 

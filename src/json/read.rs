@@ -52,6 +52,9 @@ pub(crate) fn read_field(
         .map_err(|error| error.at(&field.json_name))
 }
 
+/// The length below which a text is first looked at for being ASCII alone.
+const SHORT: usize = 512;
+
 fn whole(
     tables: &Tables,
     json: &[u8],
@@ -60,7 +63,8 @@ fn whole(
     read: impl FnOnce(&mut Parser<'_>) -> Parsed,
 ) -> Result<(), ParseError> {
     let start = out.len();
-    let valid = simdutf8::basic::from_utf8(json).is_ok();
+    // Below a few hundred bytes the full check costs more than it checks.
+    let valid = json.len() < SHORT && json.is_ascii() || simdutf8::basic::from_utf8(json).is_ok();
     // A byte order mark is no part of the text.
     let at = if json.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut parser = Parser { tables, options, text: json, at, out, types: None };
@@ -515,9 +519,22 @@ impl<'p> Parser<'p> {
         if same < block.len() {
             return None;
         }
-        let begun = field.common != Common::No && block.full_len() != 0 && same >= block.full_len();
+        if block.full_len() == 0 {
+            return Some(self.long_key(field, at + block.len()));
+        }
+        let begun = field.common != Common::No && same >= block.full_len();
         self.at = at + if begun { block.full_len() } else { block.len() };
         Some(begun)
+    }
+
+    /// Passes a key that leaves its value's beginning no room in the block, and
+    /// ends at `end`; and the beginning.
+    #[inline(never)]
+    fn long_key(&mut self, field: &Field, end: usize) -> bool {
+        let begin = field.common.begin().as_bytes();
+        let begun = field.common != Common::No && self.text[end..].starts_with(begin);
+        self.at = end + if begun { begin.len() } else { 0 };
+        begun
     }
 
     /// The index of the field whose key is at this place, passed with its colon

@@ -3,7 +3,7 @@
 //! Source: the comments of `google/protobuf/timestamp.proto` and
 //! `duration.proto`, and RFC 3339.
 
-use crate::schema::INLINE;
+use super::raw;
 
 /// 0001-01-01T00:00:00Z.
 const MIN_SECONDS: i64 = -62_135_596_800;
@@ -53,19 +53,10 @@ impl Short {
     }
 }
 
-/// A timestamp in its RFC 3339 form, in UTC; an error outside the years 1 to
-/// 9999.
-#[cfg(test)]
-fn format_timestamp(seconds: i64, nanos: i32) -> Result<Short, &'static str> {
-    let (block, len) = quoted_timestamp(seconds, nanos)?;
-    let mut text = Short::new();
-    text.push(&block[1..len - 1]);
-    Ok(text)
-}
-
-/// See [`format_timestamp`]; with quotes around it, and its length.
+/// Appends a timestamp in its RFC 3339 form, in UTC and in quotes; an error
+/// outside the years 1 to 9999.
 #[inline(always)]
-pub(super) fn quoted_timestamp(seconds: i64, nanos: i32) -> Result<([u8; INLINE], usize), &'static str> {
+pub(super) fn put_timestamp(out: &mut Vec<u8>, seconds: i64, nanos: i32) -> Result<(), &'static str> {
     if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
         return Err("the timestamp is outside the years 0001 to 9999");
     }
@@ -75,30 +66,32 @@ pub(super) fn quoted_timestamp(seconds: i64, nanos: i32) -> Result<([u8; INLINE]
     let since = (seconds - MIN_SECONDS) as u64;
     let (days, second) = ((since / 86_400) as u32, (since % 86_400) as u32);
     let (year, month, day) = civil(days);
-    let mut text = *b"\"0000-00-00T00:00:00.000000000Z\"";
-    text[1..3].copy_from_slice(&two(year / 100));
-    text[3..5].copy_from_slice(&two(year % 100));
-    text[6..8].copy_from_slice(&two(month));
-    text[9..11].copy_from_slice(&two(day));
-    text[12..14].copy_from_slice(&two(second / 3600));
-    text[15..17].copy_from_slice(&two(second / 60 % 60));
-    text[18..20].copy_from_slice(&two(second % 60));
-    let len = if nanos == 0 {
-        20
-    } else {
-        let (high, low) = (nanos / 1_000_000, nanos % 1_000_000);
-        text[21..24].copy_from_slice(&three(high));
-        text[24..27].copy_from_slice(&three(low / 1_000));
-        text[27..30].copy_from_slice(&three(low % 1_000));
-        match low {
-            0 => 24,
-            _ if low.is_multiple_of(1_000) => 27,
-            _ => 30,
-        }
-    };
-    text[len] = b'Z';
-    text[len + 1] = b'"';
-    Ok((text, len + 2))
+    raw::put_filled(out, b"\"0000-00-00T00:00:00.000000000Z\"", |text| {
+        text[1..3].copy_from_slice(&two(year / 100));
+        text[3..5].copy_from_slice(&two(year % 100));
+        text[6..8].copy_from_slice(&two(month));
+        text[9..11].copy_from_slice(&two(day));
+        text[12..14].copy_from_slice(&two(second / 3600));
+        text[15..17].copy_from_slice(&two(second / 60 % 60));
+        text[18..20].copy_from_slice(&two(second % 60));
+        let len = if nanos == 0 {
+            20
+        } else {
+            let (high, low) = (nanos / 1_000_000, nanos % 1_000_000);
+            text[21..24].copy_from_slice(&three(high));
+            text[24..27].copy_from_slice(&three(low / 1_000));
+            text[27..30].copy_from_slice(&three(low % 1_000));
+            match low {
+                0 => 24,
+                _ if low % 1_000 == 0 => 27,
+                _ => 30,
+            }
+        };
+        text[len] = b'Z';
+        text[len + 1] = b'"';
+        len + 2
+    });
+    Ok(())
 }
 
 /// `00` to `99`, filled up so that every index of seven bits is one of the
@@ -128,20 +121,23 @@ fn three(number: u32) -> [u8; 3] {
 
 /// The date of a day, counted from 0001-01-01, in the Gregorian calendar.
 ///
-/// Years are counted from March, so that the day of the leap comes last.
+/// Years are counted from March, so that the day of the leap comes last, and
+/// each division is one by multiplication: Neri and Schneider, "Euclidean affine
+/// functions and their application to calendar algorithms" (2022).
 #[inline(always)]
 fn civil(days: u32) -> (u32, u32, u32) {
-    // Days since 0000-03-01.
-    let days = days + 306;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March on repeat 31, 30, 31, 30, 31: 153 days in five.
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year_of_era + carry, month, day)
+    // Quarters of days since 0000-03-01.
+    let quarters = 4 * (days + 306) + 3;
+    let (century, of_century) = (quarters / 146_097, quarters % 146_097);
+    // 2,939,745 is 2^32 times 4 over 1,461, rounded up: the high half of the
+    // product is the year, the low half how far it has gone.
+    let product = 2_939_745 * u64::from(of_century | 3);
+    let (year, day_of_year) = ((product >> 32) as u32, product as u32 / 2_939_745 / 4);
+    // A month and what is over, in steps of 2,141 of 65,536 a day.
+    let steps = 2_141 * day_of_year + 197_913;
+    let (month, day) = (steps >> 16, (steps & 0xffff) / 2_141 + 1);
+    let next_year = u32::from(day_of_year >= 306);
+    (century * 100 + year + next_year, month - 12 * next_year, day)
 }
 
 /// The day of a date, counted from 0001-01-01.
@@ -274,7 +270,9 @@ mod tests {
     use super::*;
 
     fn timestamp(seconds: i64, nanos: i32) -> String {
-        String::from_utf8(format_timestamp(seconds, nanos).unwrap().as_bytes().to_vec()).unwrap()
+        let mut text = Vec::new();
+        put_timestamp(&mut text, seconds, nanos).unwrap();
+        serde_json::from_slice(&text).unwrap()
     }
 
     #[test]
@@ -284,9 +282,9 @@ mod tests {
         assert_eq!(timestamp(951_782_399, 1_000_000), "2000-02-28T23:59:59.001Z");
         assert_eq!(timestamp(MIN_SECONDS, 1), "0001-01-01T00:00:00.000000001Z");
         assert_eq!(timestamp(MAX_SECONDS, 999_999_999), "9999-12-31T23:59:59.999999999Z");
-        assert!(format_timestamp(MIN_SECONDS - 1, 0).is_err());
-        assert!(format_timestamp(MAX_SECONDS + 1, 0).is_err());
-        assert!(format_timestamp(0, -1).is_err());
+        assert!(put_timestamp(&mut Vec::new(), MIN_SECONDS - 1, 0).is_err());
+        assert!(put_timestamp(&mut Vec::new(), MAX_SECONDS + 1, 0).is_err());
+        assert!(put_timestamp(&mut Vec::new(), 0, -1).is_err());
     }
 
     #[test]

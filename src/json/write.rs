@@ -217,11 +217,7 @@ impl<'w> Writer<'w> {
     /// one takes the place of the first comma.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn close(&mut self, start: usize, open: u8, close: u8) {
-        match self.out.get_mut(start) {
-            Some(comma) => *comma = open,
-            None => self.out.push(open),
-        }
-        self.out.push(close);
+        raw::close(self.out, start, open, close);
     }
 
     /// Puts the brackets around the elements from `start` on; without any (empty
@@ -294,7 +290,10 @@ impl<'w> Writer<'w> {
                 Common::Bool => self.boolean(field, &mut reader),
                 Common::Text => self.text(field, &mut reader),
                 Common::Enum => self.enumeration(field, &mut reader),
-                Common::Message => self.submessage(field, &mut reader, depth),
+                Common::Message => match reader.len_delimited() {
+                    Ok(bytes) => self.submessage(field, bytes, depth),
+                    Err(error) => Err(error.into()),
+                },
                 Common::Timestamp => match reader.len_delimited() {
                     Ok(bytes) => self.timestamp(field, bytes, depth),
                     Err(error) => Err(error.into()),
@@ -364,15 +363,18 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn submessage(&mut self, field: &Field, reader: &mut Reader<'_>, depth: u32) -> Step {
-        let bytes = reader.len_delimited()?;
+    #[inline(never)]
+    fn submessage(&mut self, field: &Field, bytes: &[u8], depth: u32) -> Step {
         if depth <= 1 {
             return Err(WireError::Depth.into());
         }
         self.json_key(field);
         let start = self.out.len();
-        self.stream(self.tables.message_of(field), bytes, depth - 1)?;
+        let message = self.tables.message_of(field);
+        if message.settings && raw::put_settings(self.out, &message.fields, bytes) {
+            return Ok(());
+        }
+        self.stream(message, bytes, depth - 1)?;
         self.close(start, b'{', b'}');
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! JSON.
 
 use super::{
-    WriteError, mask, number, raw, scalar, time,
+    WriteError, mask, number, scalar, time,
     write::{Step, Stop, Writer},
 };
 use crate::schema::{
@@ -56,8 +56,7 @@ pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[
 #[inline]
 pub(super) fn timestamp(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
     let (seconds, nanos) = seconds_and_nanos(pieces)?;
-    let (block, len) = time::quoted_timestamp(seconds, nanos).map_err(WriteError::new)?;
-    raw::put_block(writer.out, &block, len);
+    time::put_timestamp(writer.out, seconds, nanos).map_err(WriteError::new)?;
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use super::{
     descriptor::{self, Features, Syntax},
     names::NameTable,
     rules::{self, Target},
-    table::{Cardinality, Common, EnumType, Field, Key, Kind, MessageType, MethodType, Shape, Symbol, Tables, quoted},
+    table::{
+        Cardinality, Common, EnumType, Field, Key, Kind, MessageType, MethodType, Shape, Symbol, TRUTHS, Tables, quoted,
+    },
 };
 
 type Result<T> = std::result::Result<T, SchemaError>;
@@ -428,6 +430,7 @@ fn seal(table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result
             field.hide_key();
         }
     }
+    table.settings = table.fields.len() <= TRUTHS && table.fields.iter().all(|field| field.truth != u32::MAX);
     let names = table.fields.iter().enumerate();
     table.names = NameTable::new(
         names

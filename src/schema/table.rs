@@ -54,7 +54,13 @@ pub(crate) struct MessageType {
     pub(super) dense: Box<[u16]>,
     pub(crate) names: NameTable,
     pub(crate) oneofs: u16,
+    /// Whether the message is a few settings: fields that all have a
+    /// [`Field::truth`], at most [`TRUTHS`].
+    pub(crate) settings: bool,
 }
+
+/// See [`MessageType::settings`].
+pub(crate) const TRUTHS: usize = 8;
 
 impl MessageType {
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -164,12 +170,7 @@ impl Field {
     /// Fills in what the codec looks at first, once all else is known.
     pub(super) fn set_common(&mut self, common: Common) {
         self.common = common;
-        self.json_key.begin(match common {
-            Common::Bool => "true",
-            Common::Text | Common::Enum | Common::Timestamp => "\"",
-            Common::Message => "{",
-            Common::No => "",
-        });
+        self.json_key.begin(common.begin());
         let short = self.tag < 0x80 && self.oneof == NO_ONEOF && self.json_key.full_block().is_some();
         if common == Common::Bool && short {
             self.truth = self.tag | 1 << 8;
@@ -246,6 +247,18 @@ pub(crate) enum Common {
     /// A message whose JSON form is an object of its fields.
     Message,
     Timestamp,
+}
+
+impl Common {
+    /// How a value of that kind begins in JSON, if not with a default.
+    pub(crate) fn begin(self) -> &'static str {
+        match self {
+            Self::Bool => "true",
+            Self::Text | Self::Enum | Self::Timestamp => "\"",
+            Self::Message => "{",
+            Self::No => "",
+        }
+    }
 }
 
 /// A field's type, numbered as in `FieldDescriptorProto.Type`.
@@ -384,6 +397,12 @@ impl Key {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn full_block(&self) -> Option<&Block> {
         (self.block.full != 0).then_some(&self.block)
+    }
+
+    /// The same where it is known to be short.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn begun(&self) -> &Block {
+        &self.block
     }
 
     /// Eight bytes of the block after its comma; no text's if there is none.
