@@ -1,8 +1,9 @@
 //! An HTTP request becomes a message.
 
+use bytes::Bytes;
 use tonic::Status;
 
-use super::{http_body, query};
+use super::{frame, http_body, query};
 use crate::{
     json::{self, ReadOptions, WriteOptions},
     schema::{Body, Field, HttpRule, MessageType, MethodType, Tables, wire::put_len},
@@ -79,7 +80,7 @@ impl System {
     }
 }
 
-/// Transcodes a request into the wire bytes of the method's request message.
+/// Transcodes a request into the method's request message, framed.
 ///
 /// # Errors
 ///
@@ -92,10 +93,10 @@ pub(crate) fn transcode(
     query: &str,
     body: &[u8],
     options: &ReadOptions,
-) -> Result<Vec<u8>, Status> {
+) -> Result<Bytes, Status> {
     let invalid = |problem: String| Status::invalid_argument(problem);
     let input = &tables.messages[method.input as usize];
-    let mut wire = Vec::with_capacity(body.len());
+    let mut wire = frame::room(body.len());
     let blank = body.iter().all(u8::is_ascii_whitespace);
     match rule.body {
         Body::None if !blank => return Err(invalid("this method takes no body; send its fields in the query".into())),
@@ -123,9 +124,9 @@ pub(crate) fn transcode_raw(
     values: &[String],
     query: &str,
     body: &[u8],
-) -> Result<Vec<u8>, Status> {
+) -> Result<Bytes, Status> {
     let input = &tables.messages[method.input as usize];
-    let mut wire = Vec::with_capacity(body.len() + 8);
+    let mut wire = frame::room(body.len() + 8);
     match rule.body {
         Body::Field(index) => put_len(&mut wire, input.fields[usize::from(index)].number, body),
         _ => wire.extend_from_slice(body),
@@ -151,7 +152,7 @@ fn around_body(
     values: &[String],
     query: &str,
     mut wire: Vec<u8>,
-) -> Result<Vec<u8>, Status> {
+) -> Result<Bytes, Status> {
     let invalid = |problem: String| Status::invalid_argument(problem);
     let mut seen: Vec<String> = Vec::new();
     for (key, value) in query::parameters(query).map_err(invalid)? {
@@ -189,7 +190,7 @@ fn around_body(
         query::put_text(&mut wire, tables, &path, value)
             .map_err(|problem| invalid(format!("`{bound}` in the path: {problem}")))?;
     }
-    Ok(wire)
+    frame::frame(wire)
 }
 
 fn bad_json(error: &json::ParseError) -> Status {
@@ -265,49 +266,44 @@ pub(crate) fn http_body_reply(
     read().map_err(|error| Status::internal(format!("the reply is no {}: {error}", output.name)))
 }
 
-/// Takes an answer's body, whatever it is, as the wire bytes of a reply that is
-/// an HttpBody.
+/// Takes an answer's body, whatever it is, as a reply that is an HttpBody,
+/// framed.
 pub(crate) fn read_http_body(
     tables: &Tables,
     method: &MethodType,
     rule: &HttpRule,
     content_type: &[u8],
     data: &[u8],
-) -> Vec<u8> {
+) -> Result<Bytes, Status> {
     let body = http_body::write(content_type, data);
+    let mut wire = frame::room(body.len() + 8);
     match rule.response_body {
         Some(index) => {
             let output = &tables.messages[method.output as usize];
-            let mut wire = Vec::with_capacity(body.len() + 8);
             put_len(&mut wire, output.fields[usize::from(index)].number, &body);
-            wire
         }
-        None => body,
+        None => wire.extend_from_slice(&body),
     }
+    frame::frame(wire)
 }
 
-/// Reads an answer's JSON as the wire bytes of the method's reply.
+/// Reads an answer's JSON as the method's reply, framed.
 ///
 /// # Errors
 ///
 /// INTERNAL if the body is not the JSON form of the reply.
-pub(crate) fn read_reply(
-    tables: &Tables,
-    method: &MethodType,
-    rule: &HttpRule,
-    body: &[u8],
-) -> Result<Vec<u8>, Status> {
+pub(crate) fn read_reply(tables: &Tables, method: &MethodType, rule: &HttpRule, body: &[u8]) -> Result<Bytes, Status> {
     let output = &tables.messages[method.output as usize];
     // A server may be newer than the schema.
     let options = ReadOptions { ignore_unknown: true };
-    let mut wire = Vec::with_capacity(body.len());
+    let mut wire = frame::room(body.len());
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(wire);
+        return frame::frame(wire);
     }
     let read = match rule.response_body {
         Some(index) => json::read_field(tables, &output.fields[usize::from(index)], body, &mut wire, &options),
         None => json::read(tables, output, body, &mut wire, &options),
     };
     read.map_err(|error| Status::internal(format!("the answer is not the JSON form of {}: {error}", output.name)))?;
-    Ok(wire)
+    frame::frame(wire)
 }

@@ -3,7 +3,7 @@
 //! Source: [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md),
 //! "Length-Prefixed-Message".
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tonic::Status;
 
 use super::gzip;
@@ -12,6 +12,13 @@ use super::gzip;
 ///
 /// `encoding` is the call's `grpc-encoding`.
 pub(crate) fn unary(body: Bytes, encoding: Option<&[u8]>, limit: usize) -> Result<Bytes, Status> {
+    // Nearly always it is all there is, and as it is.
+    if let Some(&[0, a, b, c, d]) = body.first_chunk()
+        && u32::from_be_bytes([a, b, c, d]) as usize == body.len() - HEADER
+        && body.len() - HEADER <= limit
+    {
+        return Ok(body.slice(HEADER..));
+    }
     let mut frames = Frames::new(encoding, limit);
     frames.push(body);
     let message = frames.next()?;
@@ -24,15 +31,29 @@ pub(crate) fn unary(body: Bytes, encoding: Option<&[u8]>, limit: usize) -> Resul
     }
 }
 
-/// Frames a message.
-pub(crate) fn frame(message: &[u8]) -> Result<Bytes, Status> {
-    let len = u32::try_from(message.len())
+/// How long the header of a message is.
+pub(crate) const HEADER: usize = 5;
+
+/// Frames a message that was written with room for its header in front.
+///
+/// # Errors
+///
+/// RESOURCE_EXHAUSTED if it is longer than 4 GiB.
+pub(crate) fn frame(mut message: Vec<u8>) -> Result<Bytes, Status> {
+    let len = u32::try_from(message.len().saturating_sub(HEADER))
         .map_err(|_| Status::resource_exhausted("the message is longer than gRPC's framing can say"))?;
-    let mut framed = BytesMut::with_capacity(5 + message.len());
-    framed.put_u8(0);
-    framed.put_u32(len);
-    framed.put_slice(message);
-    Ok(framed.freeze())
+    if let Some(header) = message.first_chunk_mut::<HEADER>() {
+        let [a, b, c, d] = len.to_be_bytes();
+        *header = [0, a, b, c, d];
+    }
+    Ok(message.into())
+}
+
+/// Room for a message of about `len` bytes, with its header.
+pub(crate) fn room(len: usize) -> Vec<u8> {
+    let mut room = Vec::with_capacity(HEADER + len);
+    room.resize(HEADER, 0);
+    room
 }
 
 /// Cuts the messages out of a body as it comes. Sans IO.
@@ -82,10 +103,10 @@ impl Frames {
             1 => return Err(Status::unimplemented("the message is compressed, but grpc-encoding is not gzip")),
             flag => return Err(Status::internal(format!("the message's header begins with {flag}, not 0 or 1"))),
         };
-        if self.buffer.len() < 5 + len {
+        if self.buffer.len() < HEADER + len {
             return Ok(None);
         }
-        self.buffer.advance(5);
+        self.buffer.advance(HEADER);
         let message = self.buffer.split_to(len).freeze();
         if !compressed {
             return Ok(Some(message));
@@ -103,11 +124,17 @@ impl Frames {
 mod tests {
     use super::*;
 
+    fn framed(message: &[u8]) -> Bytes {
+        let mut room = room(message.len());
+        room.extend_from_slice(message);
+        frame(room).unwrap()
+    }
+
     #[test]
     fn one_message_is_taken_and_anything_else_refused() {
         let take = |bytes: &[u8]| unary(Bytes::copy_from_slice(bytes), None, 1024);
-        assert_eq!(take(&frame(b"abc").unwrap()).unwrap(), &b"abc"[..]);
-        assert_eq!(take(&frame(b"").unwrap()).unwrap(), &b""[..]);
+        assert_eq!(take(&framed(b"abc")).unwrap(), &b"abc"[..]);
+        assert_eq!(take(&framed(b"")).unwrap(), &b""[..]);
         for (bytes, code) in [
             (&b""[..], tonic::Code::Internal),
             (b"\0\0\0", tonic::Code::Internal),
@@ -124,7 +151,7 @@ mod tests {
     #[test]
     fn compressed_messages_are_unpacked_up_to_the_limit() {
         let packed = gzip::compress(&[b'a'; 1000]);
-        let mut framed = frame(&packed).unwrap().to_vec();
+        let mut framed = framed(&packed).to_vec();
         framed[0] = 1;
         let framed = Bytes::from(framed);
         assert_eq!(unary(framed.clone(), Some(b"gzip"), 1000).unwrap(), vec![b'a'; 1000]);
@@ -135,7 +162,7 @@ mod tests {
 
     #[test]
     fn messages_come_in_any_pieces() {
-        let whole = [frame(b"ab").unwrap(), frame(b"").unwrap(), frame(b"cde").unwrap()].concat();
+        let whole = [framed(b"ab"), framed(b""), framed(b"cde")].concat();
         for piece in 1..=whole.len() {
             let mut frames = Frames::new(None, 10);
             let mut found = Vec::new();

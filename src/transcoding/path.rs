@@ -46,7 +46,8 @@ impl PathTemplate {
     /// or too few segments, differs from a literal, or has a segment `.` or
     /// `..`, which a URL would not keep.
     pub fn expand<V: AsRef<str>>(&self, values: &[V]) -> Result<String, ExpandError> {
-        let mut path = String::new();
+        // Room for the query, too.
+        let mut path = String::with_capacity(128);
         let mut at = 0;
         let mut variables = self.variables.iter().zip(values).peekable();
         while at < self.segments.len() {
@@ -178,12 +179,16 @@ fn same_literal(literal: &str, part: &str) -> bool {
 
 /// Appends `bytes`, with every byte but the unreserved ones percent-encoded.
 pub(super) fn percent_encode(out: &mut String, bytes: &[u8]) {
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            // Writing into a string does not fail.
-            let _ = write!(out, "%{byte:02X}");
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    for run in bytes.chunk_by(|a, b| plain(a) == plain(b)) {
+        match std::str::from_utf8(run) {
+            Ok(text) if run.first().is_some_and(plain) => out.push_str(text),
+            _ => {
+                for byte in run {
+                    // Writing into a string does not fail.
+                    let _ = write!(out, "%{byte:02X}");
+                }
+            }
         }
     }
 }

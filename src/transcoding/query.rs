@@ -1,5 +1,7 @@
 //! The query: fields that neither path nor body carries.
 
+use std::borrow::Cow;
+
 use super::path::{decode, percent_encode};
 use crate::{
     json::{self, ReadOptions, WriteOptions, mask},
@@ -25,10 +27,16 @@ pub(super) fn put_message(
     if depth == 0 {
         return Err(format!("field `{prefix}` nests too deep for a query"));
     }
+    let set = fields(wire)?;
     for field in message.fields.iter().filter(|field| !skip(field)) {
-        let name =
-            if prefix.is_empty() { field.json_name.to_string() } else { format!("{prefix}.{}", field.json_name) };
-        let values = occurrences(field, wire)?;
+        let values: Vec<(u32, Payload<'_>)> = set.iter().filter(|(tag, _)| tag >> 3 == field.number).copied().collect();
+        if values.is_empty() && !field.required {
+            continue;
+        }
+        let name: Cow<'_, str> = match prefix {
+            "" => (&*field.json_name).into(),
+            _ => format!("{prefix}.{}", field.json_name).into(),
+        };
         if field.cardinality == Cardinality::Map && !values.is_empty() {
             return Err(format!("field `{name}` is a map, which a query cannot carry"));
         }
@@ -59,10 +67,15 @@ pub(super) fn put_message(
             continue;
         }
         let mut last = Vec::new();
-        for (tag, payload) in &values {
-            put_field(&mut last, *tag, *payload);
-        }
-        let text = scalar_text(tables, message, field, &last)?;
+        let text: Cow<'_, str> = match values.last() {
+            Some((_, Payload::Bytes(text))) if field.kind == Kind::String => utf8(field, text)?.into(),
+            _ => {
+                for (tag, payload) in &values {
+                    put_field(&mut last, *tag, *payload);
+                }
+                scalar_text(tables, message, field, &last)?.into()
+            }
+        };
         let zero = values.last().is_some_and(|(_, payload)| match payload {
             Payload::Bits(bits) => *bits == 0,
             Payload::Bytes(bytes) => bytes.is_empty(),
@@ -74,13 +87,11 @@ pub(super) fn put_message(
     Ok(())
 }
 
-fn occurrences<'a>(field: &Field, wire: &'a [u8]) -> Result<Vec<(u32, Payload<'a>)>, String> {
+fn fields(wire: &[u8]) -> Result<Vec<(u32, Payload<'_>)>, String> {
     let mut found = Vec::new();
     let mut reader = Reader::new(wire);
-    while let Some((tag, payload)) = reader.field().map_err(|error| error.to_string())? {
-        if tag >> 3 == field.number {
-            found.push((tag, payload));
-        }
+    while let Some(field) = reader.field().map_err(|error| error.to_string())? {
+        found.push(field);
     }
     Ok(found)
 }
@@ -130,6 +141,16 @@ pub(super) fn scalar_text(
     field: &Field,
     wire: &[u8],
 ) -> Result<String, String> {
+    if field.kind == Kind::String {
+        let mut last = &[][..];
+        let mut reader = Reader::new(wire);
+        while let Some((tag, payload)) = reader.field().map_err(|error| error.to_string())? {
+            if tag == field.tag {
+                last = payload.bytes();
+            }
+        }
+        return utf8(field, last).map(str::to_owned);
+    }
     let mut json = Vec::new();
     json::write_field(tables, message, field, wire, &mut json, &WriteOptions::default())
         .map_err(|error| error.to_string())?;
@@ -139,12 +160,17 @@ pub(super) fn scalar_text(
         Cardinality::Repeated => text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default(),
         _ => &text,
     };
-    // Numbers go as the digits that they have.
+    // Numbers go as the digits that they have; the rest is text: a timestamp, a
+    // mask, base64.
     if text.starts_with('"') {
         serde_json::from_str(text).map_err(|error| error.to_string())
     } else {
         Ok(text.to_owned())
     }
+}
+
+fn utf8<'a>(field: &Field, text: &'a [u8]) -> Result<&'a str, String> {
+    std::str::from_utf8(text).map_err(|_| format!("field `{}` is not UTF-8", field.json_name))
 }
 
 pub(super) fn put_parameter(target: &mut String, name: &str, value: &str) {

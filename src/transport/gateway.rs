@@ -24,7 +24,7 @@ use super::{
     http_json::{Binding, Deadline, parse_timeout},
     incoming::Incoming,
     outgoing::{Form, Outgoing},
-    reply::{self, CollectError, collect},
+    reply::{self, CollectError, GRPC_TIMEOUT, collect},
 };
 use crate::{
     Schema,
@@ -32,7 +32,7 @@ use crate::{
     schema::{HttpRule, MethodType},
     transcoding::{
         accept::{self, System},
-        frame, gzip, request,
+        gzip, request,
         route::{Route, Routes},
         status,
     },
@@ -149,19 +149,25 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
-        Box::pin(async move {
-            let grpc = request
-                .headers()
-                .get(CONTENT_TYPE)
-                .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-            if grpc {
-                let call = request.map(Body::new);
-                return Ok(send(inner, call).await.map_or_else(reply::failure, |response| response.map(Body::new)));
-            }
+        let kind = request.headers().get(CONTENT_TYPE);
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+            let call = request.map(Body::new);
+            return Box::pin(async move {
+                Ok(send(inner, call).await.map_or_else(reply::failure, |response| response.map(Body::new)))
+            });
+        }
+        let timeout = timeout(request.headers());
+        let deadline = Deadline::after(timeout);
+        let late = Arc::clone(&self.shared);
+        let answer = Box::pin(async move {
             let head = request.method() == Method::HEAD;
-            let answer = shared.rest(inner, request).await;
+            let answer = shared.rest(inner, request, timeout, deadline).await;
             let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&shared.schema));
             Ok(if head { answer.map(|_| Body::empty()) } else { answer })
+        });
+        deadline.hold(answer, move |expired| {
+            let refusal: Box<Refusal> = expired.into();
+            Ok(refusal.into_response(&late.schema))
         })
     }
 }
@@ -176,7 +182,7 @@ struct Refusal {
 
 impl From<Status> for Box<Refusal> {
     fn from(status: Status) -> Self {
-        let metadata = reply::metadata(status.metadata().as_ref());
+        let metadata = reply::metadata(status.metadata().clone().into_headers());
         Box::new(Refusal { status, http: None, allow: Vec::new(), metadata })
     }
 }
@@ -217,7 +223,13 @@ fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>, metadata: Header
 impl Shared {
     /// One request: find the method, take the body, make the message, call,
     /// answer.
-    async fn rest<S, B, R>(&self, inner: S, request: Request<B>) -> Result<Response<Body>, Box<Refusal>>
+    async fn rest<S, B, R>(
+        &self,
+        inner: S,
+        request: Request<B>,
+        timeout: Option<Duration>,
+        deadline: Deadline,
+    ) -> Result<Response<Body>, Box<Refusal>>
     where
         S: Service<Request<Body>, Response = Response<R>>,
         S::Error: Into<BoxError>,
@@ -236,9 +248,7 @@ impl Shared {
             return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
         }
         let raw = accept::takes_http_body(tables, method, rule);
-        let timeout = timeout(&head.headers);
-        let deadline = Deadline::after(timeout);
-        let body = deadline.hold(self.body(&head.headers, body)).await??;
+        let body = self.body(&head.headers, body).await?;
         // Without a body its type says nothing.
         if !raw && !body.is_empty() {
             check_content_type(&head.headers)?;
@@ -250,17 +260,18 @@ impl Shared {
         } else {
             accept::transcode(tables, method, rule, &values, query, &body, &self.read)?
         };
-        let call = call(method, &message, &head.headers, timeout)?;
-        let response = deadline.hold(send(inner, call)).await??;
+        let (form, packs) = (Form::asked_for(&head.headers), takes_gzip(&head.headers));
+        let call = call(method, message, head.headers, timeout)?;
+        let response = send(inner, call).await?;
         let (metadata, mut incoming) = Incoming::new(response, self.limit, deadline)?;
-        let metadata = reply::metadata(&metadata);
+        let metadata = reply::metadata(metadata);
         let gives_raw = accept::gives_http_body(tables, method, rule);
         if method.server_streaming {
             let first = incoming.next().await?;
             let form = match (gives_raw, system.events) {
                 (true, _) => Form::Raw,
                 (false, true) => Form::Events,
-                (false, false) => Form::asked_for(&head.headers),
+                (false, false) => form,
             };
             let mut kind = form.content_type();
             if let (Form::Raw, Some(wire)) = (form, &first) {
@@ -284,7 +295,15 @@ impl Shared {
             return Ok(answer(StatusCode::OK, media_type(&kind), data, metadata));
         }
         let body = accept::reply(tables, method, rule, &message, &system.write)?;
-        Ok(packed(&head.headers, answer(StatusCode::OK, JSON, Vec::new(), metadata), body))
+        if body.len() < WORTH_PACKING {
+            return Ok(answer(StatusCode::OK, JSON, body, metadata));
+        }
+        let mut answer = answer(StatusCode::OK, JSON, if packs { gzip::compress(&body) } else { body }, metadata);
+        answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+        if packs {
+            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        Ok(answer)
     }
 
     /// The whole body of a request, unpacked.
@@ -339,31 +358,22 @@ fn media_type(kind: &[u8]) -> HeaderValue {
     known.unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
-/// The answer with its body, packed where the client takes that and it pays.
-fn packed(asked: &HeaderMap, mut answer: Response<Body>, mut body: Vec<u8>) -> Response<Body> {
-    let takes = |value: &HeaderValue| {
-        value.to_str().unwrap_or_default().split(',').any(|one| {
+/// Whether a client takes an answer that is packed.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).any(
+        |one| {
             let mut parts = one.split(';').map(str::trim);
             let gzip = parts.next() == Some("gzip");
             let refused = parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse() == Ok(0.0_f32));
             gzip && !refused
-        })
-    };
-    if body.len() >= WORTH_PACKING {
-        answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
-        if asked.get_all(ACCEPT_ENCODING).iter().any(takes) {
-            body = gzip::compress(&body);
-            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-    }
-    *answer.body_mut() = Body::new(Full::new(Bytes::from(body)));
-    answer
+        },
+    )
 }
 
 /// How long the client waits: gRPC's own header, or Google's in seconds.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let seconds = || headers.get("x-server-timeout")?.to_str().ok()?.parse().ok();
-    let given = headers.get("grpc-timeout").and_then(parse_timeout);
+    let given = headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
     given.or_else(|| seconds().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
 }
 
@@ -380,11 +390,11 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
 /// The gRPC call of a message.
 fn call(
     method: &MethodType,
-    message: &[u8],
-    headers: &HeaderMap,
+    message: Bytes,
+    headers: HeaderMap,
     timeout: Option<Duration>,
 ) -> Result<Request<Body>, Status> {
-    let mut call = Request::new(Body::new(Full::new(frame::frame(message)?)));
+    let mut call = Request::new(Body::new(Full::new(message)));
     *call.method_mut() = Method::POST;
     *call.uri_mut() = method
         .path
@@ -398,7 +408,7 @@ fn call(
         // Eight digits of milliseconds are more than a day.
         let millis = timeout.as_millis().min(99_999_999);
         if let Ok(value) = HeaderValue::try_from(format!("{millis}m")) {
-            call.headers_mut().insert("grpc-timeout", value);
+            call.headers_mut().insert(&GRPC_TIMEOUT, value);
         }
     }
     Ok(call)

@@ -70,7 +70,7 @@ impl Grpc {
         *call.uri_mut() =
             self.origin.url(path).map_err(|error| Status::internal(format!("the request cannot be built: {error}")))?;
         // The stub sets the header; the limit is held here, as no server may.
-        let timeout = call.headers().get("grpc-timeout").and_then(super::http_json::parse_timeout);
+        let timeout = call.headers().get(&reply::GRPC_TIMEOUT).and_then(super::http_json::parse_timeout);
         let sent = self.client.request(call);
         let response = match timeout {
             None => sent.await,
@@ -82,7 +82,7 @@ impl Grpc {
             response.map_err(|error| Status::unavailable(format!("the request failed: {}", chain(&error))))?;
         let is_grpc =
             response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        if is_grpc || response.headers().contains_key("grpc-status") {
+        if is_grpc || response.headers().contains_key(&reply::GRPC_STATUS) {
             return Ok(response.map(Body::new));
         }
         let kind =

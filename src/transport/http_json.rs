@@ -26,7 +26,7 @@ use tower::Service;
 
 use super::{
     BoxError, Connector, MESSAGE_LIMIT, Origin, chain,
-    reply::{self, CollectError, collect},
+    reply::{self, CollectError, GRPC_ENCODING, GRPC_TIMEOUT, collect},
     streamed::Streamed,
 };
 use crate::{
@@ -163,14 +163,26 @@ where
 
     fn call(&mut self, call: Request<Body>) -> Self::Future {
         let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
-        Box::pin(async move { Ok(shared.call(inner, call).await.unwrap_or_else(reply::failure)) })
+        let timeout = call.headers().get(&GRPC_TIMEOUT).and_then(parse_timeout);
+        let deadline = Deadline::after(timeout);
+        let answer =
+            Box::pin(
+                async move { Ok(shared.call(inner, call, timeout, deadline).await.unwrap_or_else(reply::failure)) },
+            );
+        deadline.hold(answer, |expired| Ok(reply::failure(expired)))
     }
 }
 
 impl Shared {
     /// One call: find the method, take the message, build the request, send,
     /// build the answer.
-    async fn call<S, B>(&self, inner: S, call: Request<Body>) -> Result<Response<Body>, Status>
+    async fn call<S, B>(
+        &self,
+        inner: S,
+        call: Request<Body>,
+        timeout: Option<Duration>,
+        deadline: Deadline,
+    ) -> Result<Response<Body>, Status>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>>,
         S::Error: Into<BoxError>,
@@ -191,22 +203,25 @@ impl Shared {
                 method.path()
             )));
         }
-        let timeout = head.headers.get("grpc-timeout").and_then(parse_timeout);
-        let deadline = Deadline::after(timeout);
-        let messages = deadline.hold(self.messages(&method, &head.headers, body)).await??;
-        let mut target = request::transcode(tables, method.table(), messages.first().map_or(&[], |first| first))?;
-        for message in messages.iter().skip(1) {
-            let more = request::more_data(tables, method.table(), target.rule, message);
-            target.body.get_or_insert_default().extend(more.map_err(Status::invalid_argument)?);
-        }
+        // A stub's own message may be as large as the stub likes; an upload is
+        // kept until it is sent, and so is bounded.
+        let limit = if method.is_client_streaming() { self.limit } else { usize::MAX };
+        let framed = collect(body, limit).await.map_err(|error| broken("the request", error))?;
+        let encoding = head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes);
+        let target = if method.is_client_streaming() {
+            upload(tables, &method, framed, encoding, limit)?
+        } else {
+            request::transcode(tables, method.table(), &frame::unary(framed, encoding, limit)?)?
+        };
         let binding = Binding::new(&method, target.rule);
-        let request = self.request(target, &head.headers, timeout)?;
-        let (head, body) = deadline.hold(send(inner, request)).await??.into_parts();
+        let request = self.request(target, head.headers, timeout)?;
+        let (head, body) = send(inner, request).await?.into_parts();
         let unpack = head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
         if head.status.is_success() && method.is_server_streaming() {
-            return Ok(reply::stream(Streamed::new(binding, &head.headers, body, unpack, self.limit, deadline), &head));
+            let body = Streamed::new(binding, &head.headers, body, unpack, self.limit, deadline);
+            return Ok(reply::stream(body, reply::metadata(head.headers)));
         }
-        let body = deadline.hold(collect(body, self.limit)).await?.map_err(|error| broken("the answer", error));
+        let body = collect(body, self.limit).await.map_err(|error| broken("the answer", error));
         let body = body.and_then(|body| match unpack && !body.is_empty() {
             true => gunzip(&body, self.limit),
             false => Ok(body),
@@ -214,45 +229,22 @@ impl Shared {
         if !head.status.is_success() {
             // Whatever became of its body, it is this error.
             let mut failed = status::from_http(tables, head.status, &body.unwrap_or_default());
-            *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(reply::metadata(&head.headers));
+            *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(reply::metadata(head.headers));
             return Err(failed);
         }
-        let message = binding.read(&head.headers, &body?)?;
-        Ok(reply::success(&message, reply::metadata(&head.headers)))
-    }
-
-    /// The messages that the stub sends: one, or all of an upload.
-    async fn messages(
-        &self,
-        method: &crate::schema::Method,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> Result<Vec<Bytes>, Status> {
-        let encoding = headers.get("grpc-encoding").map(HeaderValue::as_bytes);
-        // A stub's own message may be as large as the stub likes; an upload is
-        // kept until it is sent, and so is bounded.
-        let limit = if method.is_client_streaming() { self.limit } else { usize::MAX };
-        let framed = collect(body, limit).await.map_err(|error| broken("the request", error))?;
-        if !method.is_client_streaming() {
-            return frame::unary(framed, encoding, usize::MAX).map(|message| vec![message]);
-        }
-        let mut frames = frame::Frames::new(encoding, limit);
-        frames.push(framed);
-        let mut messages = Vec::new();
-        while let Some(message) = frames.next()? {
-            messages.push(message);
-        }
-        if frames.rest() > 0 { Err(Status::internal("the last message is cut off")) } else { Ok(messages) }
+        let framed = binding.read(&head.headers, &body?)?;
+        Ok(reply::success(framed, reply::metadata(head.headers)))
     }
 
     fn request(
         &self,
         target: request::Target<'_>,
-        metadata: &HeaderMap,
+        headers: HeaderMap,
         timeout: Option<Duration>,
     ) -> Result<Request<Full<Bytes>>, Status> {
         let bad = |error: &dyn fmt::Display| Status::internal(format!("the request cannot be built: {error}"));
-        let path = target.target.parse().map_err(|error: http::uri::InvalidUri| bad(&error))?;
+        let path = Bytes::from(target.target);
+        let path = http::uri::PathAndQuery::from_maybe_shared(path).map_err(|error| bad(&error))?;
         let url = self.origin.url(path).map_err(|error| bad(&error))?;
         let content_type = match (&target.body, target.content_type) {
             (None, _) => None,
@@ -269,12 +261,8 @@ impl Shared {
         let mut request = Request::new(Full::new(Bytes::from(target.body.unwrap_or_default())));
         *request.method_mut() = target.verb;
         *request.uri_mut() = url;
+        *request.headers_mut() = reply::metadata(headers);
         let headers = request.headers_mut();
-        for (name, value) in metadata {
-            if reply::is_metadata(name.as_str()) {
-                headers.append(name, value.clone());
-            }
-        }
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, content_type);
         }
@@ -313,12 +301,17 @@ impl Deadline {
         Status::deadline_exceeded(format!("no answer within {limit:?}"))
     }
 
-    /// Waits for what is to be done in time.
-    pub(super) async fn hold<T>(self, work: impl Future<Output = T>) -> Result<T, Status> {
-        match self.0 {
-            None => Ok(work.await),
-            Some((instant, _)) => tokio::time::timeout_at(instant, work).await.map_err(|_| self.expired()),
-        }
+    /// The work, or what `late` makes of the status if it is not done in time.
+    pub(super) fn hold<T: 'static>(
+        self,
+        work: Pin<Box<dyn Future<Output = T> + Send>>,
+        late: impl FnOnce(Status) -> T + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = T> + Send>> {
+        let Some((instant, _)) = self.0 else { return work };
+        Box::pin(async move {
+            let done = tokio::time::timeout_at(instant, work).await;
+            done.unwrap_or_else(|_| late(self.expired()))
+        })
     }
 }
 
@@ -351,12 +344,12 @@ impl Binding {
         accept::gives_http_body(self.tables(), self.method.table(), self.rule())
     }
 
-    /// The reply that a body holds.
-    pub(super) fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Status> {
+    /// The reply that a body holds, framed.
+    pub(super) fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Status> {
         let (tables, method, rule) = (self.tables(), self.method.table(), self.rule());
         if self.gives_http_body() {
             let kind = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-            return Ok(accept::read_http_body(tables, method, rule, kind, body));
+            return accept::read_http_body(tables, method, rule, kind, body);
         }
         accept::read_reply(tables, method, rule, body)
     }
@@ -373,6 +366,26 @@ pub(super) fn unpacking(error: gzip::GzipError, limit: usize) -> Status {
         }
         gzip::GzipError::Malformed => Status::internal("the answer is not gzip, as it says"),
     }
+}
+
+/// The request of an upload: that of its first message, with the data of the
+/// others behind its own.
+fn upload<'t>(
+    tables: &'t Tables,
+    method: &'t crate::schema::Method,
+    framed: Bytes,
+    encoding: Option<&[u8]>,
+    limit: usize,
+) -> Result<request::Target<'t>, Status> {
+    let mut frames = frame::Frames::new(encoding, limit);
+    frames.push(framed);
+    let first = frames.next()?.unwrap_or_default();
+    let mut target = request::transcode(tables, method.table(), &first)?;
+    while let Some(message) = frames.next()? {
+        let more = request::more_data(tables, method.table(), target.rule, &message);
+        target.body.get_or_insert_default().extend(more.map_err(Status::invalid_argument)?);
+    }
+    if frames.rest() > 0 { Err(Status::internal("the last message is cut off")) } else { Ok(target) }
 }
 
 async fn send<S, B>(mut inner: S, request: Request<Full<Bytes>>) -> Result<Response<B>, Status>

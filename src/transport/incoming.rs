@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use tokio::time::Sleep;
 use tonic::Status;
 
-use super::{BoxError, chain, http_json::Deadline};
+use super::{BoxError, chain, http_json::Deadline, reply::GRPC_ENCODING};
 use crate::transcoding::frame::Frames;
 
 pub(super) struct Incoming<R> {
@@ -40,7 +40,7 @@ where
         if let Some(failed) = status.clone().filter(|status| status.code() != tonic::Code::Ok) {
             return Err(failed);
         }
-        let frames = Frames::new(head.headers.get("grpc-encoding").map(HeaderValue::as_bytes), limit);
+        let frames = Frames::new(head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes), limit);
         let expiry = deadline.instant().map(|instant| Box::pin(tokio::time::sleep_until(instant)));
         Ok((head.headers, Self { body: Box::pin(body), frames, deadline, expiry, status, ended: false }))
     }

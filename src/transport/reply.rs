@@ -1,22 +1,20 @@
 //! Answers to a stub.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use tonic::{Status, body::Body};
 
-use crate::transcoding::frame;
+pub(super) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(super) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(super) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// A unary call's success: one message, then the trailers.
-pub(super) fn success(message: &[u8], metadata: HeaderMap) -> Response<Body> {
-    let framed = match frame::frame(message) {
-        Ok(framed) => framed,
-        Err(status) => return failure(status),
-    };
+/// A unary call's success: one message, framed, then the trailers.
+pub(super) fn success(framed: Bytes, metadata: HeaderMap) -> Response<Body> {
     let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers.insert(&GRPC_STATUS, HeaderValue::from_static("0"));
     let body = Full::new(framed).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut response = Response::new(Body::new(body));
     *response.headers_mut() = metadata;
@@ -25,13 +23,13 @@ pub(super) fn success(message: &[u8], metadata: HeaderMap) -> Response<Body> {
 }
 
 /// A stream's answer: its body makes the frames and the trailers.
-pub(super) fn stream<B>(body: B, head: &http::response::Parts) -> Response<Body>
+pub(super) fn stream<B>(body: B, metadata: HeaderMap) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<super::BoxError>,
 {
     let mut response = Response::new(Body::new(body));
-    *response.headers_mut() = metadata(&head.headers);
+    *response.headers_mut() = metadata;
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
 }
@@ -41,17 +39,35 @@ pub(super) fn failure(status: Status) -> Response<Body> {
     status.into_http()
 }
 
-/// Collects a body, up to a limit.
+/// Collects a body, up to a limit. One that comes in one piece is not copied.
 pub(super) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, CollectError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<super::BoxError>,
 {
-    match http_body_util::Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(CollectError::TooLarge),
-        Err(error) => Err(CollectError::Failed(super::chain(&*error))),
+    // A body that says how long it is need not be waited for.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(CollectError::TooLarge);
     }
+    let mut body = std::pin::pin!(body);
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        let frame = frame.map_err(|error| CollectError::Failed(super::chain(&*error.into())))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > limit - whole.len().max(joined.len()) {
+            return Err(CollectError::TooLarge);
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = data;
+            continue;
+        }
+        if joined.is_empty() {
+            joined = std::mem::take(&mut whole).into();
+        }
+        joined.extend_from_slice(&data);
+    }
+    Ok(if joined.is_empty() { whole } else { joined.freeze() })
 }
 
 pub(super) enum CollectError {
@@ -59,35 +75,32 @@ pub(super) enum CollectError {
     Failed(String),
 }
 
-/// The headers of an HTTP answer that are a call's metadata: all but those of
-/// the connection and of gRPC itself.
-pub(super) fn metadata(headers: &HeaderMap) -> HeaderMap {
-    let mut metadata = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers {
-        if is_metadata(name.as_str()) {
-            metadata.append(name, value.clone());
-        }
+/// Leaves of a message's headers those that are a call's metadata: all but
+/// those of the connection and of gRPC itself.
+pub(super) fn metadata(mut headers: HeaderMap) -> HeaderMap {
+    while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
+        headers.remove(other);
     }
-    metadata
+    headers
 }
 
-pub(super) fn is_metadata(name: &str) -> bool {
-    const NOT: [&str; 15] = [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "content-type",
-        "content-encoding",
-        "accept-encoding",
-        "host",
-        "accept",
-        "expect",
-    ];
-    !NOT.contains(&name) && !name.starts_with("grpc-")
+fn is_metadata(name: &str) -> bool {
+    !matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+            | "content-type"
+            | "content-encoding"
+            | "accept-encoding"
+            | "host"
+            | "accept"
+            | "expect"
+    ) && !name.starts_with("grpc-")
 }

@@ -17,10 +17,10 @@ use tonic::Status;
 use super::{
     BoxError, chain,
     http_json::{Binding, Deadline, unpacking},
+    reply::GRPC_STATUS,
 };
 use crate::transcoding::{
     elements::{ElementError, Elements},
-    frame,
     gzip::Unpacker,
     status,
 };
@@ -79,9 +79,9 @@ impl<B> Streamed<B> {
         }
     }
 
-    /// The next message that is whole, encoded and framed.
+    /// The next message that is whole, framed.
     fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        let wire = match &mut self.content {
+        match &mut self.content {
             Content::Raw { content_type, piece } => piece.take().map(|data| {
                 let (tables, method) = (self.binding.tables(), self.binding.method().table());
                 // The type is said once, with the first piece.
@@ -97,12 +97,12 @@ impl<B> Streamed<B> {
                     None => None,
                     Some(element) => match self.failure(&element) {
                         Some(status) => return Err(status),
-                        None => Some(self.binding.read(&HeaderMap::new(), &element)?),
+                        None => Some(self.binding.read(&HeaderMap::new(), &element)),
                     },
                 }
             }
-        };
-        wire.map(|wire| frame::frame(&wire)).transpose()
+        }
+        .transpose()
     }
 
     /// An error that the server could only report in the middle of its stream:
@@ -151,7 +151,7 @@ impl<B> Streamed<B> {
         self.done = true;
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_err() {
-            trailers.insert("grpc-status", HeaderValue::from_static("13"));
+            trailers.insert(&GRPC_STATUS, HeaderValue::from_static("13"));
         }
         Frame::trailers(trailers)
     }
