@@ -162,6 +162,74 @@ fn value() -> google_chat::schema::Message {
     Schema::decode(&compiler.encode_file_descriptor_set()).unwrap().message("google.protobuf.Value").unwrap()
 }
 
+/// The schema that has a field of every kind, in `every.Every`.
+static EVERY: LazyLock<Schema> = LazyLock::new(|| {
+    let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
+    compiler.include_imports(true).open_files(["every.proto", "google/protobuf/any.proto"]).unwrap();
+    compiler.open_file("google/protobuf/empty.proto").unwrap();
+    Schema::decode(&compiler.encode_file_descriptor_set()).unwrap()
+});
+
+fn every() -> google_chat::schema::Message {
+    EVERY.message("every.Every").unwrap()
+}
+
+/// JSON as it reads and is written again, or what is wrong with it.
+fn again(message: &google_chat::schema::Message, json: &str) -> Result<String, String> {
+    let wire = message.from_json(json).map_err(|error| error.to_string())?;
+    message.to_json(&wire).map_err(|error| error.to_string())
+}
+
+#[test]
+fn duplicate_map_keys_and_their_order() {
+    let sorted = r#"{"byString":{"":3,"a":2,"b":1}}"#;
+    assert_eq!(again(&every(), r#"{"byString":{"b":1,"a":1,"":3,"a":2}}"#).as_deref(), Ok(sorted));
+}
+
+#[test]
+fn null_for_unknown_key_still_unknown() {
+    let error = again(&every(), r#"{"nope":null}"#).unwrap_err();
+    assert!(error.contains("nope: unknown field"), "{error}");
+}
+
+#[test]
+fn uint64_quoted_exponent_field_too_large() {
+    let error = again(&every(), r#"{"uint64Value":"1.8446744073709551616e19"}"#).unwrap_err();
+    assert!(error.contains("uint64Value"), "{error}");
+    let largest = r#"{"uint64Value":"18446744073709551615"}"#;
+    assert_eq!(again(&every(), r#"{"uint64Value":"1.8446744073709551615e19"}"#).as_deref(), Ok(largest));
+}
+
+#[test]
+fn minus_zero_is_no_default() {
+    assert_eq!(again(&every(), r#"{"open":{"ratio":-0.0}}"#).as_deref(), Ok(r#"{"open":{"ratio":-0}}"#));
+    assert_eq!(again(&every(), r#"{"open":{"ratio":0.0}}"#).as_deref(), Ok(r#"{"open":{}}"#));
+}
+
+#[test]
+fn empty_in_any_has_no_value() {
+    // Its JSON form is an ordinary object, so that its fields, none, stand beside
+    // the type.
+    let empty = r#"{"@type":"type.googleapis.com/google.protobuf.Empty"}"#;
+    let any = EVERY.message("google.protobuf.Any").unwrap();
+    assert_eq!(again(&any, empty).as_deref(), Ok(empty));
+}
+
+#[test]
+fn list_value_deep_nesting_25() {
+    let json = format!("{}1{}", "[".repeat(25), "]".repeat(25));
+    assert_eq!(again(&value(), &json), Ok(json));
+}
+
+#[test]
+fn invalid_utf8_string_fails() {
+    // A string, a map's key, a map's value, and the string of a Value.
+    for (message, wire) in [(schema(), &b"\x0a\x01\xff"[..]), (&value(), b"\x1a\x01\xff")] {
+        let error = message.to_json(wire).unwrap_err().to_string();
+        assert!(error.contains("UTF-8"), "{error}");
+    }
+}
+
 #[test]
 fn the_exact_path_is_entered_once_whatever_the_depth() {
     // At every level a number, then a list in its place. Trying to stream each

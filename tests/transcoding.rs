@@ -10,7 +10,7 @@ use bytes::Bytes;
 use google_chat::{
     Schema,
     schema::Method,
-    transport::{Gateway, HttpJson},
+    transport::{Gateway, Grpc, HttpJson, Origin, serve},
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -83,6 +83,25 @@ fn leaf_fields_split_into_path_body_query() {
             "POST /v1/rename/-5?quiet=true",
             Some(r#"["a","b"]"#),
         ),
+        // nan_infinity_text; a message that is set but empty has no form in a query
+        (
+            "Search",
+            json!({"shelf": "shelves/a", "score": "NaN", "weight": "-Infinity", "by": {}}),
+            "GET /v1/shelves/a/books:search?query=&score=NaN&weight=-Infinity",
+            None,
+        ),
+        // body_field_present_empty_sends_{}
+        ("UpdateBook", json!({"book": {"name": "shelves/a/books/b"}}), "PATCH /v1/shelves/a/books/b", Some("{}")),
+        // nested_partially_bound_in_path
+        (
+            "CheckBook",
+            json!({"book": {"name": "shelves/a/books/b", "title": "T"}}),
+            "GET /v1/shelves/a/books/b:check?book.title=T",
+            None,
+        ),
+        // additional bindings have bodies of their own; body_absent_sends_none_even_for_post
+        ("Touch", json!({"name": "shelves/a", "isbn": "5"}), "POST /v1/shelves/a:touch", Some(r#"{"isbn":"5"}"#)),
+        ("Touch", json!({"isbn": "5"}), "POST /v1/touch/5", None),
         // body_field_unset_sends_no_body
         ("Rename", json!({"id": 1}), "POST /v1/rename/1", None),
         ("Lock", json!({"isbn": "5"}), "LOCK /v1/lock/5", None),
@@ -121,6 +140,17 @@ fn what_http_cannot_carry_is_refused_by_name() {
             "shelf.Shelf/Search: field `authors` is a shelf.Author, which a query cannot carry",
         ),
         (
+            "Search",
+            json!({"shelf": "shelves/a", "nested": {"again": {"leaf": "x"}}}),
+            "shelf.Shelf/Search: field `nested.again` is recursive, which a query cannot carry",
+        ),
+        (
+            "Find",
+            json!({}),
+            "shelf.Shelf/Find: no HTTP binding fits the request: GET /v1/@titles/{title}: field `title` is empty; GET \
+             /v1/a b/{author}: field `author` is empty",
+        ),
+        (
             "NoRule",
             json!({}),
             "shelf.Shelf/NoRule has no HTTP rule (google.api.http), so that it cannot be called over HTTP/JSON; call it \
@@ -144,13 +174,8 @@ fn what_http_cannot_carry_is_refused_by_name() {
 
 #[test]
 fn service_config_rule_overrides_annotation() {
-    // google.api.Http { rules: [{ selector, get }, { selector, get }] }: the last one wins.
-    let field = |tag: u8, text: &str| [&[tag, text.len() as u8][..], text.as_bytes()].concat();
-    let rule = |path: &str| {
-        let rule = [field(0x0a, "shelf.Shelf.GetBook"), field(0x12, path)].concat();
-        [vec![0x0a, rule.len() as u8], rule].concat()
-    };
-    let http = [rule("/v2/one/{isbn}"), rule("/v2/two/{isbn}")].concat();
+    // The last one wins.
+    let http = ["/v2/one/{isbn}", "/v2/two/{isbn}"].map(|path| http_rule("GetBook", &[(2, path)])).concat();
     let schema = Schema::decode_with_http(&SET, &http).unwrap();
     let method = schema.method("/shelf.Shelf/GetBook").unwrap();
     let templates: Vec<_> = method.http_bindings().map(|(_, template)| template.as_str()).collect();
@@ -158,6 +183,50 @@ fn service_config_rule_overrides_annotation() {
     let wrong = [0x0a, 5, 0x0a, 3, b'a', b'.', b'b'];
     let error = Schema::decode_with_http(&SET, &wrong).unwrap_err().to_string();
     assert!(error.contains("`a.b`"), "{error}");
+}
+
+/// An encoded `google.api.Http` of one rule for a method, made of fields of text
+/// by their numbers.
+fn http_rule(method: &str, fields: &[(u8, &str)]) -> Vec<u8> {
+    let text = |(number, text): &(u8, &str)| [&[number << 3 | 2, text.len() as u8][..], text.as_bytes()].concat();
+    let selector = text(&(1, &format!("shelf.Shelf.{method}")));
+    let rule = [selector, fields.iter().flat_map(text).collect()].concat();
+    [vec![0x0a, rule.len() as u8], rule].concat()
+}
+
+#[test]
+fn rules_that_http_proto_forbids_are_refused() {
+    const GET: u8 = 2;
+    const BODY: u8 = 7;
+    for (rule, problem) in [
+        (&[(GET, "/v1/{name}"), (BODY, "a.b")][..], "a.b"),
+        (&[(GET, "/v1/{name}"), (BODY, "nothing")], "nothing"),
+        (&[(GET, "/v1/{nothing}")], "nothing"),
+        (&[(GET, "/v1/{name.more}")], "name.more"),
+        // An additional binding with one of its own: `get`, and a rule within.
+        (&[(GET, "/v1/{name}"), (11, "\u{12}\u{2}/a\u{5a}\u{4}\u{12}\u{2}/b")], "additional"),
+    ] {
+        let error = Schema::decode_with_http(&SET, &http_rule("GetBook", rule)).unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains("GetBook"), "{rule:?}: {error}");
+    }
+    // path_var_repeated_or_map_or_message_rejected
+    for field in ["genres", "labels", "by"] {
+        let rule = http_rule("Search", &[(GET, &format!("/v1/{{{field}}}"))]);
+        let error = Schema::decode_with_http(&SET, &rule).unwrap_err().to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}
+
+#[test]
+fn http_config_fully_decode_reserved_expansion() {
+    const DECODE_ALL: [u8; 2] = [0x10, 1];
+    let http = http_rule("GetBook", &[(2, "/v1/{name=archive/**}")]);
+    for (http, name) in [(http.clone(), "archive/a%2Fb c"), ([&http[..], &DECODE_ALL].concat(), "archive/a/b c")] {
+        let schema = Schema::decode_with_http(&SET, &http).unwrap();
+        let method = schema.method("/shelf.Shelf/GetBook").unwrap();
+        let (_, template) = method.http_bindings().next().unwrap();
+        assert_eq!(template.matches("/v1/archive/a%2Fb%20c").unwrap(), Some(vec![name.to_owned()]));
+    }
 }
 
 /// A call as a backend got it: its path, its headers and its messages.
@@ -519,6 +588,245 @@ async fn the_gateway_answers_as_googles_front_ends_do() {
     for path in ["given_name", "page_size", "a_1"] {
         assert!(text.contains(&format!("\"{path}\"")), "{text}");
     }
+}
+
+/// The request as the backend gets it, or the status that it is refused with.
+#[tokio::test]
+async fn what_a_request_line_may_be() {
+    const SEARCH: &str = "/v1/shelves/a/books:search";
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    for (path, method, message) in [
+        // plus_is_literal_in_path_space_in_query
+        ("/v1/shelves/a+b/books:search?query=c+d", "Search", json!({"shelf": "shelves/a+b", "query": "c d"})),
+        // query_key_is_decoded_before_lookup
+        (&format!("{SEARCH}?%71uery=q&%24alt=json"), "Search", json!({"shelf": "shelves/a", "query": "q"})),
+        // bytes_accept_std_and_url_padded_or_not
+        (&format!("{SEARCH}?cursor=%2F%2B8%3D"), "Search", json!({"shelf": "shelves/a", "cursor": "/+8="})),
+        (&format!("{SEARCH}?cursor=%2F%2B8"), "Search", json!({"shelf": "shelves/a", "cursor": "/+8="})),
+        (&format!("{SEARCH}?cursor=_-8%3D"), "Search", json!({"shelf": "shelves/a", "cursor": "/+8="})),
+        (&format!("{SEARCH}?cursor=_-8"), "Search", json!({"shelf": "shelves/a", "cursor": "/+8="})),
+        (&format!("{SEARCH}?score=NaN"), "Search", json!({"shelf": "shelves/a", "score": "NaN"})),
+        // A colon that belongs to the value.
+        ("/v1/shelves/a/books/b%3Adownload", "GetBook", json!({"name": "shelves/a/books/b:download"})),
+        // url_library_must_not_normalise_path
+        ("/v1/archive/a//b", "GetBook", json!({"name": "archive/a//b"})),
+        ("/v1/archive/%2e%2E/b", "GetBook", json!({"name": "archive/../b"})),
+        // multi_segment_server_keeps_%2f
+        ("/v1/archive/a%2fb%20c", "GetBook", json!({"name": "archive/a%2fb c"})),
+        // literal_reserved_chars_compare_percent_encoded
+        ("/v1/%40titles/t", "Find", json!({"title": "t"})),
+        ("/v1/@titles/t", "Find", json!({"title": "t"})),
+        ("/v1/a%20b/x", "Find", json!({"author": "x"})),
+    ] {
+        let (status, _, body) = rest(&backend, get(path)).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        assert_eq!(backend.received(method), [message], "{path}");
+    }
+    for (path, problem) in [
+        ("?byYear=1&byField=x", "`byYear` and `byField` are of one oneof"),
+        ("?pageSize=", "pageSize"),
+        ("?query=%zz", "hexadecimal"),
+        ("?query=%ff", "UTF-8"),
+        ("?query=a&query=b", "comes twice"),
+    ] {
+        let (status, _, body) = rest(&backend, get(&format!("{SEARCH}{path}"))).await;
+        assert!(status == 400 && body.contains(problem), "{path}: {status} {body}");
+    }
+    for path in ["/v1/shelves/%zz/books:search", "/v1/shelves/%ff/books:search"] {
+        let (status, _, body) = rest(&backend, get(path)).await;
+        assert_eq!(status, 400, "{path}: {body}");
+    }
+    // body_star: what the path says comes before what the body says.
+    let put =
+        Request::put("/v1/shelves/a/books/b").body(Full::from(r#"{"book":{"name":"shelves/x/books/y"}}"#)).unwrap();
+    rest(&backend, put).await;
+    assert_eq!(backend.received("ReplaceBook"), [json!({"book": {"name": "shelves/a/books/b"}})]);
+}
+
+#[tokio::test]
+async fn response_body_repeated_is_json_array() {
+    for (titles, text) in [(json!({"titles": ["a", ""]}), r#"["a",""]"#), (json!({}), "[]")] {
+        let backend = Backend::answering(&[("shelf.Titles", titles)], None);
+        let (status, _, body) = rest(&backend, get("/v1/titles/1")).await;
+        assert_eq!((status, body.as_str()), (200, text));
+    }
+}
+
+#[tokio::test]
+async fn headers_become_metadata_but_those_of_the_connection() {
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    let request = Request::get("/v1/books/1")
+        .header("connection", "keep-alive, x-own")
+        .header("x-own", "1")
+        .header("keep-alive", "5")
+        .header("grpc-anything", "1")
+        .header("x-goog-user-project", "p")
+        .header("x-data-bin", "YQ==,Yg==")
+        .body(Full::default())
+        .unwrap();
+    rest(&backend, request).await;
+    let headers = backend.calls.lock().unwrap().last().unwrap().1.clone();
+    assert_eq!(headers["x-goog-user-project"], "p");
+    // -bin metadata, comma-joined values
+    assert_eq!(headers.get_all("x-data-bin").iter().collect::<Vec<_>>(), ["YQ==", "Yg=="]);
+    for gone in ["connection", "x-own", "keep-alive", "grpc-anything"] {
+        assert!(!headers.contains_key(gone), "{gone}");
+    }
+}
+
+/// A REST server that gives one answer, and keeps what it was asked.
+fn answering(
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+) -> (Arc<Mutex<Vec<Request<()>>>>, BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&asked);
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        kept.lock().unwrap().push(request.map(drop));
+        let mut answer = Response::builder().status(status);
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        std::future::ready(Ok(answer.body(Full::from(body)).unwrap()))
+    });
+    (asked, BoxCloneSyncService::new(service))
+}
+
+#[tokio::test]
+async fn empty_2xx_give_default() {
+    for (status, body) in [(204, ""), (200, ""), (200, " \n")] {
+        for (method, message, replies) in [
+            ("GetBook", json!({"isbn": "1"}), vec![json!({})]),
+            ("ListTitles", json!({"isbn": "1"}), vec![json!({})]),
+            ("Watch", json!({"shelf": "shelves/a"}), vec![]),
+        ] {
+            let (_, service) = answering(status, &[], body);
+            let (found, status) = call(http_json(service), method, &[message]).await;
+            assert_eq!((found, status.code()), (replies, Code::Ok), "{method} {body:?} {status:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let (asked, service) = answering(302, &[("location", "http://127.0.0.1:2/")], "");
+    let (_, status) = call(http_json(service), "GetBook", &[json!({"isbn": "1"})]).await;
+    assert_eq!((status.code(), asked.lock().unwrap().len()), (Code::Unknown, 1));
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_early_is_unavailable() {
+    let (_, service) = answering(200, &[("content-type", "application/json")], r#"[{"title":"a"},"#);
+    let (found, status) = call(http_json(service), "Watch", &[json!({"shelf": "shelves/a"})]).await;
+    assert_eq!((found, status.code()), (vec![json!({"title": "a"})], Code::Unavailable), "{status:?}");
+}
+
+#[tokio::test]
+async fn requests_have_the_headers_that_they_need() {
+    let framed = |name: &str, json: Value| frame(&method(name).input().from_json(json.to_string()).unwrap());
+    for (name, message, kind, length) in [
+        ("GetBook", json!({"isbn": "1"}), None, None),
+        ("Touch", json!({"isbn": "1"}), None, Some("0")),
+        ("Touch", json!({"name": "shelves/a"}), Some("application/json"), None),
+    ] {
+        let (asked, service) = answering(200, &[], "{}");
+        let call = Request::post(format!("/shelf.Shelf/{name}"))
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", "250m")
+            .header("te", "trailers")
+            .body(Body::new(Full::from(framed(name, message))))
+            .unwrap();
+        http_json(service).oneshot(call).await.unwrap();
+        let asked = asked.lock().unwrap();
+        let header = |name: &str| asked[0].headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((header("content-type"), header("content-length")), (kind, length), "{name}");
+        assert_eq!(header("x-server-timeout"), Some("0.25"));
+        assert_eq!((header("te"), header("grpc-timeout")), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn an_http_status_without_a_body_has_its_code() {
+    for (status, code) in [
+        (400, Code::InvalidArgument),
+        (401, Code::Unauthenticated),
+        (403, Code::PermissionDenied),
+        (404, Code::NotFound),
+        (409, Code::Aborted),
+        (416, Code::OutOfRange),
+        (429, Code::ResourceExhausted),
+        (499, Code::Cancelled),
+        (500, Code::Internal),
+        (501, Code::Unimplemented),
+        (502, Code::Unavailable),
+        (503, Code::Unavailable),
+        (504, Code::DeadlineExceeded),
+        (507, Code::Internal),
+    ] {
+        let (_, service) = answering(status, &[], "");
+        let request = Request::post("/shelf.Shelf/GetBook")
+            .body(Body::new(Full::from(frame(&method("GetBook").input().from_json(r#"{"isbn":"1"}"#).unwrap()))))
+            .unwrap();
+        let answer = http_json(service).oneshot(request).await.unwrap();
+        // Trailers-only: HTTP 200, and the status among the headers.
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &"application/grpc".parse().unwrap())
+        );
+        assert_eq!(Status::from_header_map(answer.headers()).unwrap().code(), code, "{status}");
+    }
+}
+
+/// A detail of a type that neither side knows keeps its type and its bytes.
+#[tokio::test]
+async fn unknown_details_pass_through_the_gateway_and_back() {
+    use prost::Message;
+    let detail = prost_types::Any { type_url: "type.googleapis.com/acme.Unknown".to_owned(), value: vec![8, 1, 0xff] };
+    let encoded = google_chat::proto::google::rpc::Status { details: vec![detail.clone()], ..Default::default() };
+    let failed = Status::with_details(Code::Aborted, "m", encoded.encode_to_vec().into());
+    let backend = Backend::answering(&[], Some(failed));
+    let (_, status) = call(http_json(backend.gateway()), "GetBook", &[json!({"isbn": "1"})]).await;
+    let found = google_chat::proto::google::rpc::Status::decode(status.details()).unwrap();
+    assert_eq!((status.code(), found.details), (Code::Aborted, vec![detail]));
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_answer_with_one_message_is_an_internal_error() {
+    for count in [0, 2] {
+        let backend = Backend::answering(&vec![("shelf.Book", json!({})); count], None);
+        let (status, _, body) = rest(&backend, get("/v1/books/1")).await;
+        assert_eq!(status, 500, "{count}: {body}");
+    }
+    let cut = service_fn(|_: Request<Body>| async {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        let pieces =
+            [Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\0\0\0\0\x05ab"))), Ok(Frame::trailers(trailers))];
+        Ok::<_, Infallible>(Response::new(Body::new(StreamBody::new(tokio_stream(pieces.into())))))
+    });
+    let answer = Gateway::new(SCHEMA.clone(), cut).oneshot(get("/v1/books/1")).await.unwrap();
+    assert_eq!(answer.status(), 500);
+}
+
+/// The deadline of a call over gRPC covers the body of the answer, too.
+#[tokio::test]
+async fn a_backend_that_stalls_in_its_body_ends_at_the_deadline() {
+    let stalling = service_fn(|_: Request<hyper::body::Incoming>| async {
+        let never = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+        let answer = Response::builder().header("content-type", "application/grpc");
+        Ok::<_, Infallible>(answer.body(Body::new(StreamBody::new(never))).unwrap())
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(serve(listener, stalling, std::future::pending(), std::time::Duration::ZERO));
+    let call = Request::post("/shelf.Shelf/GetBook")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "50m")
+        .body(Body::empty())
+        .unwrap();
+    let body = Grpc::new(origin).unwrap().oneshot(call).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(body.trailers().unwrap()["grpc-status"], "4");
 }
 
 #[tokio::test]

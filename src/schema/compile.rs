@@ -18,7 +18,7 @@ type Result<T> = std::result::Result<T, SchemaError>;
 /// set.
 pub(super) fn compile(set: &[u8], http: &[u8]) -> Result<Tables> {
     let mut overrides = HashMap::new();
-    let listed = descriptor::http(http)
+    let (listed, decode_all) = descriptor::http(http)
         .map_err(|error| SchemaError::new("", "", format!("not an encoded google.api.Http: {error}")))?;
     // The last one holds (http.proto, "HttpRule.selector").
     overrides.extend(listed);
@@ -35,6 +35,11 @@ pub(super) fn compile(set: &[u8], http: &[u8]) -> Result<Tables> {
     let mut tables = compiler.finish()?;
     for file in &files {
         methods(&mut tables, file, &mut overrides)?;
+    }
+    if decode_all {
+        for rule in tables.methods.iter_mut().flat_map(|method| &mut method.rules) {
+            rule.template.decode_all = true;
+        }
     }
     match overrides.keys().next() {
         Some(selector) => {

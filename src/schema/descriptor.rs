@@ -328,10 +328,15 @@ fn method(bytes: &[u8]) -> Read<Method<'_>> {
     Ok(method)
 }
 
-/// The rules of an encoded `google.api.Http`, each with its selector.
-pub(super) fn http(bytes: &[u8]) -> Read<Vec<(&str, Rule<'_>)>> {
+/// The rules of an encoded `google.api.Http`, each with its selector, and its
+/// `fully_decode_reserved_expansion`.
+pub(super) fn http(bytes: &[u8]) -> Read<(Vec<(&str, Rule<'_>)>, bool)> {
     let mut rules = Vec::new();
+    let mut decode_all = false;
     fields(bytes, |number, payload| {
+        if number == 2 {
+            decode_all = payload.bits() != 0;
+        }
         if number == 1 {
             let mut selector = "";
             fields(payload.bytes(), |number, payload| {
@@ -344,7 +349,7 @@ pub(super) fn http(bytes: &[u8]) -> Read<Vec<(&str, Rule<'_>)>> {
         }
         Ok(())
     })?;
-    Ok(rules)
+    Ok((rules, decode_all))
 }
 
 fn rule(bytes: &[u8], depth: u32) -> Read<Rule<'_>> {

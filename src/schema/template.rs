@@ -23,6 +23,9 @@ pub struct PathTemplate {
     pub(crate) segments: Vec<Segment>,
     pub(crate) variables: Vec<Variable>,
     pub(crate) verb: Option<Box<str>>,
+    /// Whether `%2F` is decoded in variables of several segments, too: a service
+    /// config's `fully_decode_reserved_expansion`.
+    pub(crate) decode_all: bool,
 }
 
 /// One segment of a template, with variables opened up.
@@ -74,7 +77,13 @@ impl PathTemplate {
         let mut parser = Parser {
             source,
             at: 0,
-            template: Self { source: source.into(), segments: Vec::new(), variables: Vec::new(), verb: None },
+            template: Self {
+                source: source.into(),
+                segments: Vec::new(),
+                variables: Vec::new(),
+                verb: None,
+                decode_all: false,
+            },
         };
         parser.expect('/')?;
         parser.segments(false)?;

@@ -1,12 +1,14 @@
 //! An HTTP request becomes a message.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use tonic::Status;
 
 use super::{frame, http_body, query};
 use crate::{
     json::{self, ReadOptions, WriteOptions},
-    schema::{Body, Field, HttpRule, MessageType, MethodType, Tables, wire::put_len},
+    schema::{Body, Field, HttpRule, MessageType, MethodType, NO_ONEOF, Tables, wire::put_len},
 };
 
 /// Query parameters that belong to the API's front end, not to the request.
@@ -155,6 +157,12 @@ fn around_body(
 ) -> Result<Bytes, Status> {
     let invalid = |problem: String| Status::invalid_argument(problem);
     let mut seen: Vec<String> = Vec::new();
+    let mut oneofs = Oneofs::default();
+    if let Body::Field(index) = rule.body
+        && wire.len() > frame::HEADER
+    {
+        oneofs.insert(&[&input.fields[usize::from(index)]]).map_err(invalid)?;
+    }
     for (key, value) in query::parameters(query).map_err(invalid)? {
         let path = query::resolve(tables, input, &key).filter(|_| rule.body != Body::Rest);
         let Some(path) = path else {
@@ -172,6 +180,7 @@ fn around_body(
             return Err(invalid(format!("query parameter `{key}` comes twice")));
         }
         seen.push(canonical);
+        oneofs.insert(&path).map_err(invalid)?;
         query::put_text(&mut wire, tables, &path, &value)
             .map_err(|problem| invalid(format!("query parameter `{key}`: {problem}")))?;
     }
@@ -187,10 +196,37 @@ fn around_body(
             }
         }
         let bound = path.last().map_or("", |field| &*field.json_name);
+        oneofs.insert(&path).map_err(invalid)?;
         query::put_text(&mut wire, tables, &path, value)
             .map_err(|problem| invalid(format!("`{bound}` in the path: {problem}")))?;
     }
     frame::frame(wire)
+}
+
+/// The member that is set of each oneof, by the path that leads to it.
+#[derive(Default)]
+struct Oneofs(HashMap<(String, u16), String>);
+
+impl Oneofs {
+    /// Takes note of the fields along a path.
+    ///
+    /// # Errors
+    ///
+    /// If another member of one of their oneofs is set.
+    fn insert(&mut self, path: &[&Field]) -> Result<(), String> {
+        let mut prefix = String::new();
+        for field in path {
+            if field.oneof != NO_ONEOF {
+                let set = self.0.entry((prefix.clone(), field.oneof)).or_insert_with(|| field.json_name.to_string());
+                if **set != *field.json_name {
+                    return Err(format!("`{prefix}{set}` and `{prefix}{}` are of one oneof; set one", field.json_name));
+                }
+            }
+            prefix.push_str(&field.json_name);
+            prefix.push('.');
+        }
+        Ok(())
+    }
 }
 
 fn bad_json(error: &json::ParseError) -> Status {

@@ -60,13 +60,26 @@ pub(crate) fn room(len: usize) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct Frames {
     buffer: BytesMut,
-    gzip: bool,
+    encoding: Encoding,
     limit: usize,
+}
+
+/// What `grpc-encoding` says.
+#[derive(Clone, Copy, Debug)]
+enum Encoding {
+    None,
+    Gzip,
+    Unknown,
 }
 
 impl Frames {
     pub(crate) fn new(encoding: Option<&[u8]>, limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), gzip: encoding == Some(b"gzip"), limit }
+        let encoding = match encoding {
+            None | Some(b"identity") => Encoding::None,
+            Some(b"gzip") => Encoding::Gzip,
+            Some(_) => Encoding::Unknown,
+        };
+        Self { buffer: BytesMut::new(), encoding, limit }
     }
 
     pub(crate) fn push(&mut self, chunk: Bytes) {
@@ -97,11 +110,15 @@ impl Frames {
                 self.limit
             )));
         }
-        let compressed = match flag {
-            0 => false,
-            1 if self.gzip => true,
-            1 => return Err(Status::unimplemented("the message is compressed, but grpc-encoding is not gzip")),
-            flag => return Err(Status::internal(format!("the message's header begins with {flag}, not 0 or 1"))),
+        let compressed = match (flag, self.encoding) {
+            (0, _) => false,
+            (1, Encoding::Gzip) => true,
+            // gRPC's compression.md, "Specifically".
+            (1, Encoding::None) => return Err(Status::internal("the message is compressed, but has no grpc-encoding")),
+            (1, Encoding::Unknown) => {
+                return Err(Status::unimplemented("the message is compressed, and not with gzip"));
+            }
+            (flag, _) => return Err(Status::internal(format!("the message's header begins with {flag}, not 0 or 1"))),
         };
         if self.buffer.len() < HEADER + len {
             return Ok(None);
@@ -140,7 +157,7 @@ mod tests {
             (b"\0\0\0", tonic::Code::Internal),
             (b"\0\0\0\0\x02a", tonic::Code::Internal),
             (b"\0\0\0\0\x01ab", tonic::Code::Internal),
-            (b"\x01\0\0\0\x01a", tonic::Code::Unimplemented),
+            (b"\x01\0\0\0\x01a", tonic::Code::Internal),
             (b"\x02\0\0\0\x01a", tonic::Code::Internal),
             (b"\0\xff\0\0\0", tonic::Code::ResourceExhausted),
         ] {
@@ -156,6 +173,8 @@ mod tests {
         let framed = Bytes::from(framed);
         assert_eq!(unary(framed.clone(), Some(b"gzip"), 1000).unwrap(), vec![b'a'; 1000]);
         assert_eq!(unary(framed, Some(b"gzip"), 999).unwrap_err().code(), tonic::Code::ResourceExhausted);
+        let unknown = unary(Bytes::from_static(b"\x01\0\0\0\x01a"), Some(b"zstd"), 9).unwrap_err();
+        assert_eq!(unknown.code(), tonic::Code::Unimplemented);
         let broken = unary(Bytes::from_static(b"\x01\0\0\0\x01a"), Some(b"gzip"), 9).unwrap_err();
         assert_eq!(broken.code(), tonic::Code::Internal);
     }

@@ -10,7 +10,23 @@
 //! - `path`, `query`, `frame`, `gzip`, `http_body`: the parts that both ways
 //!   share.
 //!
-//! Source: [`google/api/http.proto`].
+//! Source: [`google/api/http.proto`]. Where it is silent, or published APIs go
+//! beyond it:
+//!
+//! - One `**` may stand before other segments.
+//! - A field that a query cannot carry (a map, a repeated message, a message
+//!   within one of its own kind) is refused when a call sets it, not when the
+//!   schema is compiled: other bindings and other calls do without it.
+//!   [`Schema::lint`](crate::Schema::lint) lists such fields.
+//! - A message that is set but empty has no form in a query, and is left out.
+//! - A number or bool in a path has its default where it is unset, so that its
+//!   binding fits.
+//! - Of several templates that match, a server takes the most special one: with
+//!   a verb before without, `*` before `**`, literals before both; of equals the
+//!   first declared.
+//! - In a variable of several segments, a `%2F` that was sent reads the same as
+//!   a `%` before `2F` in its value, unless the service config has
+//!   `fully_decode_reserved_expansion`.
 //!
 //! [`google/api/http.proto`]: https://github.com/googleapis/googleapis/blob/master/google/api/http.proto
 

@@ -107,7 +107,7 @@ impl PathTemplate {
         for variable in &self.variables {
             let single = variable.segments.len() == 1 && self.segments[variable.segments.start] == Segment::Star;
             let raw = parts[part_at(variable.segments.start)..part_at(variable.segments.end)].join("/");
-            values.push(decode(&raw, !single)?);
+            values.push(decode(&raw, !single && !self.decode_all)?);
         }
         Ok(Some(values))
     }

@@ -14,19 +14,18 @@ use crate::{
 /// Appends the fields of a message, whose names begin with `prefix`, as query
 /// parameters.
 ///
-/// A message that is set but empty has no form in a query and is left out.
+/// `within` are the messages around the fields, by their indices: http.proto
+/// has no query for a message within one of its own kind. One that is set but
+/// empty has no form in a query either, and is left out.
 pub(super) fn put_message(
     target: &mut String,
     tables: &Tables,
     message: &MessageType,
     prefix: &str,
     wire: &[u8],
-    depth: u32,
+    within: &[u32],
     skip: &dyn Fn(&Field) -> bool,
 ) -> Result<(), String> {
-    if depth == 0 {
-        return Err(format!("field `{prefix}` nests too deep for a query"));
-    }
     let set = fields(wire)?;
     for field in message.fields.iter().filter(|field| !skip(field)) {
         let values: Vec<(u32, Payload<'_>)> = set.iter().filter(|(tag, _)| tag >> 3 == field.number).copied().collect();
@@ -45,9 +44,13 @@ pub(super) fn put_message(
             let repeated = field.cardinality == Cardinality::Repeated;
             match nested.shape {
                 Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper if !repeated => {}
+                Shape::Plain if !repeated && within.contains(&field.type_index) => {
+                    return Err(format!("field `{name}` is recursive, which a query cannot carry"));
+                }
                 Shape::Plain if !repeated => {
+                    let within = [within, &[field.type_index]].concat();
                     let merged: Vec<u8> = values.iter().flat_map(|(_, payload)| payload.bytes()).copied().collect();
-                    put_message(target, tables, nested, &name, &merged, depth - 1, &|_| false)?;
+                    put_message(target, tables, nested, &name, &merged, &within, &|_| false)?;
                     continue;
                 }
                 _ => return Err(format!("field `{name}` is a {}, which a query cannot carry", nested.name)),

@@ -7,7 +7,7 @@ use crate::{
     json::{self, WriteOptions},
     schema::{
         Body, HttpRule, MessageType, Method, MethodType, Tables,
-        wire::{DEPTH, Reader, put_len},
+        wire::{Reader, put_len},
     },
 };
 
@@ -68,7 +68,7 @@ pub(crate) fn transcode<'t>(tables: &Tables, method: &'t MethodType, wire: &[u8]
         let values = variables(tables, input, rule, wire).map_err(Status::invalid_argument)?;
         match rule.template.expand(&values) {
             Ok(path) => {
-                return by_rule(tables, input, rule, wire, path)
+                return by_rule(tables, method, rule, wire, path)
                     .map_err(|problem| Status::invalid_argument(format!("{name}: {problem}")));
             }
             Err(error) => {
@@ -99,11 +99,12 @@ fn variables(tables: &Tables, input: &MessageType, rule: &HttpRule, wire: &[u8])
 
 fn by_rule<'t>(
     tables: &Tables,
-    input: &MessageType,
+    method: &MethodType,
     rule: &'t HttpRule,
     wire: &[u8],
     mut target: String,
 ) -> Result<Target<'t>, String> {
+    let input = &tables.messages[method.input as usize];
     // The body is the message without what the path binds.
     let stripped;
     let rest = if rule.variables.is_empty() {
@@ -161,7 +162,7 @@ fn by_rule<'t>(
             .map(|path| input.fields[usize::from(path[0])].number)
             .collect();
         let skip = |field: &crate::schema::Field| Some(field.number) == in_body || bound.contains(&field.number);
-        query::put_message(&mut target, tables, input, "", rest, DEPTH, &skip)?;
+        query::put_message(&mut target, tables, input, "", rest, &[method.input], &skip)?;
     }
     Ok(Target { rule, verb: rule.verb.clone(), target, body, content_type })
 }

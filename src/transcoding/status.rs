@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
@@ -158,7 +159,8 @@ fn from_text(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// A detail as an encoded `google.protobuf.Any`. One whose type nobody knows
-/// is kept as a `google.protobuf.Struct`.
+/// is taken as the bytes that [`any_json`] wrote, if it has that form, else kept
+/// as a `google.protobuf.Struct`.
 fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
     detail.get("@type")?.as_str()?;
     let json = detail.to_string();
@@ -169,6 +171,15 @@ fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
         if crate::json::read(tables, message, json.as_bytes(), &mut encoded, &options).is_ok() {
             return Some(encoded);
         }
+    }
+    if let Some(members) = detail.as_object().filter(|members| members.len() == 2)
+        && let Some(bytes) = members.get("value").and_then(Value::as_str)
+        && let Ok(bytes) = STANDARD.decode(bytes)
+    {
+        let mut encoded = Vec::new();
+        put_len(&mut encoded, 1, detail.get("@type")?.as_str()?.as_bytes());
+        put_len(&mut encoded, 2, &bytes);
+        return Some(encoded);
     }
     let known = RPC.as_ref().and_then(|schema| schema.message("google.protobuf.Struct"))?;
     let content = known.from_json(&json).ok()?;
@@ -218,7 +229,6 @@ fn any_json(tables: &Tables, detail: &[u8]) -> Value {
     let mut reader = Reader::new(detail);
     let mut opaque = serde_json::Map::new();
     while let Ok(Some((tag, payload))) = reader.field() {
-        use base64::{Engine, engine::general_purpose::STANDARD};
         match tag {
             0x0a => opaque.insert("@type".into(), String::from_utf8_lossy(payload.bytes()).into()),
             0x12 => opaque.insert("value".into(), STANDARD.encode(payload.bytes()).into()),

@@ -8,15 +8,23 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE};
+use http_body::Frame;
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::time::Sleep;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use super::{ConnectError, Connector, Origin, chain, reply};
+use super::{
+    ConnectError, Connector, Origin, chain,
+    http_json::{Deadline, parse_timeout},
+    reply,
+};
 use crate::transcoding::status;
 
 /// A tower service that goes under a generated tonic stub and sends its calls
@@ -70,20 +78,24 @@ impl Grpc {
         *call.uri_mut() =
             self.origin.url(path).map_err(|error| Status::internal(format!("the request cannot be built: {error}")))?;
         // The stub sets the header; the limit is held here, as no server may.
-        let timeout = call.headers().get(&reply::GRPC_TIMEOUT).and_then(super::http_json::parse_timeout);
+        let deadline = Deadline::after(call.headers().get(&reply::GRPC_TIMEOUT).and_then(parse_timeout));
         let sent = self.client.request(call);
-        let response = match timeout {
+        let response = match deadline.instant() {
             None => sent.await,
-            Some(limit) => tokio::time::timeout(limit, sent)
-                .await
-                .map_err(|_| Status::deadline_exceeded(format!("no answer within {limit:?}")))?,
+            Some(instant) => tokio::time::timeout_at(instant, sent).await.map_err(|_| deadline.expired())?,
         };
         let response =
             response.map_err(|error| Status::unavailable(format!("the request failed: {}", chain(&error))))?;
         let is_grpc =
             response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         if is_grpc || response.headers().contains_key(&reply::GRPC_STATUS) {
-            return Ok(response.map(Body::new));
+            return Ok(match deadline.instant() {
+                None => response.map(Body::new),
+                Some(instant) => response.map(|body| {
+                    let expiry = Box::pin(tokio::time::sleep_until(instant));
+                    Body::new(Expiring { body, deadline, expiry, expired: false })
+                }),
+            });
         }
         let kind =
             response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
@@ -98,5 +110,30 @@ impl Grpc {
                 response.status()
             ),
         ))
+    }
+}
+
+/// An answer's body, which ends with DEADLINE_EXCEEDED if it takes too long.
+struct Expiring {
+    body: Incoming,
+    deadline: Deadline,
+    expiry: Pin<Box<Sleep>>,
+    expired: bool,
+}
+
+impl http_body::Body for Expiring {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        if this.expired {
+            return Poll::Ready(None);
+        }
+        if this.expiry.as_mut().poll(context).is_ready() {
+            this.expired = true;
+            return Poll::Ready(Some(Ok(Frame::trailers(reply::trailers(&this.deadline.expired())))));
+        }
+        Pin::new(&mut this.body).poll_frame(context)
     }
 }

@@ -1,7 +1,10 @@
 //! Answers to a stub.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 use http_body_util::{BodyExt, Full};
 use tonic::{Status, body::Body};
 
@@ -32,6 +35,15 @@ where
     *response.headers_mut() = metadata;
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
+}
+
+/// A status as the trailers of a body.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        trailers.insert(&GRPC_STATUS, HeaderValue::from_static("13"));
+    }
+    trailers
 }
 
 /// A failed call: HTTP 200, with the status among the headers.
@@ -76,10 +88,37 @@ pub(super) enum CollectError {
 }
 
 /// Leaves of a message's headers those that are a call's metadata: all but
-/// those of the connection and of gRPC itself.
+/// those of the connection and of gRPC itself. Values of `-bin` headers that
+/// came joined by commas, as HTTP may join any, are set apart again.
 pub(super) fn metadata(mut headers: HeaderMap) -> HeaderMap {
+    // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
+    let own: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in own {
+        headers.remove(name);
+    }
     while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
         headers.remove(other);
+    }
+    let joined = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().ends_with("-bin") && value.as_bytes().contains(&b',')).then(|| name.clone())
+    };
+    while let Some(name) = headers.iter().find_map(joined) {
+        let values: Vec<HeaderValue> = headers
+            .get_all(&name)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|value| HeaderValue::from_bytes(value.trim_ascii()).ok())
+            .collect();
+        headers.remove(&name);
+        for value in values {
+            headers.append(&name, value);
+        }
     }
     headers
 }

@@ -33,6 +33,7 @@ where
 {
     let mut connections = JoinSet::new();
     let drain = GracefulShutdown::new();
+    let (open, closing) = tokio::sync::watch::channel(());
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -55,15 +56,23 @@ where
                 let mut server = auto::Builder::new(TokioExecutor::new());
                 server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
                 server.http2().timer(TokioTimer::new()).keep_alive_interval(ALIVE);
-                let service = TowerToHyperService::new(service.clone());
-                let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-                // How a connection ends is known to its client.
-                let connection = drain.watch(connection);
-                connections.spawn(async move { drop(connection.await) });
+                let (service, watcher) = (TowerToHyperService::new(service.clone()), drain.watcher());
+                let mut closing = closing.clone();
+                connections.spawn(async move {
+                    // Which HTTP it speaks is known from its first bytes; one that never
+                    // sends any is not waited for.
+                    tokio::select! {
+                        readable = tokio::time::timeout(HEAD, stream.readable()) => if readable.is_err() { return },
+                        _ = closing.changed() => return,
+                    }
+                    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+                    // How a connection ends is known to its client.
+                    drop(watcher.watch(connection).await);
+                });
             }
             Some(_) = connections.join_next() => {}
         }
     }
-    drop(listener);
+    drop((listener, open));
     let _ = tokio::time::timeout(grace, drain.shutdown()).await;
 }

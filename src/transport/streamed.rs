@@ -17,7 +17,7 @@ use tonic::Status;
 use super::{
     BoxError, chain,
     http_json::{Binding, Deadline, unpacking},
-    reply::GRPC_STATUS,
+    reply,
 };
 use crate::transcoding::{
     elements::{ElementError, Elements},
@@ -149,11 +149,7 @@ impl<B> Streamed<B> {
 
     fn trailers(&mut self, status: &Status) -> Frame<Bytes> {
         self.done = true;
-        let mut trailers = HeaderMap::new();
-        if status.add_header(&mut trailers).is_err() {
-            trailers.insert(&GRPC_STATUS, HeaderValue::from_static("13"));
-        }
-        Frame::trailers(trailers)
+        Frame::trailers(reply::trailers(status))
     }
 }
 
