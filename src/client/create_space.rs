@@ -7,6 +7,7 @@ use std::{
 use tonic::metadata::MetadataMap;
 
 use super::{Client, Error, Wire};
+use crate::policy::{ATTEMPTS, RetryPolicy, uuid};
 use crate::proto::google::chat::v1::{CreateSpaceRequest, Space, space::SpaceType};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -31,11 +32,12 @@ pub struct CreateSpace {
     client: Client,
     request: CreateSpaceRequest,
     timeout: Option<Duration>,
+    retry: Option<RetryPolicy>,
 }
 
 impl CreateSpace {
     pub(super) fn new(client: Client, request: CreateSpaceRequest) -> Self {
-        Self { client, request, timeout: None }
+        Self { client, request, timeout: None, retry: None }
     }
 
     /// Sets the request id: the server answers a known one with the space that
@@ -51,27 +53,37 @@ impl CreateSpace {
         self
     }
 
+    /// Sets when this call is made again, in place of the client's policy.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
     /// Has the call answer with what lies beside the space, too.
     pub fn with_response(self) -> CreateSpaceWithResponse {
         CreateSpaceWithResponse(self)
     }
 
-    async fn send(self) -> Result<CreatedSpace, Error> {
+    async fn send(mut self) -> Result<CreatedSpace, Error> {
         let wire = self.client.wire;
-        let failed = |status| Error::new(status, "google.chat.v1.ChatService/CreateSpace", wire);
+        // Filled in here, so that a failure can say which it was.
+        if self.client.fill_request_ids && self.request.request_id.is_empty() {
+            self.request.request_id = uuid().unwrap_or_default();
+        }
+        let request_id = self.request.request_id.clone();
         let mut request = tonic::Request::new(self.request);
-        let mut stub = self.client.stub();
-        let answer = match self.timeout {
-            None => stub.create_space(request).await,
-            Some(limit) => {
-                // tonic panics on what eight digits of hours cannot say.
-                request.set_timeout(limit.min(Duration::from_secs(99_999_999 * 3600)));
-                let expired = |_| tonic::Status::deadline_exceeded(format!("no answer within {limit:?}"));
-                tokio::time::timeout(limit, stub.create_space(request)).await.map_err(expired).and_then(|answer| answer)
-            }
-        };
+        if let Some(retry) = self.retry {
+            request.extensions_mut().insert(retry);
+        }
+        if let Some(limit) = self.timeout {
+            // tonic panics on what eight digits of hours cannot say.
+            request.set_timeout(limit.min(Duration::from_secs(99_999_999 * 3600)));
+        }
+        let answer = self.client.stub().create_space(request).await;
+        let failed = |status| Error::new(status, "google.chat.v1.ChatService/CreateSpace", wire, request_id.clone());
         let (metadata, space, _) = answer.map_err(failed)?.into_parts();
-        Ok(CreatedSpace { space, metadata, wire })
+        let attempts = attempts(&metadata);
+        Ok(CreatedSpace { space, metadata, wire, request_id, attempts })
     }
 }
 
@@ -108,4 +120,14 @@ pub struct CreatedSpace {
     pub metadata: MetadataMap,
     /// The wire that the call went over.
     pub wire: Wire,
+    /// The request id that it was made with; empty if none was.
+    pub request_id: String,
+    /// How often the call was made until it was answered.
+    pub attempts: u32,
+}
+
+/// How often a call was made, by the metadata of its answer.
+pub(super) fn attempts(metadata: &MetadataMap) -> u32 {
+    let previous = metadata.get(ATTEMPTS.as_str()).and_then(|value| value.to_str().ok()?.parse().ok());
+    previous.unwrap_or(0_u32).saturating_add(1)
 }

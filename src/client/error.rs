@@ -1,64 +1,119 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use prost::Message;
+use prost::{Message, Name};
 use tonic::{Code, Status};
 
-use super::Wire;
-use crate::{proto::google::rpc, transcoding::status::code_name};
+use super::{Wire, create_space::attempts};
+use crate::{
+    proto::google::rpc::{self, bad_request::FieldViolation, help::Link},
+    transcoding::status::{code_name, retry_delay},
+};
 
 /// A call that failed.
 ///
 /// Displays as one line: the method, the wire, the code and the message, the
-/// reason and domain where the server gave them, and what to do.
+/// reason and domain where the server gave them, how often the call was made,
+/// and what to do.
 #[derive(Clone, Debug)]
-pub struct Error {
-    status: Box<Status>,
-    info: Option<Box<rpc::ErrorInfo>>,
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    status: Status,
+    info: Option<rpc::ErrorInfo>,
+    violations: Vec<FieldViolation>,
+    links: Vec<Link>,
     method: &'static str,
     wire: Wire,
+    request_id: String,
 }
 
 impl Error {
-    pub(super) fn new(status: Status, method: &'static str, wire: Wire) -> Self {
+    pub(super) fn new(status: Status, method: &'static str, wire: Wire, request_id: String) -> Self {
         let details = rpc::Status::decode(status.details()).unwrap_or_default().details;
-        let info = details.iter().find_map(|detail| detail.to_msg::<rpc::ErrorInfo>().ok());
-        Self { status: Box::new(status), info: info.map(Box::new), method, wire }
+        let bad: Option<rpc::BadRequest> = find(&details);
+        let help: Option<rpc::Help> = find(&details);
+        Self(Box::new(Inner {
+            info: find(&details),
+            violations: bad.unwrap_or_default().field_violations,
+            links: help.unwrap_or_default().links,
+            status,
+            method,
+            wire,
+            request_id,
+        }))
     }
 
     /// The gRPC code.
     pub fn code(&self) -> Code {
-        self.status.code()
+        self.0.status.code()
     }
 
     /// The message of the server, or of this crate where the call did not get
     /// that far.
     pub fn message(&self) -> &str {
-        self.status.message()
+        self.0.status.message()
     }
 
     /// The status as tonic has it, with metadata and encoded details.
     pub fn status(&self) -> &Status {
-        &self.status
+        &self.0.status
+    }
+
+    /// The HTTP status of the answer; over HTTP/JSON, where there was one.
+    pub fn http_status(&self) -> Option<u16> {
+        self.0.status.metadata().get(crate::transport::HTTP_STATUS)?.to_str().ok()?.parse().ok()
     }
 
     /// The `reason` of the error's ErrorInfo.
     pub fn reason(&self) -> Option<&str> {
-        self.info.as_ref().map(|info| info.reason.as_str())
+        self.0.info.as_ref().map(|info| info.reason.as_str())
     }
 
     /// The `domain` of the error's ErrorInfo.
     pub fn domain(&self) -> Option<&str> {
-        self.info.as_ref().map(|info| info.domain.as_str())
+        self.0.info.as_ref().map(|info| info.domain.as_str())
+    }
+
+    /// A value of the metadata of the error's ErrorInfo.
+    pub fn info(&self, key: &str) -> Option<&str> {
+        self.0.info.as_ref()?.metadata.get(key).map(String::as_str)
+    }
+
+    /// What is wrong with which fields.
+    pub fn field_violations(&self) -> &[FieldViolation] {
+        &self.0.violations
+    }
+
+    /// Where to read on.
+    pub fn links(&self) -> &[Link] {
+        &self.0.links
+    }
+
+    /// How long the server asks to wait before the call is made again.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        retry_delay(self.0.status.details())
+    }
+
+    /// The request id that the call was made with; empty if none was. With it
+    /// the call can be made again and creates no second space.
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// How often the call was made.
+    pub fn attempts(&self) -> u32 {
+        attempts(self.0.status.metadata())
     }
 
     /// The wire that the call went over.
     pub fn wire(&self) -> Wire {
-        self.wire
+        self.0.wire
     }
 
     /// The method that was called: `google.chat.v1.ChatService/CreateSpace`.
     pub fn method(&self) -> &'static str {
-        self.method
+        self.0.method
     }
 
     /// Whether another space of the organization has the display name.
@@ -66,35 +121,111 @@ impl Error {
         self.code() == Code::AlreadyExists
     }
 
+    /// Whether the project's quota is used up for now.
+    pub fn is_quota_exceeded(&self) -> bool {
+        self.code() == Code::ResourceExhausted
+    }
+
+    /// Whether there is no token, or the server does not take it.
+    pub fn is_unauthenticated(&self) -> bool {
+        self.code() == Code::Unauthenticated
+    }
+
+    /// Whether the caller may not do this.
+    pub fn is_permission_denied(&self) -> bool {
+        self.code() == Code::PermissionDenied
+    }
+
+    /// Whether something is wrong with the request; see
+    /// [`Error::field_violations`].
+    pub fn is_invalid_argument(&self) -> bool {
+        self.code() == Code::InvalidArgument
+    }
+
+    /// Whether the call ran out of time. The space may have been created: make
+    /// the call again with the same [`Error::request_id`].
+    pub fn is_deadline_exceeded(&self) -> bool {
+        self.code() == Code::DeadlineExceeded
+    }
+
+    /// Whether the request id was first used by somebody else.
+    pub fn is_request_id_of_another_user(&self) -> bool {
+        // The documentation names neither code nor reason; messages are but a hint.
+        self.code() == Code::InvalidArgument
+            && (self.reason() == Some("REQUEST_ID_OF_ANOTHER_USER")
+                || self.message().to_ascii_lowercase().contains("request id"))
+    }
+
     /// What to do about it, where that is known.
     pub fn advice(&self) -> Option<&'static str> {
-        match (self.code(), self.reason()) {
-            (Code::AlreadyExists, _) => Some("choose another display name: a space of the organization has this one"),
-            (_, Some("SERVICE_DISABLED")) => Some("enable the Google Chat API in the Google Cloud project of the app"),
-            (_, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) => {
-                Some("get a token with the scope chat.spaces.create (as a user) or chat.app.spaces.create (as an app)")
+        let says = |text: &str| self.message().to_ascii_lowercase().contains(text);
+        let violated = |field: &str| self.0.violations.iter().any(|one| one.field.ends_with(field));
+        Some(match (self.code(), self.reason()) {
+            (Code::AlreadyExists, _) => "choose another display name: a space of the organization has this one",
+            (_, Some("SERVICE_DISABLED")) => {
+                "enable the Google Chat API in the Google Cloud project of the app, and wait a few minutes"
             }
-            (Code::Unauthenticated, Some(_)) => Some("get a new access token"),
-            _ => None,
-        }
+            (_, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) => {
+                "get a token with the scope chat.spaces.create (as a user), chat.app.spaces.create (as an app) or \
+                 chat.import (in import mode); a user's login takes it from `gcloud auth application-default login \
+                 --client-id-file=FILE --scopes=https://www.googleapis.com/auth/chat.spaces.create,\
+                 https://www.googleapis.com/auth/cloud-platform`"
+            }
+            (Code::NotFound, _) if says("chat app not found") || says("no bot") => {
+                "configure the Chat app (name, avatar, description) on the Google Chat API's page in the Google Cloud \
+                 console"
+            }
+            (Code::PermissionDenied, _) if says("administrator must grant") => {
+                "have an administrator of the organization approve the app's scopes (Admin console, Marketplace apps); \
+                 see https://support.google.com/a?p=chat-app-auth"
+            }
+            (Code::PermissionDenied, _) if says("app authentication") => {
+                "act for a user: domain-wide delegation (a subject), or a user's own login"
+            }
+            (Code::InvalidArgument, _) if self.is_request_id_of_another_user() => {
+                "use a new request id, or the identity that used this one first"
+            }
+            (Code::InvalidArgument, _) if violated("customer") => {
+                "set customer: customers/my_customer for a private app, else customers/{id}"
+            }
+            (Code::ResourceExhausted, _) => {
+                "wait: a project may write 60 spaces a minute; RetryPolicy::quota_wait has the client wait for you"
+            }
+            (Code::Unauthenticated, Some(_)) => "get a new access token",
+            (Code::DeadlineExceeded | Code::Unavailable, _) if !self.0.request_id.is_empty() => {
+                "try again with the same request id, which creates no second space"
+            }
+            _ => return None,
+        })
     }
+}
+
+fn find<T: Message + Name + Default>(details: &[prost_types::Any]) -> Option<T> {
+    details.iter().find_map(|detail| detail.to_msg().ok())
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} over {}: {}: {}", self.method, self.wire, code_name(self.code()), self.message())?;
-        if let Some(info) = &self.info {
+        let inner = &self.0;
+        write!(f, "{} over {}: {}: {}", inner.method, inner.wire, code_name(self.code()), self.message())?;
+        if let Some(info) = &inner.info {
             write!(f, " (reason {}, domain {})", info.reason, info.domain)?;
         }
-        match self.advice() {
-            Some(advice) => write!(f, "; {advice}"),
-            None => Ok(()),
+        if self.attempts() > 1 {
+            write!(f, " after {} attempts", self.attempts())?;
         }
+        if let Some(advice) = self.advice() {
+            write!(f, "; {advice}")?;
+        }
+        if let Some(link) = inner.links.first() {
+            write!(f, " ({})", link.url)?;
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.status)
+        Some(&self.0.status)
     }
 }

@@ -3,6 +3,7 @@
 //! [`Client`] puts the generated stub over the wire that is asked for, with the
 //! credentials in between. [`Client::stub`] hands out that stub.
 
+mod checks;
 mod create_space;
 mod error;
 
@@ -17,7 +18,7 @@ pub use error::Error;
 
 use crate::{
     Credentials, Schema,
-    policy::{Authorize, AuthorizeError},
+    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
     transport::{BuildError, Grpc, HttpJson, Origin},
 };
@@ -63,9 +64,11 @@ impl fmt::Display for Wire {
 pub struct Client {
     channel: Channel,
     wire: Wire,
+    fill_request_ids: bool,
 }
 
-/// The service under the client's stub: one wire, with credentials.
+/// The service under the client's stub: one wire, with checks, request ids,
+/// retries, deadlines and credentials.
 #[derive(Clone)]
 pub struct Channel(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
 
@@ -96,6 +99,10 @@ pub struct ClientBuilder {
     wire: Wire,
     credentials: Credentials,
     scopes: Option<Vec<String>>,
+    quota_project: Option<String>,
+    retry: RetryPolicy,
+    fill_request_ids: bool,
+    checks: bool,
 }
 
 /// Why a client cannot be built.
@@ -108,6 +115,8 @@ pub enum ClientError {
     Authorize(AuthorizeError),
     /// The embedded schema does not compile; it always does.
     Schema(crate::SchemaError),
+    /// The quota project holds what a header cannot.
+    QuotaProject(String),
 }
 
 impl fmt::Display for ClientError {
@@ -116,6 +125,7 @@ impl fmt::Display for ClientError {
             Self::Transport(error) => error.fmt(f),
             Self::Authorize(error) => error.fmt(f),
             Self::Schema(error) => error.fmt(f),
+            Self::QuotaProject(project) => write!(f, "the quota project {project:?} is no project's id"),
         }
     }
 }
@@ -140,6 +150,10 @@ impl Client {
             wire: Wire::default(),
             credentials: Credentials::application_default(),
             scopes: None,
+            quota_project: None,
+            retry: RetryPolicy::default(),
+            fill_request_ids: true,
+            checks: true,
         }
     }
 
@@ -188,10 +202,43 @@ impl ClientBuilder {
 
     /// Sets the OAuth 2.0 scopes to ask for, in full or without
     /// `https://www.googleapis.com/auth/`. By default `chat.app.spaces.create`
-    /// for an app and `chat.spaces.create` for a user.
+    /// for an app, `chat.spaces.create` for a user, and `chat.import` for a space
+    /// in import mode.
     #[must_use]
     pub fn scopes<I: IntoIterator<Item: Into<String>>>(mut self, scopes: I) -> Self {
         self.scopes = Some(scopes.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sets the project that calls are counted against (`x-goog-user-project`), if
+    /// it is not that of the credentials.
+    #[must_use]
+    pub fn quota_project(mut self, project: impl Into<String>) -> Self {
+        self.quota_project = Some(project.into());
+        self
+    }
+
+    /// Sets when calls are made again, and how long they may take.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Sets whether an empty request id is filled in with a random UUID, as it is
+    /// by default. Without a request id a call whose connection breaks is not
+    /// made again, since the space may have been created.
+    #[must_use]
+    pub fn fill_request_ids(mut self, fill: bool) -> Self {
+        self.fill_request_ids = fill;
+        self
+    }
+
+    /// Sets whether calls that are certain to fail are refused before they are
+    /// sent, as they are by default.
+    #[must_use]
+    pub fn checks(mut self, check: bool) -> Self {
+        self.checks = check;
         self
     }
 
@@ -204,29 +251,37 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, ClientError> {
         let transport = ClientError::Transport;
         let origin = Origin::parse(&self.endpoint).map_err(|error| transport(BuildError::Origin(error)))?;
-        let is_user = self.credentials.is_app() == Some(false);
+        let app = self.credentials.is_app();
+        let rules = checks::Rules { check: self.checks, app, scopes: self.scopes.clone() };
+        let is_user = app == Some(false);
         let scopes = self
             .scopes
             .unwrap_or_else(|| vec![if is_user { "chat.spaces.create" } else { "chat.app.spaces.create" }.to_owned()]);
         let scopes =
             scopes.into_iter().map(|scope| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") });
-        let (credentials, scopes, headers) = (self.credentials, scopes.collect(), headers(self.wire));
-        let channel = match self.wire {
+        let mut headers = headers(self.wire);
+        if let Some(project) = self.quota_project {
+            let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
+            headers.insert("x-goog-user-project", value);
+        }
+        let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?;
+        let wire = match self.wire {
             Wire::Grpc => {
                 let grpc = Grpc::new(origin.clone()).map_err(|error| transport(BuildError::Connect(error)))?;
-                BoxCloneSyncService::new(
-                    Authorize::new(grpc, &origin, credentials, scopes, headers).map_err(ClientError::Authorize)?,
-                )
+                BoxCloneSyncService::new(grpc)
             }
             Wire::HttpJson => {
-                let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?;
-                let http = HttpJson::builder(schema, self.endpoint).build().map_err(transport)?;
-                BoxCloneSyncService::new(
-                    Authorize::new(http, &origin, credentials, scopes, headers).map_err(ClientError::Authorize)?,
-                )
+                let http = HttpJson::builder(schema.clone(), self.endpoint).build().map_err(transport)?;
+                BoxCloneSyncService::new(http)
             }
         };
-        Ok(Client { channel: Channel(channel), wire: self.wire })
+        let authorized = Authorize::new(wire, &origin, self.credentials, scopes.collect(), headers);
+        let repeated = Retry::new(authorized.map_err(ClientError::Authorize)?, schema.clone(), self.retry);
+        let channel = match self.fill_request_ids {
+            true => BoxCloneSyncService::new(checks::Checks::new(RequestId::new(repeated, schema), rules)),
+            false => BoxCloneSyncService::new(checks::Checks::new(repeated, rules)),
+        };
+        Ok(Client { channel: Channel(channel), wire: self.wire, fill_request_ids: self.fill_request_ids })
     }
 }
 

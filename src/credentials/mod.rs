@@ -1,11 +1,15 @@
 //! Where access tokens come from.
 
+mod key;
+
 use std::{fmt, sync::Arc, time::Duration};
 
-use gcp_auth::{CustomServiceAccount, TokenProvider};
+use gcp_auth::TokenProvider;
 use http::HeaderValue;
 use tokio::sync::OnceCell;
 use tonic::Status;
+
+use key::Key;
 
 /// Who makes a call. Cheap to clone; clones share their tokens.
 #[derive(Clone)]
@@ -16,7 +20,7 @@ enum Source {
     Anonymous,
     Token(HeaderValue),
     ApplicationDefault(Arc<OnceCell<Arc<dyn TokenProvider>>>),
-    Key { provider: Arc<CustomServiceAccount>, json: Arc<str>, subject: Option<Arc<str>> },
+    Key(Arc<Key>),
 }
 
 /// Why credentials cannot be used.
@@ -68,29 +72,28 @@ impl Credentials {
     ///
     /// If the text is no such key.
     pub fn service_account_key(json: &str) -> Result<Self, CredentialsError> {
-        let provider = account(json)?;
-        Ok(Self(Source::Key { provider: Arc::new(provider), json: json.into(), subject: None }))
+        Key::new(json, None).map(|key| Self(Source::Key(Arc::new(key))))
     }
 
-    /// The same key, acting for a user by domain-wide delegation.
+    /// The same key, acting for a user by domain-wide delegation. There is one source
+    /// for each user, however often it is asked for.
     ///
     /// # Errors
     ///
     /// If these are not credentials made of a service account's key.
     pub fn for_user(&self, email: &str) -> Result<Self, CredentialsError> {
-        let Source::Key { json, .. } = &self.0 else {
+        let Source::Key(key) = &self.0 else {
             let problem = "only a service account's key can act for a user; use Credentials::service_account_key";
             return Err(CredentialsError(problem.into()));
         };
-        let provider = account(json)?.with_subject(email.to_owned());
-        Ok(Self(Source::Key { provider: Arc::new(provider), json: Arc::clone(json), subject: Some(email.into()) }))
+        key.for_user(email).map(|key| Self(Source::Key(key)))
     }
 
     /// Whether calls are made as the app itself. `None` where the source does
     /// not say.
     pub fn is_app(&self) -> Option<bool> {
         match &self.0 {
-            Source::Key { subject, .. } => Some(subject.is_none()),
+            Source::Key(key) => Some(key.subject().is_none()),
             _ => None,
         }
     }
@@ -99,12 +102,22 @@ impl Credentials {
         matches!(self.0, Source::Anonymous)
     }
 
-    /// The `authorization` header, or `None` without credentials.
+    /// Whether a token that was refused can be had anew.
+    pub(crate) fn is_renewable(&self) -> bool {
+        matches!(self.0, Source::Key(_))
+    }
+
+    /// The `authorization` header, or `None` without credentials; not the one
+    /// that was rejected, if there is another.
     ///
     /// # Errors
     ///
     /// UNAUTHENTICATED, with what to do, if there is no token to be had.
-    pub(crate) async fn header(&self, scopes: &[&str]) -> Result<Option<HeaderValue>, Status> {
+    pub(crate) async fn header(
+        &self,
+        scopes: &[&str],
+        rejected: Option<&HeaderValue>,
+    ) -> Result<Option<HeaderValue>, Status> {
         let provider: &dyn TokenProvider = match &self.0 {
             Source::Anonymous => return Ok(None),
             Source::Token(header) => return Ok(Some(header.clone())),
@@ -117,21 +130,17 @@ impl Credentials {
                 let look = look.map_err(|_| missing(format!("nothing within {LOOK_UP:?}")))?;
                 &**look.map_err(|error| missing(without_secrets(&error)))?
             }
-            Source::Key { provider, .. } => &**provider,
+            Source::Key(key) => return key.header(scopes, rejected).await.map(Some),
         };
-        let token = provider.token(scopes).await.map_err(|error| {
+        // gcp_auth has no limit of its own.
+        let token = tokio::time::timeout(LOOK_UP, provider.token(scopes)).await;
+        let token = token.map_err(|_| Status::unavailable(format!("no access token was given within {LOOK_UP:?}")))?;
+        let token = token.map_err(|error| {
             let cause = crate::transport::chain(&error);
             Status::unauthenticated(format!("no access token was given for the scopes {}: {cause}", scopes.join(" ")))
         })?;
         bearer(token.as_str()).map(Some).map_err(|error| Status::unauthenticated(error.to_string()))
     }
-}
-
-fn account(json: &str) -> Result<CustomServiceAccount, CredentialsError> {
-    CustomServiceAccount::from_json(json).map_err(|error| {
-        let cause = without_secrets(&error);
-        CredentialsError(format!("the service account's key cannot be used: {cause}").into())
-    })
 }
 
 /// An error of gcp_auth on one line. What a JSON parser says can quote the key
@@ -162,8 +171,8 @@ impl fmt::Debug for Credentials {
             Source::Anonymous => "Credentials(none)",
             Source::Token(_) => "Credentials(access token)",
             Source::ApplicationDefault(_) => "Credentials(application default)",
-            Source::Key { subject: None, .. } => "Credentials(service account)",
-            Source::Key { subject: Some(_), .. } => "Credentials(service account, for a user)",
+            Source::Key(key) if key.subject().is_none() => "Credentials(service account)",
+            Source::Key(_) => "Credentials(service account, for a user)",
         })
     }
 }

@@ -7,11 +7,27 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
 use tower::Service;
 
+use super::ready;
 use crate::{Credentials, transport::Origin};
+
+/// Among a call's extensions: the OAuth 2.0 scopes that its token is to have,
+/// in place of those that [`Authorize`] was made with.
+#[derive(Clone, Debug)]
+pub struct Scopes(pub Arc<[String]>);
+
+/// What passes between [`Authorize`] and [`Retry`](super::Retry) when a token is
+/// refused.
+#[derive(Clone)]
+pub(super) enum Renewal {
+    /// On an answer: this token was refused, and its source can give another.
+    Possible(HeaderValue),
+    /// On a call: this token is not to be used again.
+    Wanted(HeaderValue),
+}
 
 /// A tower service that adds an access token to each call, and headers that
 /// are the same for all.
@@ -82,10 +98,7 @@ where
     }
 
     fn call(&mut self, mut call: Request<Body>) -> Self::Future {
-        // The service that was made ready is the one to call; a clone takes its
-        // place.
-        let fresh = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let mut inner = ready(&mut self.inner);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             for (name, value) in &shared.headers {
@@ -94,10 +107,20 @@ where
                 }
             }
             if !call.headers().contains_key(AUTHORIZATION) {
-                let scopes: Vec<&str> = shared.scopes.iter().map(String::as_str).collect();
-                match shared.credentials.header(&scopes).await {
+                let scopes = call.extensions().get::<Scopes>().map_or(&shared.scopes[..], |scopes| &scopes.0);
+                let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+                let rejected = match call.extensions().get() {
+                    Some(Renewal::Wanted(token)) => Some(token),
+                    _ => None,
+                };
+                match shared.credentials.header(&scopes, rejected).await {
                     Ok(Some(header)) => {
-                        call.headers_mut().insert(AUTHORIZATION, header);
+                        call.headers_mut().insert(AUTHORIZATION, header.clone());
+                        let mut answer = inner.call(call).await?;
+                        if shared.credentials.is_renewable() {
+                            answer.extensions_mut().insert(Renewal::Possible(header));
+                        }
+                        return Ok(answer);
                     }
                     Ok(None) => {}
                     Err(status) => return Ok(status.into_http()),

@@ -1,7 +1,38 @@
 //! Tower layers that any stub needs, over either wire.
 //!
+//! From the stub down:
+//!
+//! - [`RequestId`] fills in the request id of methods that have one, once a call.
+//! - [`Retry`] makes a call again where that is safe, within a deadline.
 //! - [`Authorize`] adds the access token and the headers that say who calls.
 
 mod authorize;
+mod request_id;
+mod retry;
 
-pub use authorize::{Authorize, AuthorizeError};
+use bytes::Bytes;
+use http::{Request, request::Parts};
+use tonic::{Status, body::Body};
+
+pub use authorize::{Authorize, AuthorizeError, Scopes};
+pub(crate) use request_id::uuid;
+pub use request_id::{Repeatable, RequestId};
+pub use retry::{ATTEMPTS, Retry, RetryPolicy};
+
+use crate::transport::{CollectError, collect};
+
+/// The service that was made ready, to be called; a clone takes its place.
+pub(crate) fn ready<S: Clone>(inner: &mut S) -> S {
+    let fresh = inner.clone();
+    std::mem::replace(inner, fresh)
+}
+
+/// Takes the frames off a call. What a stub sends is as large as it likes.
+async fn take(call: Request<Body>) -> Result<(Parts, Bytes), Status> {
+    let (head, body) = call.into_parts();
+    match collect(body, usize::MAX).await {
+        Ok(frames) => Ok((head, frames)),
+        Err(CollectError::TooLarge) => Err(Status::resource_exhausted("the request is too large")),
+        Err(CollectError::Failed(cause)) => Err(Status::cancelled(format!("the request broke off: {cause}"))),
+    }
+}

@@ -21,9 +21,9 @@ use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
-    ConnectError, Connector, Origin, chain,
+    ConnectError, Connector, Origin,
     http_json::{Deadline, parse_timeout},
-    reply,
+    reply, unsent,
 };
 use crate::transcoding::status;
 
@@ -84,8 +84,7 @@ impl Grpc {
             None => sent.await,
             Some(instant) => tokio::time::timeout_at(instant, sent).await.map_err(|_| deadline.expired())?,
         };
-        let response =
-            response.map_err(|error| Status::unavailable(format!("the request failed: {}", chain(&error))))?;
+        let response = response.map_err(|error| unsent(error.into()))?;
         let is_grpc =
             response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         if is_grpc || response.headers().contains_key(&reply::GRPC_STATUS) {

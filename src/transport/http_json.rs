@@ -25,9 +25,10 @@ use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
-    BoxError, Connector, MESSAGE_LIMIT, Origin, chain,
+    BoxError, Broken, Connector, HTTP_STATUS, MESSAGE_LIMIT, Origin,
     reply::{self, CollectError, GRPC_ENCODING, GRPC_TIMEOUT, collect},
     streamed::Streamed,
+    unsent,
 };
 use crate::{
     Schema,
@@ -229,7 +230,9 @@ impl Shared {
         if !head.status.is_success() {
             // Whatever became of its body, it is this error.
             let mut failed = status::from_http(tables, head.status, &body.unwrap_or_default());
-            *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(reply::metadata(head.headers));
+            let mut metadata = reply::metadata(head.headers);
+            metadata.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));
+            *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(metadata);
             return Err(failed);
         }
         let framed = binding.read(&head.headers, &body?)?;
@@ -362,7 +365,8 @@ pub(super) fn gunzip(body: &[u8], limit: usize) -> Result<Bytes, Status> {
 pub(super) fn unpacking(error: gzip::GzipError, limit: usize) -> Status {
     match error {
         gzip::GzipError::TooLarge => {
-            Status::resource_exhausted(format!("the answer unpacks to more than the limit of {limit} bytes"))
+            let problem = format!("the answer unpacks to more than the limit of {limit} bytes");
+            Broken::TooLarge.cause(Status::resource_exhausted(problem))
         }
         gzip::GzipError::Malformed => Status::internal("the answer is not gzip, as it says"),
     }
@@ -393,22 +397,23 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<B>>,
     S::Error: Into<BoxError>,
 {
-    let unavailable = |error: S::Error| Status::unavailable(format!("the request failed: {}", chain(&*error.into())));
-    std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(unavailable)?;
-    inner.call(request).await.map_err(unavailable)
+    std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(|error| unsent(error.into()))?;
+    inner.call(request).await.map_err(|error| unsent(error.into()))
 }
 
 fn broken(what: &str, error: CollectError) -> Status {
     match error {
-        CollectError::TooLarge => Status::resource_exhausted(format!("{what} is larger than the limit")),
-        CollectError::Failed(cause) => Status::unavailable(format!("{what} broke off: {cause}")),
+        CollectError::TooLarge => {
+            Broken::TooLarge.cause(Status::resource_exhausted(format!("{what} is larger than the limit")))
+        }
+        CollectError::Failed(cause) => Broken::Lost.cause(Status::unavailable(format!("{what} broke off: {cause}"))),
     }
 }
 
 /// Reads `grpc-timeout`: up to eight digits and a unit.
 ///
 /// Source: gRPC over HTTP/2, "Timeout".
-pub(super) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
+pub(crate) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {

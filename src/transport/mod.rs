@@ -8,6 +8,10 @@
 //! A service under a stub reports every failure as a gRPC status, never as an
 //! error of its own: tonic would turn that into UNKNOWN.
 
+use std::{fmt, sync::Arc};
+
+use tonic::Status;
+
 mod connector;
 mod gateway;
 mod grpc;
@@ -29,9 +33,53 @@ pub use serve::serve;
 /// The error of a body or a service that this crate is generic over.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+pub(crate) use http_json::parse_timeout;
+pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect};
+
 /// The largest message that is taken from the network, in bytes: tonic's own
 /// default.
 pub(crate) const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The metadata of a failed call over HTTP/JSON that says which HTTP status the
+/// answer had.
+pub const HTTP_STATUS: &str = "http-status";
+
+/// Why a service under a stub failed by itself, where that matters to who would
+/// make the call again. It is among the extensions of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The connection broke when the request may have been received.
+    Lost,
+    /// A message is larger than the limit.
+    TooLarge,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lost => "the connection broke",
+            Self::TooLarge => "a message is larger than the limit",
+        })
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl Broken {
+    /// Makes it the cause of a status.
+    fn cause(self, mut status: Status) -> Status {
+        status.set_source(Arc::new(self));
+        status
+    }
+}
+
+/// The status of a request that a client of hyper's could not send.
+fn unsent(error: BoxError) -> Status {
+    let status = Status::unavailable(format!("the request failed: {}", chain(&*error)));
+    // Without a connection nothing was received.
+    let connecting = error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect());
+    if connecting { status } else { Broken::Lost.cause(status) }
+}
 
 /// An error with its causes, on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

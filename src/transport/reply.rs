@@ -8,8 +8,10 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use tonic::{Status, body::Body};
 
+use super::Broken;
+
 pub(super) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-pub(super) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(super) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -48,11 +50,16 @@ pub(super) fn trailers(status: &Status) -> HeaderMap {
 
 /// A failed call: HTTP 200, with the status among the headers.
 pub(super) fn failure(status: Status) -> Response<Body> {
-    status.into_http()
+    let cause = std::error::Error::source(&status).and_then(|cause| cause.downcast_ref::<Broken>()).copied();
+    let mut response: Response<Body> = status.into_http();
+    if let Some(cause) = cause {
+        response.extensions_mut().insert(cause);
+    }
+    response
 }
 
 /// Collects a body, up to a limit. One that comes in one piece is not copied.
-pub(super) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, CollectError>
+pub(crate) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, CollectError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<super::BoxError>,
@@ -82,7 +89,8 @@ where
     Ok(if joined.is_empty() { whole } else { joined.freeze() })
 }
 
-pub(super) enum CollectError {
+#[derive(Debug)]
+pub(crate) enum CollectError {
     TooLarge,
     Failed(String),
 }

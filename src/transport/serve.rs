@@ -1,6 +1,6 @@
 //! Serving on a port: HTTP/1.1 and HTTP/2 without TLS, side by side.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -12,6 +12,8 @@ use hyper_util::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::body::Body;
 use tower::Service;
+
+use super::BoxError;
 
 /// How long a client may take over the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
@@ -25,10 +27,12 @@ const ALIVE: Duration = Duration::from_secs(60);
 /// Serves connections until `shutdown` is done, then lets the calls that are
 /// under way end, for `grace` at most.
 ///
-/// Dropping the future ends every connection at once.
+/// Dropping the future ends every connection at once. An error of the service
+/// ends its connection, or over HTTP/2 its stream, without an answer.
 pub async fn serve<S>(listener: TcpListener, service: S, shutdown: impl Future<Output = ()>, grace: Duration)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
     S::Future: Send,
 {
     let mut connections = JoinSet::new();

@@ -1,0 +1,183 @@
+//! What is certain to fail, found before anything is sent; and the scope that a
+//! call needs.
+//!
+//! Nothing is refused here that the server could accept: where the
+//! documentation leaves a unit or a rule open, the looser reading counts.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body_util::Full;
+use prost::Message;
+use tonic::{Code, Status, body::Body};
+use tower::Service;
+
+use super::SCOPE;
+use crate::{
+    policy::{Scopes, ready},
+    proto::google::{
+        chat::v1::{CreateSpaceRequest, Space, space::SpaceType},
+        rpc::{self, BadRequest, bad_request::FieldViolation},
+    },
+    transcoding::frame,
+    transport::collect,
+};
+
+const CREATE_SPACE: &str = "/google.chat.v1.ChatService/CreateSpace";
+
+const DISPLAY_NAME: usize = 128;
+const DESCRIPTION: usize = 150;
+const GUIDELINES: usize = 5_000;
+
+/// A tower service that knows what creating a space needs.
+#[derive(Clone, Debug)]
+pub(super) struct Checks<S> {
+    inner: S,
+    rules: Arc<Rules>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// Whether calls are checked before they are sent.
+    pub(super) check: bool,
+    /// Whether calls are made as the app, where that is known.
+    pub(super) app: Option<bool>,
+    /// The scopes that the caller set.
+    pub(super) scopes: Option<Vec<String>>,
+}
+
+impl<S> Checks<S> {
+    pub(super) fn new(inner: S, rules: Rules) -> Self {
+        Self { inner, rules: Arc::new(rules) }
+    }
+}
+
+impl<S> Service<Request<Body>> for Checks<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Request<Body>) -> Self::Future {
+        let mut inner = ready(&mut self.inner);
+        if call.uri().path() != CREATE_SPACE {
+            return Box::pin(inner.call(call));
+        }
+        let rules = Arc::clone(&self.rules);
+        Box::pin(async move {
+            match rules.apply(call).await {
+                Ok(call) => inner.call(call).await,
+                Err(status) => Ok(status.into_http()),
+            }
+        })
+    }
+}
+
+impl Rules {
+    async fn apply(&self, call: Request<Body>) -> Result<Request<Body>, Status> {
+        let (mut head, body) = call.into_parts();
+        let frames = collect(body, usize::MAX).await.map_err(|_| Status::cancelled("the request broke off"))?;
+        let encoding = head.headers.get("grpc-encoding").map(http::HeaderValue::as_bytes);
+        // What cannot be read here is the server's to judge.
+        let message = frame::unary(frames.clone(), encoding, usize::MAX).ok();
+        if let Some(request) = message.and_then(|message| CreateSpaceRequest::decode(message).ok()) {
+            if self.check {
+                self.check(&request)?;
+            }
+            let import = request.space.is_some_and(|space| space.import_mode);
+            if self.scopes.is_none() && import && head.extensions.get::<Scopes>().is_none() {
+                head.extensions.insert(Scopes([format!("{SCOPE}chat.import")].into()));
+            }
+        }
+        Ok(Request::from_parts(head, Body::new(Full::new(frames))))
+    }
+
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT with every violation, as a server would report them.
+    fn check(&self, request: &CreateSpaceRequest) -> Result<(), Status> {
+        let mut violations = Vec::new();
+        match &request.space {
+            None => violations.push(("space", "is required".to_owned())),
+            Some(space) => self.check_space(space, &mut violations),
+        }
+        if violations.is_empty() {
+            return Ok(());
+        }
+        let problems: Vec<String> = violations.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
+        let message = format!("not sent, since it is certain to fail: {}", problems.join("; "));
+        let violation = |(field, description): (&str, String)| FieldViolation {
+            field: field.to_owned(),
+            description,
+            ..FieldViolation::default()
+        };
+        let details = BadRequest { field_violations: violations.into_iter().map(violation).collect() };
+        let detail = prost_types::Any {
+            type_url: "type.googleapis.com/google.rpc.BadRequest".to_owned(),
+            value: details.encode_to_vec(),
+        };
+        let code = Code::InvalidArgument;
+        let encoded = rpc::Status { code: code as i32, message: message.clone(), details: vec![detail] };
+        Err(Status::with_details(code, message, encoded.encode_to_vec().into()))
+    }
+
+    fn check_space(&self, space: &Space, violations: &mut Vec<(&'static str, String)>) {
+        let mut violated = |field, problem: &str| violations.push((field, problem.to_owned()));
+        match SpaceType::try_from(space.space_type) {
+            Ok(SpaceType::Space) if space.display_name.trim().is_empty() => {
+                violated("space.display_name", "is required for a named space");
+            }
+            Ok(SpaceType::Space) => {}
+            Ok(SpaceType::GroupChat) if space.import_mode => {}
+            Ok(SpaceType::GroupChat) => {
+                violated(
+                    "space.space_type",
+                    "GROUP_CHAT is created in import mode only; set import_mode, or set up a \
+                     group chat with its members in another way",
+                );
+            }
+            Ok(SpaceType::Unspecified) => violated("space.space_type", "is required: SPACE for a named space"),
+            Ok(SpaceType::DirectMessage) => violated("space.space_type", "DIRECT_MESSAGE cannot be created"),
+            // A type of the future.
+            Err(_) => {}
+        }
+        if self.app == Some(true) && space.customer.as_deref().unwrap_or_default().is_empty() {
+            violated("space.customer", "is required for an app: customers/my_customer for a private one");
+        }
+        if self.app == Some(true) && space.import_mode {
+            violated("space.import_mode", "needs a user's credentials, not the app's");
+        }
+        let short = |scope: &String| scope.trim_start_matches(SCOPE) == "chat.import";
+        if self.scopes.as_ref().is_some_and(|scopes| !scopes.is_empty() && scopes.iter().all(short))
+            && !space.import_mode
+        {
+            violated("space.import_mode", "must be set where chat.import is the only scope");
+        }
+        // Characters are counted as Unicode code points; in UTF-16 there are as
+        // many or more.
+        let details = space.space_details.clone().unwrap_or_default();
+        for (field, text, limit) in [
+            ("space.display_name", &space.display_name, DISPLAY_NAME),
+            ("space.space_details.description", &details.description, DESCRIPTION),
+            ("space.space_details.guidelines", &details.guidelines, GUIDELINES),
+        ] {
+            let len = text.chars().count();
+            if len > limit {
+                violations.push((field, format!("has {len} characters; at most {limit} are allowed")));
+            }
+        }
+    }
+}

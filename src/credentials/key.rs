@@ -1,0 +1,258 @@
+//! A service account's key, and the exchange of what it signs for tokens.
+//!
+//! The exchange is ours, since gcp_auth's drops what the token endpoint says,
+//! has no time limit and fetches a token only when a call waits for it.
+//!
+//! Source: [RFC 7523](https://www.rfc-editor.org/rfc/rfc7523), and Google's
+//! "Using OAuth 2.0 for server to server applications".
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use gcp_auth::CustomServiceAccount;
+use http::{HeaderValue, Request, Uri, header::CONTENT_TYPE};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
+use serde_json::Value;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{CredentialsError, bearer, without_secrets};
+use crate::transport::{Origin, PooledClient, chain, collect, connector};
+
+/// How long the token endpoint may take.
+const FETCH: Duration = Duration::from_secs(10);
+/// How long before its end a token is not used any more, and how long before
+/// that another is fetched.
+const MARGIN: Duration = Duration::from_secs(30);
+const AHEAD: Duration = Duration::from_secs(300);
+/// What a token endpoint may answer.
+const LIMIT: usize = 64 * 1024;
+
+pub(super) struct Key {
+    json: Box<str>,
+    email: String,
+    client_id: String,
+    subject: Option<String>,
+    signer: CustomServiceAccount,
+    header: Value,
+    endpoint: Uri,
+    client: PooledClient,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// The same key for users, by their addresses.
+    users: Mutex<HashMap<String, Arc<Key>>>,
+}
+
+/// The token for one set of scopes.
+#[derive(Default)]
+struct Slot {
+    token: Mutex<Option<Token>>,
+    /// Held by who fetches, so that all others wait for the one answer.
+    fetching: tokio::sync::Mutex<()>,
+    refreshing: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Token {
+    header: HeaderValue,
+    /// When to fetch another, and when to use this one no more.
+    renew: Instant,
+    end: Instant,
+}
+
+impl Slot {
+    fn token(&self) -> Option<Token> {
+        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        token.filter(|token| Instant::now() < token.end)
+    }
+
+    fn put(&self, token: Option<Token>) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+}
+
+impl Key {
+    pub(super) fn new(json: &str, subject: Option<&str>) -> Result<Self, CredentialsError> {
+        let bad =
+            |problem: &str| CredentialsError(format!("the service account's key cannot be used: {problem}").into());
+        let signer = CustomServiceAccount::from_json(json).map_err(|error| bad(&without_secrets(&error)))?;
+        let key: Value = serde_json::from_str(json).map_err(|_| bad("it is not JSON"))?;
+        let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let uri = text("token_uri");
+        let endpoint: Uri = uri.parse().map_err(|_| bad("its token_uri is no URL"))?;
+        let origin = match (endpoint.scheme(), endpoint.authority()) {
+            (Some(scheme), Some(authority)) => Origin::parse(&format!("{scheme}://{authority}")),
+            _ => return Err(bad("its token_uri is no URL")),
+        };
+        let origin = origin.map_err(|error| bad(&error.to_string()))?;
+        if !origin.is_confidential() {
+            return Err(bad("its token_uri would send tokens in clear text; use https, or a loopback address"));
+        }
+        let connector = connector(&origin).map_err(|error| bad(&error.to_string()))?;
+        let mut header = serde_json::json!({"alg": "RS256", "typ": "JWT"});
+        if let Some(id) = key.get("private_key_id") {
+            header["kid"] = id.clone();
+        }
+        Ok(Self {
+            json: json.into(),
+            email: text("client_email"),
+            client_id: text("client_id"),
+            subject: subject.map(str::to_owned),
+            signer,
+            header,
+            endpoint,
+            client: Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
+            slots: Mutex::default(),
+            users: Mutex::default(),
+        })
+    }
+
+    /// The same key, acting for a user: one source for each, so that its tokens
+    /// are shared.
+    pub(super) fn for_user(&self, email: &str) -> Result<Arc<Self>, CredentialsError> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(user) = users.get(email) {
+            return Ok(Arc::clone(user));
+        }
+        let user = Arc::new(Self::new(&self.json, Some(email))?);
+        users.insert(email.to_owned(), Arc::clone(&user));
+        Ok(user)
+    }
+
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// A token for the scopes; not the one that was rejected.
+    pub(super) async fn header(
+        self: &Arc<Self>,
+        scopes: &[&str],
+        rejected: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, Status> {
+        let scopes = scopes.join(" ");
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(scopes.clone()).or_default())
+        };
+        let usable = |token: &Token| rejected != Some(&token.header);
+        if let Some(token) = slot.token().filter(usable) {
+            if Instant::now() >= token.renew && !slot.refreshing.swap(true, Ordering::AcqRel) {
+                let key = Arc::clone(self);
+                tokio::spawn(async move {
+                    // If it fails, the token still holds for a while, and who comes
+                    // next tries again.
+                    if let Ok(token) = key.fetch(&scopes).await {
+                        slot.put(Some(token));
+                    }
+                    slot.refreshing.store(false, Ordering::Release);
+                });
+            }
+            return Ok(token.header);
+        }
+        let _one = slot.fetching.lock().await;
+        if let Some(token) = slot.token().filter(usable) {
+            return Ok(token.header);
+        }
+        slot.put(None);
+        let token = self.fetch(&scopes).await?;
+        slot.put(Some(token.clone()));
+        Ok(token.header)
+    }
+
+    /// What the key signs to say who asks for what.
+    fn assertion(&self, scopes: &str, now: SystemTime) -> Result<String, Status> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut claims = serde_json::json!({
+            "iss": self.email,
+            "scope": scopes,
+            "aud": self.endpoint.to_string(),
+            "iat": now,
+            "exp": now + 3_600,
+        });
+        if let Some(subject) = &self.subject {
+            claims["sub"] = subject.as_str().into();
+        }
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let signed = format!("{}.{}", part(&self.header), part(&claims));
+        let signature = self.signer.signer().sign(signed.as_bytes());
+        let signature = signature.map_err(|error| {
+            Status::unauthenticated(format!("the service account's key cannot sign: {}", chain(&error)))
+        })?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    async fn fetch(&self, scopes: &str) -> Result<Token, Status> {
+        let assertion = self.assertion(scopes, SystemTime::now())?;
+        // All of it is of characters that a form takes as they are.
+        let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
+        let request = Request::post(self.endpoint.clone())
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(form)))
+            .map_err(|error| Status::internal(format!("the request for a token cannot be built: {error}")))?;
+        let asked = Instant::now();
+        let exchange = async {
+            let answer = self.client.request(request).await.map_err(|error| chain(&error))?;
+            let (head, body) = answer.into_parts();
+            let body = collect(body, LIMIT).await.map_err(|error| format!("{error:?}"))?;
+            Ok::<_, String>((head.status, body))
+        };
+        let unavailable =
+            |cause: String| Status::unavailable(format!("no access token was given by {}: {cause}", self.endpoint));
+        let answer = tokio::time::timeout(FETCH, exchange).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {FETCH:?}")));
+        let (status, body) = answer.map_err(unavailable)?;
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if !status.is_success() {
+            return Err(self.refused(status, &answer, scopes));
+        }
+        let token = answer.get("access_token").and_then(Value::as_str);
+        let token = token.ok_or_else(|| unavailable(format!("HTTP {status} without an access_token")))?;
+        let header = bearer(token).map_err(|error| unavailable(error.to_string()))?;
+        let seconds = answer.get("expires_in").and_then(Value::as_f64).unwrap_or(3_600.0);
+        let life = Duration::try_from_secs_f64(seconds).unwrap_or_default().min(Duration::from_secs(86_400));
+        // A token that lives no longer than the margins is used for most of its
+        // life all the same.
+        let end = life.saturating_sub(MARGIN.min(life / 10));
+        Ok(Token { header, renew: asked + end.saturating_sub(AHEAD.min(life / 2)), end: asked + end })
+    }
+
+    /// Why the token endpoint refuses, and what to do.
+    fn refused(&self, status: http::StatusCode, answer: &Value, scopes: &str) -> Status {
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (error, description) = (text("error"), text("error_description"));
+        let said = match (error, description) {
+            ("", _) => format!("HTTP {status}"),
+            (error, "") => error.to_owned(),
+            (error, description) => format!("{error}: {description}"),
+        };
+        let message = format!("no access token was given by {}: {said}", self.endpoint);
+        if status.is_server_error() {
+            return Status::unavailable(message);
+        }
+        let advice = match (error, &self.subject) {
+            ("unauthorized_client" | "access_denied", Some(subject)) => format!(
+                "; an administrator must allow the client id {} the scopes {scopes} in the Admin console, under Security, \
+                 API controls, Domain-wide delegation, before it can act for {subject} (it can take a day to hold)",
+                self.client_id
+            ),
+            ("invalid_grant", Some(subject)) if description.contains("ser ID") || description.contains("email") => {
+                format!("; {subject} is no user of the organization")
+            }
+            ("invalid_grant", _) if description.contains("short-lived") => "; set this machine's clock".to_owned(),
+            ("invalid_grant", _) => "; make a new key for the service account".to_owned(),
+            _ => String::new(),
+        };
+        Status::unauthenticated(message + &advice)
+    }
+}

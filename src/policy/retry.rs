@@ -1,0 +1,305 @@
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::RETRY_AFTER, request, response};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
+use tokio::time::Instant;
+use tonic::{Code, Status, body::Body};
+use tower::Service;
+
+use super::{Repeatable, authorize::Renewal, ready, take};
+use crate::{
+    Schema,
+    transcoding::status,
+    transport::{Broken, GRPC_TIMEOUT, parse_timeout},
+};
+
+/// The metadata that says how often a call was made before: on a call to the
+/// server, on an answer to the caller.
+///
+/// Source: [gRFC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md),
+/// "Exposed Retry Metadata".
+pub const ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+
+/// When a call is made again. The default is Google Chat's own for creating a
+/// space; put another among a call's extensions to have it for that call.
+///
+/// UNAVAILABLE is tried again ([AIP-194](https://google.aip.dev/194)) where the
+/// server says so, or where it cannot have received the call; where a
+/// connection broke, or an attempt took too long, only if the call is
+/// [`Repeatable`]. RESOURCE_EXHAUSTED is tried again when the server says, in
+/// `Retry-After` or `RetryInfo`, or as the others.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// How often a call is made, at most. 1: never again.
+    pub attempts: u32,
+    /// How long the first wait is, at most: waits are random below a bound.
+    pub initial: Duration,
+    /// What that bound is multiplied by for each further wait.
+    pub multiplier: f64,
+    /// What it grows to.
+    pub maximum: Duration,
+    /// How long a call may take, with its token and all its attempts; a deadline
+    /// that the stub sets comes before.
+    pub total: Duration,
+    /// How long one attempt may take, where the call is [`Repeatable`].
+    pub attempt: Duration,
+    /// How much longer than `total` a call may wait for quota.
+    pub quota_wait: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            initial: Duration::from_secs(1),
+            multiplier: 1.3,
+            maximum: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+            attempt: Duration::from_secs(10),
+            quota_wait: Duration::ZERO,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// One attempt, and 30 seconds for it.
+    pub fn never() -> Self {
+        Self { attempts: 1, ..Self::default() }
+    }
+
+    /// The wait after so many attempts.
+    fn wait(&self, attempts: u32) -> Duration {
+        let bound = self.initial.as_secs_f64() * self.multiplier.powi(attempts.saturating_sub(1).min(1_000) as i32);
+        let bound = bound.min(self.maximum.as_secs_f64());
+        let mut random = [0; 8];
+        // Without randomness the whole wait does.
+        let share = match getrandom::getrandom(&mut random) {
+            Ok(()) => u64::from_le_bytes(random) as f64 / u64::MAX as f64,
+            Err(_) => 1.0,
+        };
+        Duration::try_from_secs_f64(bound * share).unwrap_or(self.maximum)
+    }
+}
+
+/// A tower service that makes a unary call again where that is safe and may
+/// help, by its [`RetryPolicy`], and holds its deadline over all of it.
+#[derive(Clone, Debug)]
+pub struct Retry<S> {
+    inner: S,
+    shared: Arc<(Schema, RetryPolicy)>,
+}
+
+impl<S> Retry<S> {
+    /// Makes calls of the methods of `schema` again. Streams, and methods that
+    /// the schema does not have, pass through.
+    pub fn new(inner: S, schema: Schema, policy: RetryPolicy) -> Self {
+        Self { inner, shared: Arc::new((schema, policy)) }
+    }
+}
+
+impl<S> Service<Request<Body>> for Retry<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Request<Body>) -> Self::Future {
+        let mut inner = ready(&mut self.inner);
+        let (schema, policy) = &*self.shared;
+        let method = schema.method(call.uri().path());
+        if method.is_none_or(|method| method.is_client_streaming() || method.is_server_streaming()) {
+            return Box::pin(inner.call(call));
+        }
+        let policy = call.extensions().get::<RetryPolicy>().unwrap_or(policy).clone();
+        Box::pin(async move {
+            Ok(match take(call).await {
+                Ok((head, frames)) => attempts(inner, head, frames, &policy).await,
+                Err(status) => status.into_http(),
+            })
+        })
+    }
+}
+
+/// Makes a call until it is answered for good.
+async fn attempts<S>(inner: S, head: request::Parts, frames: Bytes, policy: &RetryPolicy) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    let asked = head.headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
+    let total = asked.unwrap_or(policy.total);
+    let begun = Instant::now();
+    // A limit beyond what the clock can say is none.
+    let mut end = begun.checked_add(total);
+    let repeatable = head.extensions.get::<Repeatable>().is_some();
+    let mut rejected: Option<HeaderValue> = None;
+    let mut made = 0;
+    loop {
+        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+        let limit = if repeatable && policy.attempts > 1 { left.min(policy.attempt) } else { left };
+        let mut call = Request::from_parts(head.clone(), Body::new(Full::new(frames.clone())));
+        // Eight digits of milliseconds are more than a day.
+        let millis = limit.as_millis().clamp(1, 99_999_999);
+        if let Ok(value) = HeaderValue::try_from(format!("{millis}m")) {
+            call.headers_mut().insert(&GRPC_TIMEOUT, value);
+        }
+        if made > 0 {
+            call.headers_mut().insert(ATTEMPTS, HeaderValue::from(made));
+        }
+        if let Some(rejected) = rejected.take() {
+            call.extensions_mut().insert(Renewal::Wanted(rejected));
+        }
+        made += 1;
+        let sent = Instant::now();
+        let answer = match limit {
+            Duration::MAX => Ok(attempt(inner.clone(), call).await),
+            _ => tokio::time::timeout(limit, attempt(inner.clone(), call)).await,
+        };
+        let answer = answer.unwrap_or_else(|_| Answer::late(limit));
+        let again = match answer.status.code() {
+            Code::Unavailable => repeatable || answer.broken != Some(Broken::Lost),
+            // The limit of this attempt, whoever was the first to see it pass.
+            Code::DeadlineExceeded => repeatable && limit < left && sent.elapsed() >= limit.mul_f64(0.9),
+            Code::ResourceExhausted => answer.broken.is_none(),
+            Code::Unauthenticated => match answer.renewable() {
+                // Once: a token that is new is not the reason.
+                Some(token) if made == 1 => {
+                    rejected = Some(token);
+                    continue;
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        // Quota comes back by itself: who waits for it counts no attempts.
+        let for_quota =
+            answer.status.code() == Code::ResourceExhausted && asked.is_none() && !policy.quota_wait.is_zero();
+        if !again || made >= policy.attempts && !for_quota {
+            return answer.into_response(made);
+        }
+        if for_quota {
+            end = total.checked_add(policy.quota_wait).and_then(|total| begun.checked_add(total));
+        }
+        let wait = answer.asked_wait().unwrap_or_default().max(policy.wait(made));
+        if end.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= wait) {
+            return answer.into_response(made);
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// A whole answer, and the status at its end.
+struct Answer {
+    head: response::Parts,
+    data: Bytes,
+    trailers: HeaderMap,
+    status: Status,
+    broken: Option<Broken>,
+}
+
+async fn attempt<S>(mut inner: S, call: Request<Body>) -> Answer
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let ready: Result<(), Infallible> = std::future::poll_fn(|context| inner.poll_ready(context)).await;
+    let Ok(()) = ready;
+    let Ok(response) = inner.call(call).await;
+    let (head, mut body) = response.into_parts();
+    let mut broken = head.extensions.get::<Broken>().copied();
+    let (mut data, mut trailers) = (BytesMut::new(), HeaderMap::new());
+    let mut failed = None;
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        match frame {
+            Ok(frame) => match frame.into_data() {
+                Ok(piece) => data.extend_from_slice(&piece),
+                Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+            },
+            Err(error) => {
+                broken = Some(Broken::Lost);
+                failed =
+                    Some(Status::unavailable(format!("the answer broke off: {}", crate::transport::chain(&error))));
+                break;
+            }
+        }
+    }
+    let status =
+        failed.or_else(|| Status::from_header_map(&trailers)).or_else(|| Status::from_header_map(&head.headers));
+    let status = status.unwrap_or_else(|| {
+        broken = Some(Broken::Lost);
+        Status::unavailable("the answer ends without a status")
+    });
+    Answer { head, data: data.freeze(), trailers, status, broken }
+}
+
+impl Answer {
+    fn late(limit: Duration) -> Self {
+        let status = Status::deadline_exceeded(format!("no answer within {limit:?}"));
+        let (head, _) = Response::new(()).into_parts();
+        Self { head, data: Bytes::new(), trailers: HeaderMap::new(), status, broken: None }
+    }
+
+    /// The token that was refused, where its source can give another.
+    fn renewable(&self) -> Option<HeaderValue> {
+        match self.head.extensions.get() {
+            Some(Renewal::Possible(token)) => Some(token.clone()),
+            _ => None,
+        }
+    }
+
+    /// How long the server asks to wait: `Retry-After` in seconds, or RetryInfo.
+    fn asked_wait(&self) -> Option<Duration> {
+        let header = self.status.metadata().as_ref().get(RETRY_AFTER).or_else(|| self.head.headers.get(RETRY_AFTER));
+        let seconds = || header?.to_str().ok()?.trim().parse().ok();
+        let header = seconds().map(Duration::from_secs);
+        header.or_else(|| status::retry_delay(self.status.details()))
+    }
+
+    fn into_response(self, made: u32) -> Response<Body> {
+        let previous = (made > 1).then(|| HeaderValue::from(made - 1));
+        if self.status.code() != Code::Ok {
+            let mut response: Response<Body> = self.status.into_http();
+            if let Some(previous) = previous {
+                response.headers_mut().insert(ATTEMPTS, previous);
+            }
+            return response;
+        }
+        let trailers = self.trailers;
+        let body = Full::new(self.data).with_trailers(std::future::ready(Some(Ok(trailers))));
+        let mut response = Response::from_parts(self.head, Body::new(body));
+        if let Some(previous) = previous {
+            response.headers_mut().insert(ATTEMPTS, previous);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_bound_and_are_random() {
+        let policy = RetryPolicy::default();
+        let waits: Vec<Duration> = (0..200).map(|_| policy.wait(1)).collect();
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(1)));
+        assert!(waits.iter().max() > waits.iter().min());
+        assert!((0..200).map(|_| policy.wait(4)).max() > Some(Duration::from_secs(1)));
+        assert!((0..200).all(|_| policy.wait(60) <= Duration::from_secs(10)));
+    }
+}
