@@ -248,7 +248,8 @@ async fn the_http_request_is_the_one_of_the_documentation() {
             "content-type",
             "host",
             "user-agent",
-            "x-goog-api-client"
+            "x-goog-api-client",
+            "x-server-timeout"
         ]
     );
     let value = |name| headers.iter().find(|(found, _)| *found == name).unwrap().1;
@@ -286,7 +287,8 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(answer_once(listener, answer.to_owned()));
-        let error = client(&endpoint, wire).create_space(Space::named("a")).await.unwrap_err();
+        let call = client(&endpoint, wire).create_space(Space::named("a"));
+        let error = call.retry(google_chat::policy::RetryPolicy::never()).await.unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().starts_with(message), "{error}");
         server.await.unwrap();

@@ -674,12 +674,14 @@ async fn headers_become_metadata_but_those_of_the_connection() {
     }
 }
 
+type Rest = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
+
 /// A REST server that gives one answer, and keeps what it was asked.
 fn answering(
     status: u16,
     headers: &'static [(&'static str, &'static str)],
     body: &'static str,
-) -> (Arc<Mutex<Vec<Request<()>>>>, BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>) {
+) -> (Arc<Mutex<Vec<Request<()>>>>, Rest) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&asked);
     let service = service_fn(move |request: Request<Full<Bytes>>| {

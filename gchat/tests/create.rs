@@ -59,8 +59,6 @@ fn every_settable_field_has_a_flag() {
         "--import-mode",
         "--create-time",
         "2020-01-02T03:04:05Z",
-        "--customer",
-        "customers/C1",
         "--audience",
         "audiences/default",
         "--discoverable-by",
@@ -80,7 +78,6 @@ fn every_settable_field_has_a_flag() {
         ("/spaceDetails/guidelines", "g"),
         ("/spaceHistoryState", "HISTORY_OFF"),
         ("/createTime", "2020-01-02T03:04:05Z"),
-        ("/customer", "customers/C1"),
         ("/accessSettings/audience", "audiences/default"),
         ("/accessSettings/accessState", "DISCOVERABLE"),
         ("/accessSettings/accessPermissionSettings/discoverSpaceSetting/principals/1/audience/name", "audiences/b"),
@@ -94,6 +91,10 @@ fn every_settable_field_has_a_flag() {
     }
     assert_eq!(space["externalUserAllowed"], true);
     assert_eq!(space["importMode"], true);
+    // An app's alone: a user's is given by the server.
+    let app = ["spaces", "create", "--display-name", "n", "--customer", "customers/C1", "--emulator"];
+    let space: Value = serde_json::from_slice(&run(&app).stdout).unwrap();
+    assert_eq!(space["customer"], "customers/C1");
 }
 
 #[test]

@@ -1,38 +1,111 @@
 //! Google Chat's `spaces.create` as a local server, for tests and
 //! development.
 //!
-//! One port serves gRPC (HTTP/2 without TLS) and HTTP/JSON (HTTP/1.1 or
-//! HTTP/2), the latter through the crate's own [`Gateway`]. Spaces are kept in
-//! memory. Callers are not authenticated: every call is made by the same
-//! caller.
+//! One port serves gRPC (HTTP/2 without TLS), HTTP/JSON (HTTP/1.1 or HTTP/2,
+//! through the crate's own [`Gateway`]) and an OAuth 2.0 token endpoint, whose
+//! tokens [`Emulator::credentials`] gets as any client of Google's would. Spaces
+//! are kept in memory. What the organization is like, and what the documentation
+//! leaves open, is in [`Settings`]; calls without credentials are taken unless
+//! they say otherwise.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> std::io::Result<()> {
-//! let emulator = google_chat::emulator::Emulator::start().await?;
-//! println!("listening at {}", emulator.endpoint());
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use google_chat::{Client, Space, emulator::{Emulator, Fault}};
+//!
+//! let emulator = Emulator::start().await?;
+//! emulator.configure(|settings| settings.anonymous = false);
+//! emulator.fail_next(Fault::ResetAfter);
+//!
+//! let alice = emulator.credentials()?.for_user("alice@example.com")?;
+//! let chat = Client::builder().endpoint(emulator.endpoint()).credentials(alice).build()?;
+//! let created = chat.create_space(Space::named("Launch room")).with_response().await?;
+//! // The first answer was lost; the second is of the same space.
+//! assert_eq!(created.attempts, 2);
+//! assert_eq!(emulator.spaces(), [created.space]);
 //! # Ok(())
 //! # }
 //! ```
 
+mod faults;
+mod front;
+mod identity;
 mod rules;
 mod service;
+mod settings;
 mod store;
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use tokio::{net::TcpListener, task::JoinHandle};
+use tonic::Status;
 
+pub use faults::Fault;
+pub use settings::Settings;
+
+use self::{faults::Faults, identity::Tokens, store::Store};
 use crate::{
-    Schema,
+    Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
     transport::{Gateway, serve},
 };
 
+/// How long a write counts against the quota.
+const QUOTA_WINDOW: Duration = Duration::from_secs(60);
+
 /// A running emulator; it stops when this is dropped.
 pub struct Emulator {
-    address: SocketAddr,
+    state: Arc<State>,
     server: JoinHandle<()>,
+}
+
+/// What the parts of an emulator share.
+#[derive(Debug)]
+struct State {
+    address: SocketAddr,
+    settings: Mutex<Settings>,
+    store: Mutex<Store>,
+    tokens: Mutex<Tokens>,
+    faults: Mutex<Faults>,
+    /// How far the clock was moved.
+    ahead: Mutex<Duration>,
+    writes: Mutex<VecDeque<SystemTime>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    fn now(&self) -> SystemTime {
+        SystemTime::now() + *lock(&self.ahead)
+    }
+
+    fn settings(&self) -> Settings {
+        lock(&self.settings).clone()
+    }
+
+    /// Counts a write against the quota.
+    fn count_write(&self, settings: &Settings) -> Result<(), Status> {
+        let Some(limit) = settings.writes_per_minute else { return Ok(()) };
+        let now = self.now();
+        let mut writes = lock(&self.writes);
+        while writes.front().is_some_and(|at| now.duration_since(*at).is_ok_and(|age| age >= QUOTA_WINDOW)) {
+            writes.pop_front();
+        }
+        if writes.len() >= limit as usize {
+            return Err(rules::quota_exceeded(limit));
+        }
+        writes.push_back(now);
+        Ok(())
+    }
 }
 
 impl Emulator {
@@ -52,21 +125,78 @@ impl Emulator {
     /// If the address cannot be listened at.
     pub async fn listen(address: SocketAddr) -> io::Result<Self> {
         let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(io::Error::other)?;
-        let chat = ChatServiceServer::new(service::Chat::default());
-        let gateway = Gateway::new(schema, chat);
         let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { address, server: tokio::spawn(serve(listener, gateway, std::future::pending(), Duration::ZERO)) })
+        let state = Arc::new(State {
+            address: listener.local_addr()?,
+            settings: Mutex::default(),
+            store: Mutex::default(),
+            tokens: Mutex::default(),
+            faults: Mutex::default(),
+            ahead: Mutex::default(),
+            writes: Mutex::default(),
+        });
+        let chat = ChatServiceServer::new(service::Chat { state: Arc::clone(&state) });
+        let front = front::Front { state: Arc::clone(&state), gateway: Gateway::new(schema, chat) };
+        let server = tokio::spawn(serve(listener, front, std::future::pending(), Duration::ZERO));
+        Ok(Self { state, server })
     }
 
     /// The address that is listened at.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.state.address
     }
 
     /// The address as an endpoint: `http://127.0.0.1:…`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.state.address)
+    }
+
+    /// The JSON of a service account's key whose tokens come from this emulator,
+    /// for clients in any language. The private key is a published one, for
+    /// tests.
+    pub fn key_file(&self) -> String {
+        identity::key_file(&format!("{}/token", self.endpoint()))
+    }
+
+    /// The key, as the Chat app's credentials; [`Credentials::for_user`] makes
+    /// those of a user of it.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no root certificates.
+    pub fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        Credentials::service_account_key(&self.key_file())
+    }
+
+    /// Changes what the organization is like from now on.
+    pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut lock(&self.state.settings));
+    }
+
+    /// Has the next call go wrong; several of these, the next calls in order.
+    pub fn fail_next(&self, fault: Fault) {
+        lock(&self.state.faults).push(fault);
+    }
+
+    /// Has a share of the calls go wrong, from 0 to 1, in one of some ways each.
+    /// The same seed makes the same choices.
+    pub fn fail_share(&self, share: f64, seed: u64, kinds: &[Fault]) {
+        lock(&self.state.faults).set_share(share, seed, kinds);
+    }
+
+    /// Moves the emulator's clock forward.
+    pub fn advance(&self, time: Duration) {
+        *lock(&self.state.ahead) += time;
+    }
+
+    /// The spaces that were created, in their order.
+    pub fn spaces(&self) -> Vec<Space> {
+        lock(&self.state.store).spaces.clone()
+    }
+
+    /// How often a token was asked for.
+    pub fn token_requests(&self) -> usize {
+        lock(&self.state.tokens).fetches
     }
 }
 
@@ -79,6 +209,6 @@ impl Drop for Emulator {
 
 impl fmt::Debug for Emulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emulator").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Emulator").field("address", &self.state.address).finish_non_exhaustive()
     }
 }

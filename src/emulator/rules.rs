@@ -8,8 +8,15 @@ use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
 
+use super::{
+    identity::{Grant, Identity, PROJECT},
+    settings::Settings,
+};
 use crate::proto::google::{
-    chat::v1::{Space, space::SpaceType},
+    chat::v1::{
+        Space,
+        space::{SpacePermissionSettings, SpaceType},
+    },
     rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation},
 };
 
@@ -21,16 +28,74 @@ const GUIDELINES: usize = 5_000;
 /// documentation gives none.
 const SYNTHETIC: &str = "emulator.google-chat.invalid";
 
+/// Where the scopes of the method are named, without the prefix.
+const APP_SCOPES: [&str; 2] = ["chat.app.spaces.create", "chat.app.spaces"];
+const USER_SCOPES: [&str; 2] = ["chat.spaces.create", "chat.spaces"];
+const IMPORT_SCOPE: &str = "chat.import";
+
+/// The first time that an imported space can have been created, 2000-01-01.
+const IMPORT_BEGIN: i64 = 946_684_800;
+
+/// Whether the caller may make the call at all, by its scopes.
+///
+/// # Errors
+///
+/// PERMISSION_DENIED.
+pub(super) fn authorize(grant: &Grant, import: bool, settings: &Settings) -> Result<(), Status> {
+    let any = |scopes: &[&str]| scopes.iter().any(|scope| grant.has(scope));
+    let allowed = match (&grant.identity, import) {
+        (Identity::App, _) if !any(&APP_SCOPES) => {
+            if any(&USER_SCOPES) || grant.has(IMPORT_SCOPE) {
+                return Err(no_app());
+            }
+            false
+        }
+        (Identity::App, _) => true,
+        (Identity::User(_), true) => grant.has(IMPORT_SCOPE) || any(&USER_SCOPES) && !settings.import_scope_required,
+        (Identity::User(_), false) => any(&USER_SCOPES),
+    };
+    if allowed { Ok(()) } else { Err(no_scope()) }
+}
+
 /// Checks a space that is to be created.
 ///
 /// # Errors
 ///
+/// PERMISSION_DENIED where an app asks for what only a user may;
 /// INVALID_ARGUMENT with every violation.
-pub(super) fn check(space: &Space) -> Result<(), Status> {
+pub(super) fn check(space: &Space, caller: &Identity, now: i64, settings: &Settings) -> Result<(), Status> {
+    let app = *caller == Identity::App;
+    let audience = space.access_settings.as_ref().map_or("", |settings| &settings.audience);
+    if app && (space.import_mode || !audience.is_empty()) {
+        return Err(no_app());
+    }
+    let named = space.space_type == SpaceType::Space as i32;
     let mut violations = Vec::new();
     let mut violated = |field: &str, description: String| {
         violations.push(FieldViolation { field: field.to_owned(), description, ..FieldViolation::default() });
     };
+    if app && space.customer.as_deref().unwrap_or_default().is_empty() {
+        violated("space.customer", "is required with app authentication".to_owned());
+    }
+    if !app && settings.strict_customer && space.customer.is_some() {
+        violated("space.customer", "must not be set with user authentication".to_owned());
+    }
+    if !audience.is_empty() {
+        if !named {
+            violated("space.access_settings.audience", "is for named spaces only".to_owned());
+        } else if audience.strip_prefix("audiences/").is_none_or(|id| id.is_empty() || id.contains('/')) {
+            violated("space.access_settings.audience", "must be of the form audiences/{audience}".to_owned());
+        }
+    }
+    let predefined = Some(SpacePermissionSettings::PredefinedPermissionSettings(0));
+    if !named && space.space_permission_settings.is_some() && space.space_permission_settings != predefined {
+        violated("space.permission_settings", "are for named spaces only".to_owned());
+    }
+    if let Some(time) = space.create_time.filter(|_| space.import_mode)
+        && !(IMPORT_BEGIN..=now).contains(&time.seconds)
+    {
+        violated("space.create_time", "must be between January 1, 2000 and now".to_owned());
+    }
     let kind = SpaceType::try_from(space.space_type).ok();
     match kind {
         Some(SpaceType::Space) => {
@@ -94,6 +159,111 @@ pub(super) fn name_taken(name: &str) -> Status {
     status(Code::AlreadyExists, message, "google.rpc.ErrorInfo", &info)
 }
 
+/// The request id was first used by somebody else.
+pub(super) fn request_id_of_another_user() -> Status {
+    let info = ErrorInfo {
+        reason: "REQUEST_ID_OF_ANOTHER_USER".to_owned(),
+        domain: SYNTHETIC.to_owned(),
+        ..ErrorInfo::default()
+    };
+    let message = "The request ID was already used by another user.".to_owned();
+    status(Code::InvalidArgument, message, "google.rpc.ErrorInfo", &info)
+}
+
+/// An ErrorInfo as Google's front ends give it for the method.
+fn refused(code: Code, message: &str, reason: &str) -> Status {
+    let info = ErrorInfo {
+        reason: reason.to_owned(),
+        domain: "googleapis.com".to_owned(),
+        metadata: [
+            ("service".to_owned(), "chat.googleapis.com".to_owned()),
+            ("method".to_owned(), "google.chat.v1.ChatService.CreateSpace".to_owned()),
+        ]
+        .into(),
+    };
+    status(code, message.to_owned(), "google.rpc.ErrorInfo", &info)
+}
+
+pub(super) fn no_credentials() -> Status {
+    refused(
+        Code::Unauthenticated,
+        "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other \
+         valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
+        "CREDENTIALS_MISSING",
+    )
+}
+
+pub(super) fn bad_credentials(expired: bool) -> Status {
+    refused(
+        Code::Unauthenticated,
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid \
+         authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
+        if expired { "ACCESS_TOKEN_EXPIRED" } else { "ACCESS_TOKEN_TYPE_UNSUPPORTED" },
+    )
+}
+
+fn no_scope() -> Status {
+    let message = "Request had insufficient authentication scopes.";
+    refused(Code::PermissionDenied, message, "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
+}
+
+fn no_app() -> Status {
+    Status::permission_denied(
+        "This method doesn't support app authentication with a service account. Authenticate with a user account.",
+    )
+}
+
+pub(super) fn not_approved() -> Status {
+    Status::permission_denied(
+        "The administrator must grant the app the required OAuth authorization scope for this action.",
+    )
+}
+
+pub(super) fn api_disabled() -> Status {
+    let info = ErrorInfo {
+        reason: "SERVICE_DISABLED".to_owned(),
+        domain: "googleapis.com".to_owned(),
+        metadata: [
+            ("consumer".to_owned(), format!("projects/{PROJECT}")),
+            ("service".to_owned(), "chat.googleapis.com".to_owned()),
+        ]
+        .into(),
+    };
+    let message = format!(
+        "Google Chat API has not been used in project {PROJECT} before or it is disabled. Enable it by visiting \
+         https://console.developers.google.com/apis/api/chat.googleapis.com/overview?project={PROJECT} then retry."
+    );
+    status(Code::PermissionDenied, message, "google.rpc.ErrorInfo", &info)
+}
+
+pub(super) fn app_not_configured() -> Status {
+    let help = rpc::Help {
+        links: vec![rpc::help::Link {
+            description: "To turn on the Google Chat API, go to its page in the Google Cloud console".to_owned(),
+            url: "https://console.cloud.google.com/apis/api/chat.googleapis.com/hangouts-chat".to_owned(),
+        }],
+    };
+    let message = "Google Chat app not found. To create a Chat app, you must turn on the Chat API and configure the app \
+                   in the Google Cloud console.";
+    status(Code::NotFound, message.to_owned(), "google.rpc.Help", &help)
+}
+
+/// The project's quota of space writes is used up.
+pub(super) fn quota_exceeded(limit: u32) -> Status {
+    let info = ErrorInfo {
+        reason: "RATE_LIMIT_EXCEEDED".to_owned(),
+        domain: "googleapis.com".to_owned(),
+        metadata: [
+            ("consumer".to_owned(), format!("projects/{PROJECT}")),
+            ("service".to_owned(), "chat.googleapis.com".to_owned()),
+            ("quota_limit_value".to_owned(), limit.to_string()),
+        ]
+        .into(),
+    };
+    let message = format!("Quota exceeded: {limit} space writes per minute of project {PROJECT}.");
+    status(Code::ResourceExhausted, message, "google.rpc.ErrorInfo", &info)
+}
+
 fn status(code: Code, message: String, type_name: &str, detail: &impl Message) -> Status {
     let detail = Any { type_url: format!("type.googleapis.com/{type_name}"), value: detail.encode_to_vec() };
     let encoded = rpc::Status { code: code as i32, message: message.clone(), details: vec![detail] };
@@ -106,7 +276,9 @@ mod tests {
     use crate::proto::google::chat::v1::space::SpaceDetails;
 
     fn problem(space: Space) -> String {
-        check(&space).map_or_else(|status| status.message().to_owned(), |()| "none".to_owned())
+        let caller = Identity::User("alice@example.com".to_owned());
+        check(&space, &caller, 1_000_000_000, &Settings::default())
+            .map_or_else(|status| status.message().to_owned(), |()| "none".to_owned())
     }
 
     #[test]

@@ -9,7 +9,11 @@ use std::{
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::rules;
+use super::{
+    identity::{Grant, Identity},
+    rules,
+    settings::Settings,
+};
 use crate::proto::google::chat::v1::{
     HistoryState, Space,
     space::{
@@ -25,8 +29,9 @@ const IMPORT_SECONDS: i64 = 90 * 86_400;
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    by_request: HashMap<String, Space>,
+    by_request: HashMap<String, (Identity, Space)>,
     names: HashSet<(String, String)>,
+    pub(super) spaces: Vec<Space>,
     ids: RandomState,
     count: u64,
 }
@@ -37,34 +42,48 @@ impl Store {
     /// # Errors
     ///
     /// What [`rules::check`] says, or ALREADY_EXISTS.
-    pub(super) fn create(&mut self, space: Space, request_id: &str, now: SystemTime) -> Result<Space, Status> {
+    pub(super) fn create(
+        &mut self,
+        space: Space,
+        request_id: &str,
+        grant: &Grant,
+        now: SystemTime,
+        settings: &Settings,
+    ) -> Result<Space, Status> {
         // A replay wins over the conflict with its own first attempt.
-        if let Some(made) = self.by_request.get(request_id).filter(|_| !request_id.is_empty()) {
-            return Ok(made.clone());
+        if let Some((creator, made)) = self.by_request.get(request_id).filter(|_| !request_id.is_empty()) {
+            return if *creator == grant.identity {
+                Ok(made.clone())
+            } else {
+                Err(rules::request_id_of_another_user())
+            };
         }
-        rules::check(&space)?;
-        let space = self.populate(space, now);
-        if !space.display_name.is_empty() {
+        let seconds = Timestamp::from(now).seconds;
+        rules::check(&space, &grant.identity, seconds, settings)?;
+        let space = self.populate(space, grant, now);
+        if !space.display_name.is_empty() && settings.unique_names {
             let name = (space.customer.clone().unwrap_or_default(), space.display_name.clone());
             if !self.names.insert(name) {
                 return Err(rules::name_taken(&space.display_name));
             }
         }
         if !request_id.is_empty() {
-            self.by_request.insert(request_id.to_owned(), space.clone());
+            self.by_request.insert(request_id.to_owned(), (grant.identity.clone(), space.clone()));
         }
+        self.spaces.push(space.clone());
         Ok(space)
     }
 
     /// What the server makes of a space: input that is output-only is ignored,
     /// the rest is filled in.
     #[allow(deprecated, reason = "the answer holds the deprecated type, too")]
-    fn populate(&mut self, input: Space, now: SystemTime) -> Space {
+    fn populate(&mut self, input: Space, grant: &Grant, now: SystemTime) -> Space {
         let id = self.id();
         let now = Timestamp::from(now);
         let named = input.space_type == SpaceType::Space as i32;
-        // Without authentication, only this tells: an app must give it.
-        let by_app = input.customer.is_some();
+        let by_app = grant.identity == Identity::App;
+        // An app sees how a space is set only with the wider of its scopes.
+        let sees_settings = named && (!by_app || grant.has("chat.app.spaces"));
         let history = match input.space_history_state {
             0 => HistoryState::HistoryOn as i32,
             given => given,
@@ -89,8 +108,8 @@ impl Store {
                 joined_direct_human_user_count: i32::from(!by_app && !input.import_mode),
                 joined_group_count: 0,
             }),
-            access_settings: named.then_some(AccessSettings { access_state: state as i32, ..access }),
-            customer: Some(match input.customer {
+            access_settings: sees_settings.then_some(AccessSettings { access_state: state as i32, ..access }),
+            customer: Some(match input.customer.filter(|_| by_app) {
                 Some(customer) if customer != "customers/my_customer" => customer,
                 _ => MY_CUSTOMER.to_owned(),
             }),
@@ -98,8 +117,7 @@ impl Store {
             import_mode_expire_time: input
                 .import_mode
                 .then(|| microseconds(Timestamp { seconds: now.seconds + IMPORT_SECONDS, ..now })),
-            // An app sees them only with the scope chat.app.spaces.
-            space_permission_settings: (named && !by_app).then(|| permissions(input.space_permission_settings)),
+            space_permission_settings: sees_settings.then(|| permissions(input.space_permission_settings)),
             ..Space::default()
         }
     }
@@ -154,7 +172,9 @@ mod tests {
     use super::*;
 
     fn create(store: &mut Store, space: Space, id: &str) -> Result<Space, tonic::Code> {
-        store.create(space, id, SystemTime::UNIX_EPOCH).map_err(|status| status.code())
+        let grant = Grant::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);
+        let settings = Settings::default();
+        store.create(space, id, &grant, SystemTime::UNIX_EPOCH, &settings).map_err(|status| status.code())
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Sources: [AIP-193](https://google.aip.dev/193) for the body,
 //! `google/rpc/code.proto` for the codes.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -201,6 +201,35 @@ pub(crate) fn to_body(tables: &Tables, status: &Status, http: StatusCode) -> Vec
         error.insert("details".into(), details.into());
     }
     Value::from_iter([("error", Value::Object(error))]).to_string().into_bytes()
+}
+
+/// How long the `google.rpc.RetryInfo` of an encoded `google.rpc.Status` asks to
+/// wait.
+pub(crate) fn retry_delay(status: &[u8]) -> Option<Duration> {
+    let content = |wire: &[u8], wanted: u32| {
+        let mut reader = Reader::new(wire);
+        let mut found = None;
+        while let Ok(Some((tag, payload))) = reader.field() {
+            if tag >> 3 == wanted {
+                found = Some(payload.bytes().to_vec());
+            }
+        }
+        found
+    };
+    let retry_info = |detail: &&[u8]| content(detail, 1).is_some_and(|kind| kind.ends_with(b"/google.rpc.RetryInfo"));
+    let detail = details(status).into_iter().find(retry_info)?;
+    let delay = content(&content(detail, 2)?, 1)?;
+    let (mut seconds, mut nanos) = (0, 0);
+    let mut reader = Reader::new(&delay);
+    while let Ok(Some((tag, payload))) = reader.field() {
+        match tag {
+            0x08 => seconds = payload.bits(),
+            0x10 => nanos = payload.bits(),
+            _ => {}
+        }
+    }
+    // Neither is negative in what a server asks.
+    Some(Duration::new(u32::try_from(seconds).ok()?.into(), u32::try_from(nanos).ok()?.min(999_999_999)))
 }
 
 /// The encoded `Any`s of an encoded `google.rpc.Status`.

@@ -1,0 +1,73 @@
+use std::{collections::VecDeque, time::Duration};
+
+/// What goes wrong with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It takes so much longer.
+    Latency(Duration),
+    /// UNAVAILABLE, and nothing was done.
+    Unavailable,
+    /// RESOURCE_EXHAUSTED, and nothing was done; with `Retry-After`, in seconds.
+    QuotaExceeded {
+        /// How long to wait.
+        retry_after: Option<u64>,
+    },
+    /// HTTP 500 with a page of HTML; nothing was done.
+    Html,
+    /// The connection ends before anything was done.
+    ResetBefore,
+    /// The connection ends after the call was carried out.
+    ResetAfter,
+    /// The answer ends in the middle; the call was carried out.
+    Truncated,
+    /// The caller's token has expired, and so have all others.
+    ExpiredToken,
+}
+
+/// Which faults are still to come.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    next: VecDeque<Fault>,
+    share: f64,
+    kinds: Vec<Fault>,
+    state: u64,
+}
+
+impl Faults {
+    pub(super) fn push(&mut self, fault: Fault) {
+        self.next.push_back(fault);
+    }
+
+    pub(super) fn set_share(&mut self, share: f64, seed: u64, kinds: &[Fault]) {
+        self.share = share;
+        self.state = seed;
+        self.kinds = kinds.to_vec();
+    }
+
+    /// The fault of the call that comes now, if it has one.
+    pub(super) fn roll(&mut self) -> Option<Fault> {
+        if let Some(fault) = self.next.pop_front() {
+            return Some(fault);
+        }
+        if self.kinds.is_empty() || self.share <= 0.0 {
+            return None;
+        }
+        let roll = self.random();
+        // The highest 53 bits as a number below 1.
+        if (roll >> 11) as f64 / (1_u64 << 53) as f64 >= self.share {
+            return None;
+        }
+        let kind = self.random() % self.kinds.len() as u64;
+        self.kinds.get(kind as usize).cloned()
+    }
+
+    /// splitmix64: the same seed, the same run.
+    fn random(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}

@@ -1,0 +1,131 @@
+//! What stands before the API on the emulator's port: the token endpoint, and
+//! the faults.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tonic::{Status, body::Body};
+use tower::{Service, ServiceExt};
+
+use super::{State, faults::Fault, lock, service::Chat};
+use crate::{
+    proto::google::chat::v1::chat_service_server::ChatServiceServer,
+    transport::{BoxError, Gateway, collect},
+};
+
+/// What a token request may hold.
+const LIMIT: usize = 64 * 1024;
+
+#[derive(Clone)]
+pub(super) struct Front {
+    pub(super) state: Arc<State>,
+    pub(super) gateway: Gateway<ChatServiceServer<Chat>>,
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let front = self.clone();
+        Box::pin(async move {
+            if request.uri().path() == "/token" {
+                return front.token(request).await;
+            }
+            let fault = lock(&front.state.faults).roll();
+            match fault {
+                None => front.pass(request).await,
+                Some(fault) => front.fail(request, fault).await,
+            }
+        })
+    }
+}
+
+impl Front {
+    async fn pass(self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        self.gateway.oneshot(request).await.map_err(Into::into)
+    }
+
+    async fn token(self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let form = collect(request.into_body(), LIMIT).await.unwrap_or_default();
+        let settings = self.state.settings();
+        let uri = format!("http://{}/token", self.state.address);
+        let (status, answer) = {
+            let mut tokens = lock(&self.state.tokens);
+            tokens.exchange(&form, &uri, &settings, self.state.now())
+        };
+        let answer = Full::new(Bytes::from(answer.to_string()));
+        let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+        Ok(response.body(Body::new(answer))?)
+    }
+
+    async fn fail(self, request: Request<Incoming>, fault: Fault) -> Result<Response<Body>, BoxError> {
+        let grpc =
+            request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        match fault {
+            Fault::Latency(time) => {
+                tokio::time::sleep(time).await;
+                self.pass(request).await
+            }
+            Fault::Unavailable => refuse(grpc, Status::unavailable("The service is currently unavailable."), None),
+            Fault::QuotaExceeded { retry_after } => refuse(grpc, super::rules::quota_exceeded(60), retry_after),
+            Fault::Html => {
+                let page = Full::new(Bytes::from_static(b"<!DOCTYPE html><title>Error 500</title>"));
+                let response = Response::builder().status(500).header(CONTENT_TYPE, "text/html; charset=UTF-8");
+                Ok(response.body(Body::new(page))?)
+            }
+            Fault::ResetBefore => Err("a fault: the connection ends".into()),
+            Fault::ResetAfter => {
+                let answer = self.pass(request).await?;
+                // Carried out to its end.
+                let _ = answer.into_body().collect().await;
+                Err("a fault: the connection ends".into())
+            }
+            Fault::Truncated => {
+                let (head, body) = self.pass(request).await?.into_parts();
+                let data = body.collect().await?.to_bytes();
+                let half = Frame::data(data.slice(..data.len() / 2));
+                let pieces = [Ok(half), Err(Status::internal("a fault: the answer ends"))];
+                let pieces = tonic::codegen::tokio_stream::iter(pieces);
+                Ok(Response::from_parts(head, Body::new(http_body_util::StreamBody::new(pieces))))
+            }
+            Fault::ExpiredToken => {
+                lock(&self.state.tokens).expire();
+                self.pass(request).await
+            }
+        }
+    }
+}
+
+/// Answers a call with a status, in the form of its wire.
+fn refuse(grpc: bool, status: Status, retry_after: Option<u64>) -> Result<Response<Body>, BoxError> {
+    let mut response: Response<Body> = match grpc {
+        true => status.into_http(),
+        false => {
+            let http = crate::transcoding::status::http_status(status.code());
+            let body = crate::transcoding::status::to_body(&crate::schema::Tables::default(), &status, http);
+            let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
+            *response.status_mut() = StatusCode::from_u16(http.as_u16())?;
+            response.headers_mut().insert(CONTENT_TYPE, "application/json; charset=UTF-8".parse()?);
+            response
+        }
+    };
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}

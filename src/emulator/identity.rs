@@ -1,0 +1,195 @@
+//! Who calls: the token endpoint, and what its tokens stand for.
+//!
+//! Sources: [RFC 7523](https://www.rfc-editor.org/rfc/rfc7523) for the grant;
+//! the texts of the errors are those that Google's endpoint is seen to give.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use base64::{
+    Engine,
+    alphabet::URL_SAFE,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use ring::{
+    rand::{SecureRandom, SystemRandom},
+    signature::{self, KeyPair},
+};
+use serde_json::{Value, json};
+
+use super::settings::Settings;
+
+/// A key for tests: it is published, and opens nothing but emulators.
+const KEY: &str = include_str!("test_key.pem");
+const EMAIL: &str = "chat-app@emulator.iam.gserviceaccount.com";
+const CLIENT_ID: &str = "100000000000000000001";
+/// The project of the key.
+pub(super) const PROJECT: &str = "emulator";
+const SCOPE: &str = "https://www.googleapis.com/auth/";
+
+/// Who a call is made by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    App,
+    User(String),
+}
+
+/// What a token allows.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    pub(super) identity: Identity,
+    /// Without `https://www.googleapis.com/auth/`.
+    pub(super) scopes: Vec<String>,
+    end: SystemTime,
+}
+
+impl Grant {
+    pub(super) fn of(identity: Identity, scopes: &[&str]) -> Self {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        Self { identity, scopes, end: SystemTime::UNIX_EPOCH }
+    }
+
+    pub(super) fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|one| one == scope)
+    }
+}
+
+/// Why a token is not taken.
+pub(super) enum Refused {
+    Unknown,
+    Expired,
+}
+
+/// The tokens that were given out.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    grants: HashMap<String, Grant>,
+    pub(super) fetches: usize,
+}
+
+/// An answer of the token endpoint.
+pub(super) type Answer = (u16, Value);
+
+/// The JSON of a service account's key whose tokens come from `token_uri`.
+pub(super) fn key_file(token_uri: &str) -> String {
+    let key = json!({
+        "type": "service_account",
+        "project_id": PROJECT,
+        "private_key_id": "published-test-key",
+        "private_key": KEY,
+        "client_email": EMAIL,
+        "client_id": CLIENT_ID,
+        "auth_uri": "https://accounts.google.com/o/oauth2/auth",
+        "token_uri": token_uri,
+        "universe_domain": "googleapis.com",
+    });
+    format!("{key:#}\n")
+}
+
+fn refuse(status: u16, error: &str, description: &str) -> Answer {
+    (status, json!({"error": error, "error_description": description}))
+}
+
+impl Tokens {
+    /// What a token stands for.
+    pub(super) fn grant(&self, token: &str, now: SystemTime) -> Result<&Grant, Refused> {
+        let grant = self.grants.get(token).ok_or(Refused::Unknown)?;
+        if now < grant.end { Ok(grant) } else { Err(Refused::Expired) }
+    }
+
+    /// Has every token that was given out be expired.
+    pub(super) fn expire(&mut self) {
+        for grant in self.grants.values_mut() {
+            grant.end = SystemTime::UNIX_EPOCH;
+        }
+    }
+
+    /// Exchanges the form of a token request for a token.
+    pub(super) fn exchange(&mut self, form: &[u8], uri: &str, settings: &Settings, now: SystemTime) -> Answer {
+        self.fetches += 1;
+        let claims = match claims(form, uri, now) {
+            Ok(claims) => claims,
+            Err(refused) => return *refused,
+        };
+        let scopes = claims.get("scope").and_then(Value::as_str).unwrap_or_default();
+        let scopes: Vec<String> =
+            scopes.split_whitespace().filter_map(|scope| scope.strip_prefix(SCOPE)).map(str::to_owned).collect();
+        if scopes.is_empty() {
+            return refuse(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.");
+        }
+        let identity = match claims.get("sub").and_then(Value::as_str) {
+            None => Identity::App,
+            Some(email) if !email.contains('@') => return refuse(400, "invalid_grant", "Not a valid email"),
+            Some(email) if settings.users.as_ref().is_some_and(|users| !users.iter().any(|user| user == email)) => {
+                return refuse(400, "invalid_grant", "Invalid email or User ID");
+            }
+            Some(email) => Identity::User(email.to_owned()),
+        };
+        let allowed = |scope: &String| settings.delegated_scopes.as_ref().is_none_or(|all| all.contains(scope));
+        if identity != Identity::App && !scopes.iter().all(allowed) {
+            let text = "Client is unauthorized to retrieve access tokens using this method, or client not authorized \
+                        for any of the scopes requested.";
+            return refuse(401, "unauthorized_client", text);
+        }
+        let mut random = [0; 24];
+        if SystemRandom::new().fill(&mut random).is_err() {
+            return refuse(500, "internal_failure", "Backend Error");
+        }
+        let token = format!("ya29.emulator-{}", base64url().encode(random));
+        let end = now + settings.token_lifetime;
+        self.grants.insert(token.clone(), Grant { identity, scopes, end });
+        let seconds = settings.token_lifetime.as_secs();
+        (200, json!({"access_token": token, "expires_in": seconds, "token_type": "Bearer"}))
+    }
+}
+
+/// The claims of a request's assertion, if they are signed and timely.
+fn claims(form: &[u8], uri: &str, now: SystemTime) -> Result<Value, Box<Answer>> {
+    let grant = |text: &str| Box::new(refuse(400, "invalid_grant", text));
+    let request = |text: &str| Box::new(refuse(400, "invalid_request", text));
+    let form = std::str::from_utf8(form).map_err(|_| request("The form is not UTF-8."))?;
+    let field = |name: &str| {
+        let value = form.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
+        value.map(|(_, value)| value.replace("%3A", ":").replace("%3a", ":").replace("%3D", "=").replace("%3d", "="))
+    };
+    if field("grant_type").as_deref() != Some("urn:ietf:params:oauth:grant-type:jwt-bearer") {
+        return Err(Box::new(refuse(400, "unsupported_grant_type", "Invalid grant_type")));
+    }
+    let assertion = field("assertion").ok_or_else(|| request("Missing required parameter: assertion"))?;
+    let (signed, signature) = assertion.rsplit_once('.').ok_or_else(|| grant("Invalid JWT"))?;
+    let (_, payload) = signed.split_once('.').ok_or_else(|| grant("Invalid JWT"))?;
+    let decode = |text: &str| base64url().decode(text).map_err(|_| grant("Invalid JWT"));
+    let claims: Value = serde_json::from_slice(&decode(payload)?).map_err(|_| grant("Invalid JWT"))?;
+    if claims.get("iss").and_then(Value::as_str) != Some(EMAIL) {
+        return Err(grant("Invalid grant: account not found"));
+    }
+    let key = public_key().ok_or_else(|| Box::new(refuse(500, "internal_failure", "Backend Error")))?;
+    let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key);
+    key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| grant("Invalid JWT Signature."))?;
+    if claims.get("aud").and_then(Value::as_str) != Some(uri) {
+        return Err(grant("Invalid JWT: Failed audience check."));
+    }
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let time = |name: &str| claims.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let (issued, end) = (time("iat"), time("exp"));
+    // Clocks differ by a little.
+    if issued > now + 300 || end <= now || end > issued.saturating_add(3_600) {
+        return Err(grant(
+            "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat \
+             and exp values in the JWT claim.",
+        ));
+    }
+    Ok(claims)
+}
+
+/// base64url with or without padding, as clients differ.
+fn base64url() -> GeneralPurpose {
+    let config =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false);
+    GeneralPurpose::new(&URL_SAFE, config)
+}
+
+fn public_key() -> Option<Vec<u8>> {
+    let text: String = KEY.lines().filter(|line| !line.starts_with("-----")).collect();
+    let pair = signature::RsaKeyPair::from_pkcs8(&STANDARD.decode(text).ok()?).ok()?;
+    Some(pair.public_key().as_ref().to_vec())
+}

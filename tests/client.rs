@@ -1,0 +1,359 @@
+//! The client's promises: tokens, request ids, retries, deadlines, errors, on
+//! both wires and through the bare stub.
+
+use std::{future::IntoFuture, sync::Arc, time::Duration};
+
+use google_chat::{
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
+    emulator::{Emulator, Fault},
+    policy::RetryPolicy,
+    proto::google::chat::v1::space::SpaceType,
+};
+use tonic::Code;
+
+const WIRES: [Wire; 2] = [Wire::Grpc, Wire::HttpJson];
+
+/// The default policy, without its waits.
+fn quick() -> RetryPolicy {
+    let mut policy = RetryPolicy::default();
+    policy.initial = Duration::from_millis(2);
+    policy.maximum = Duration::from_millis(10);
+    policy
+}
+
+fn builder(emulator: &Emulator, wire: Wire) -> ClientBuilder {
+    Client::builder().endpoint(emulator.endpoint()).credentials(Credentials::anonymous()).wire(wire).retry(quick())
+}
+
+fn app(emulator: &Emulator) -> Credentials {
+    emulator.credentials().unwrap()
+}
+
+fn user(emulator: &Emulator) -> Credentials {
+    app(emulator).for_user("alice@example.com").unwrap()
+}
+
+#[tokio::test]
+async fn a_call_is_made_again_where_that_creates_no_second_space() {
+    for wire in WIRES {
+        for (fault, attempts) in [
+            (Fault::Unavailable, 2),
+            (Fault::ResetBefore, 2),
+            (Fault::ResetAfter, 2),
+            (Fault::Truncated, 2),
+            (Fault::QuotaExceeded { retry_after: Some(0) }, 2),
+            (Fault::Latency(Duration::from_millis(1)), 1),
+        ] {
+            let emulator = Emulator::start().await.unwrap();
+            let chat = builder(&emulator, wire).build().unwrap();
+            emulator.fail_next(fault.clone());
+            let made = chat.create_space(Space::named("a")).with_response().await;
+            let made = made.unwrap_or_else(|error| panic!("{wire} {fault:?}: {error}"));
+            assert_eq!((made.attempts, made.request_id.len()), (attempts, 36), "{wire} {fault:?}");
+            assert_eq!(emulator.spaces(), [made.space], "{wire} {fault:?}");
+            // The bare stub has the same.
+            emulator.fail_next(fault.clone());
+            let made = chat.stub().create_space(CreateSpaceRequest::from(Space::named("b"))).await.unwrap();
+            assert_eq!(emulator.spaces().len(), 2, "{wire} {fault:?}");
+            let previous = made.metadata().get("grpc-previous-rpc-attempts").map(|value| value.to_str().unwrap());
+            assert_eq!(previous, (attempts == 2).then_some("1"), "{wire} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_request_id_a_lost_answer_is_an_error() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).fill_request_ids(false).build().unwrap();
+        emulator.fail_next(Fault::ResetAfter);
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!((error.code(), error.attempts(), error.request_id()), (Code::Unavailable, 1, ""), "{error}");
+        assert_eq!(emulator.spaces().len(), 1);
+        // The server's own word that nothing was done is enough.
+        emulator.fail_next(Fault::Unavailable);
+        chat.create_space(Space::named("b")).await.unwrap();
+        assert_eq!(emulator.spaces().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_another_attempt_cannot_mend_is_not_made_again() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).build().unwrap();
+        chat.create_space(Space::named("a")).await.unwrap();
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!((error.code(), error.attempts()), (Code::AlreadyExists, 1), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("choose another display name"), "{text}");
+        let status = (wire == Wire::HttpJson).then_some(409);
+        assert_eq!(error.http_status(), status, "{wire}");
+        for _ in 0..2 {
+            emulator.fail_next(Fault::Unavailable);
+        }
+        let error = chat.create_space(Space::named("b")).retry(RetryPolicy::never()).await.unwrap_err();
+        assert_eq!((error.code(), error.attempts()), (Code::Unavailable, 1), "{error}");
+        let mut two = quick();
+        two.attempts = 2;
+        emulator.fail_next(Fault::Unavailable);
+        let error = chat.create_space(Space::named("b")).retry(two).await.unwrap_err();
+        assert_eq!((error.code(), error.attempts()), (Code::Unavailable, 2), "{error}");
+        assert!(error.to_string().contains("after 2 attempts"), "{error}");
+    }
+    // A page of HTML with HTTP 500 is INTERNAL; over gRPC it names the other wire.
+    let emulator = Emulator::start().await.unwrap();
+    for (wire, text) in [(Wire::HttpJson, "HTTP 500"), (Wire::Grpc, "try the HTTP/JSON wire")] {
+        emulator.fail_next(Fault::Html);
+        let error = builder(&emulator, wire).build().unwrap().create_space(Space::named("a")).await.unwrap_err();
+        assert!(error.attempts() == 1 && error.to_string().contains(text), "{error}");
+    }
+}
+
+/// A tenth of all attempts fail, before or after the space was created.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_creates_with_faults_leave_a_thousand_spaces() {
+    for (wire, seed) in [(Wire::Grpc, 1), (Wire::HttpJson, 2)] {
+        let emulator = Emulator::start().await.unwrap();
+        emulator.fail_share(0.1, seed, &[Fault::ResetBefore, Fault::ResetAfter, Fault::Unavailable]);
+        let mut policy = quick();
+        policy.attempts = 20;
+        let chat = builder(&emulator, wire).retry(policy).build().unwrap();
+        let calls = (0..8).map(|worker| {
+            let chat = chat.clone();
+            tokio::spawn(async move {
+                let mut attempts = 0;
+                for at in 0..125 {
+                    let made = chat.create_space(Space::named(format!("{worker} {at}"))).with_response().await;
+                    attempts += made.unwrap_or_else(|error| panic!("{error}")).attempts;
+                }
+                attempts
+            })
+        });
+        let mut attempts = 0;
+        for call in calls.collect::<Vec<_>>() {
+            attempts += call.await.unwrap();
+        }
+        assert_eq!(emulator.spaces().len(), 1_000, "{wire}");
+        assert!(attempts > 1_050, "{wire}: {attempts} attempts");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_holds_over_all_attempts() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).build().unwrap();
+        for _ in 0..3 {
+            emulator.fail_next(Fault::Latency(Duration::from_secs(60)));
+        }
+        let begun = std::time::Instant::now();
+        let error = chat.create_space(Space::named("a")).timeout(Duration::from_millis(60)).await.unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
+        assert!(error.to_string().contains("try again with the same request id"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        // An attempt that takes too long is given up for another.
+        let mut policy = quick();
+        policy.attempt = Duration::from_millis(60);
+        let made = chat.create_space(Space::named("b")).retry(policy).with_response().await.unwrap();
+        assert_eq!(made.attempts, 3, "{wire}");
+    }
+}
+
+#[tokio::test]
+async fn quota_is_waited_for_where_the_caller_says_so() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).build().unwrap();
+        let exhaust =
+            |times: usize| (0..times).for_each(|_| emulator.fail_next(Fault::QuotaExceeded { retry_after: None }));
+        exhaust(5);
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert!(error.is_quota_exceeded() && error.attempts() == 5, "{error}");
+        assert_eq!(error.reason(), Some("RATE_LIMIT_EXCEEDED"));
+        assert!(error.to_string().contains("60 spaces a minute"), "{error}");
+        let mut policy = quick();
+        policy.quota_wait = Duration::from_secs(60);
+        exhaust(8);
+        let made = chat.create_space(Space::named("a")).retry(policy).with_response().await.unwrap();
+        assert_eq!(made.attempts, 9);
+    }
+}
+
+#[tokio::test]
+async fn a_key_acts_as_the_app_and_for_users() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        emulator.configure(|settings| settings.anonymous = false);
+        let chat = |credentials| builder(&emulator, wire).credentials(credentials).build().unwrap();
+        let error = chat(Credentials::anonymous()).create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!((error.code(), error.reason()), (Code::Unauthenticated, Some("CREDENTIALS_MISSING")));
+        let customer = Some("customers/my_customer".to_owned());
+        let space = chat(app(&emulator)).create_space(Space { customer, ..Space::named("a") }).await.unwrap();
+        assert_eq!(space.membership_count.unwrap().joined_direct_human_user_count, 0);
+        let space = chat(user(&emulator)).create_space(Space::named("b")).await.unwrap();
+        assert_eq!(space.membership_count.unwrap().joined_direct_human_user_count, 1);
+        // In import mode the scope is another.
+        emulator.configure(|settings| settings.import_scope_required = true);
+        let import = Space { import_mode: true, ..Space::named("c") };
+        assert!(chat(user(&emulator)).create_space(import).await.unwrap().import_mode_expire_time.is_some());
+        let group = Space { import_mode: true, space_type: SpaceType::GroupChat as i32, ..Space::default() };
+        chat(user(&emulator)).create_space(group).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_however_many_wait_and_anew_when_it_is_refused() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.anonymous = false);
+    let chat = builder(&emulator, Wire::HttpJson).credentials(user(&emulator)).build().unwrap();
+    let many = |from: usize| {
+        let calls = (from..from + 32).map(|at| {
+            let chat = chat.clone();
+            tokio::spawn(async move { chat.create_space(Space::named(at.to_string())).await.map(drop) })
+        });
+        calls.collect::<Vec<_>>()
+    };
+    for call in many(0) {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(emulator.token_requests(), 1);
+    // Under load all tokens expire on the server's side alone.
+    emulator.fail_next(Fault::ExpiredToken);
+    for call in many(100) {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!((emulator.token_requests(), emulator.spaces().len()), (2, 64));
+    // A token of a few seconds is used while it lives.
+    emulator.configure(|settings| settings.token_lifetime = Duration::from_secs(3));
+    let brief = builder(&emulator, Wire::Grpc).credentials(app(&emulator).for_user("bob@example.com").unwrap());
+    let brief = brief.build().unwrap();
+    for name in ["x", "y", "z"] {
+        brief.create_space(Space::named(name)).await.unwrap();
+    }
+    assert_eq!(emulator.token_requests(), 3);
+}
+
+#[tokio::test]
+async fn the_token_endpoints_refusal_says_what_to_do() {
+    let emulator = Emulator::start().await.unwrap();
+    let create = |credentials: Credentials| {
+        let chat = builder(&emulator, Wire::HttpJson).credentials(credentials).build().unwrap();
+        async move { chat.create_space(Space::named("a")).await.unwrap_err() }
+    };
+    emulator.configure(|settings| settings.delegated_scopes = Some(vec!["chat.import".to_owned()]));
+    let error = create(user(&emulator)).await;
+    assert!(error.is_unauthenticated(), "{error}");
+    let text = error.to_string();
+    for part in [
+        "unauthorized_client: Client is unauthorized",
+        "client id 100000000000000000001",
+        "https://www.googleapis.com/auth/chat.spaces.create",
+        "Domain-wide delegation",
+        "alice@example.com",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    emulator.configure(|settings| {
+        settings.delegated_scopes = None;
+        settings.users = Some(vec!["bob@example.com".to_owned()]);
+    });
+    let error = create(user(&emulator)).await;
+    assert!(error.to_string().contains("alice@example.com is no user"), "{error}");
+    // A clock that is an hour off.
+    emulator.configure(|settings| settings.users = None);
+    emulator.advance(Duration::from_secs(7_200));
+    let error = create(user(&emulator)).await;
+    assert!(error.to_string().contains("set this machine's clock"), "{error}");
+}
+
+#[tokio::test]
+async fn every_known_failure_says_what_to_do() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        emulator.configure(|settings| settings.anonymous = false);
+        let unchecked =
+            |credentials: Credentials| builder(&emulator, wire).credentials(credentials).checks(false).build().unwrap();
+        let customer = || Space { customer: Some("customers/my_customer".to_owned()), ..Space::named("a") };
+        let expect = |error: google_chat::Error, code: Code, advice: &str| {
+            assert_eq!(error.code(), code, "{error}");
+            let text = error.to_string();
+            assert!(text.contains(advice), "{advice}: {text}");
+        };
+        emulator.configure(|settings| settings.api_enabled = false);
+        let error = unchecked(user(&emulator)).create_space(Space::named("a")).await.unwrap_err();
+        expect(error, Code::PermissionDenied, "enable the Google Chat API");
+        emulator.configure(|settings| (settings.api_enabled, settings.app_configured) = (true, false));
+        let error = unchecked(user(&emulator)).create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!(error.links().len(), 1);
+        expect(error, Code::NotFound, "configure the Chat app");
+        emulator.configure(|settings| (settings.app_configured, settings.app_approved) = (true, false));
+        let error = unchecked(app(&emulator)).create_space(customer()).await.unwrap_err();
+        expect(error, Code::PermissionDenied, "have an administrator");
+        emulator.configure(|settings| settings.app_approved = true);
+        let error = unchecked(app(&emulator)).create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!(error.field_violations()[0].field, "space.customer");
+        expect(error, Code::InvalidArgument, "customers/my_customer for a private app");
+        let readonly = builder(&emulator, wire).credentials(user(&emulator)).scopes(["chat.spaces.readonly"]);
+        let error = readonly.build().unwrap().create_space(Space::named("a")).await.unwrap_err();
+        expect(error, Code::PermissionDenied, "--scopes=https://www.googleapis.com/auth/chat.spaces.create");
+        let as_app = builder(&emulator, wire).credentials(app(&emulator)).scopes(["chat.spaces"]).checks(false);
+        let error = as_app.build().unwrap().create_space(customer()).await.unwrap_err();
+        expect(error, Code::PermissionDenied, "act for a user");
+        unchecked(user(&emulator)).create_space(Space::named("a")).request_id("one").await.unwrap();
+        let bob = app(&emulator).for_user("bob@example.com").unwrap();
+        let error = unchecked(bob).create_space(Space::named("b")).request_id("one").await.unwrap_err();
+        assert!(error.is_request_id_of_another_user() && error.request_id() == "one");
+        expect(error, Code::InvalidArgument, "use a new request id");
+    }
+}
+
+#[tokio::test]
+async fn what_is_certain_to_fail_is_not_sent_and_said_all_at_once() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).credentials(app(&emulator)).build().unwrap();
+        let space = Space {
+            space_details: Some(google_chat::proto::google::chat::v1::space::SpaceDetails {
+                description: "d".repeat(151),
+                ..Default::default()
+            }),
+            ..Space::named(" ")
+        };
+        let fields = |error: &google_chat::Error| -> Vec<String> {
+            error.field_violations().iter().map(|violation| violation.field.clone()).collect()
+        };
+        let error = chat.create_space(space.clone()).await.unwrap_err();
+        assert!(error.message().starts_with("not sent"), "{error}");
+        let all = ["space.display_name", "space.customer", "space.space_details.description"];
+        assert_eq!(fields(&error), all, "{error}");
+        // The stub is held to the same.
+        let status = chat.stub().create_space(CreateSpaceRequest::from(space)).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, error.message()));
+        assert_eq!(emulator.token_requests(), 0);
+        let only_import =
+            builder(&emulator, wire).credentials(user(&emulator)).scopes(["chat.import"]).build().unwrap();
+        let error = only_import.create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!(fields(&error), ["space.import_mode"]);
+        // 128 characters of two UTF-16 units each: a server may take them.
+        let anonymous = builder(&emulator, wire).build().unwrap();
+        anonymous.create_space(Space::named("\u{1F680}".repeat(128))).await.unwrap();
+        // What the server can judge by itself is left to it.
+        let unchecked = builder(&emulator, wire).checks(false).build().unwrap();
+        let error = unchecked.create_space(Space::named("")).await.unwrap_err();
+        assert!(error.message().starts_with("Invalid request"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_call_frees_it() {
+    for wire in WIRES {
+        let emulator = Arc::new(Emulator::start().await.unwrap());
+        let chat = builder(&emulator, wire).build().unwrap();
+        emulator.fail_next(Fault::Latency(Duration::from_secs(3_600)));
+        let call = tokio::time::timeout(Duration::from_millis(30), chat.create_space(Space::named("a")).into_future());
+        assert!(call.await.is_err());
+        chat.create_space(Space::named("b")).await.unwrap();
+        assert_eq!(emulator.spaces().len(), 1, "{wire}");
+    }
+}
