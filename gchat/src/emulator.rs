@@ -1,8 +1,8 @@
 //! `gchat emulator`.
 
-use std::net::SocketAddr;
+use std::{fs, net::SocketAddr, path::PathBuf};
 
-use google_chat::emulator::Emulator;
+use google_chat::emulator::{Emulator, Fault};
 
 use crate::failure::Failure;
 
@@ -11,12 +11,47 @@ pub(crate) struct Args {
     /// Where to listen; port 0 lets the system choose
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086")]
     listen: SocketAddr,
+    /// Writes a service account's key whose tokens this emulator gives, for
+    /// clients in any language; the key is a published one, for tests
+    #[arg(long, value_name = "FILE")]
+    write_credentials: Option<PathBuf>,
+    /// Refuses calls without credentials, as Google Chat does
+    #[arg(long)]
+    require_credentials: bool,
+    /// Takes `Bearer user:EMAIL` and `Bearer app` for tokens
+    #[arg(long)]
+    shortcuts: bool,
+    /// The scopes that domain-wide delegation allows the key; any, by default
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
+    delegated_scopes: Option<Vec<String>>,
+    /// How many spaces may be written a minute; any number, by default. Google
+    /// Chat allows 60
+    #[arg(long, value_name = "COUNT")]
+    writes_per_minute: Option<u32>,
+    /// The share of calls that fail: before they are carried out, after it, or
+    /// with UNAVAILABLE
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    fail_share: f64,
+    /// What the choice of the calls that fail begins with
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let emulator = Emulator::listen(args.listen)
         .await
         .map_err(|error| Failure::machine(format!("cannot listen at {}: {error}", args.listen)))?;
+    emulator.configure(|settings| {
+        settings.anonymous = !args.require_credentials;
+        settings.shortcuts = args.shortcuts;
+        settings.delegated_scopes = args.delegated_scopes;
+        settings.writes_per_minute = args.writes_per_minute;
+    });
+    emulator.fail_share(args.fail_share, args.seed, &[Fault::ResetBefore, Fault::ResetAfter, Fault::Unavailable]);
+    if let Some(file) = &args.write_credentials {
+        fs::write(file, emulator.key_file())
+            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display())))?;
+    }
     println!("listening at {}", emulator.endpoint());
     tokio::signal::ctrl_c().await.map_err(Failure::machine)
 }

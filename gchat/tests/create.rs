@@ -119,12 +119,39 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn failures_have_their_exit_codes_and_one_line() {
-    let mut server = Server(gchat(&["emulator", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap());
+/// Starts `gchat emulator`, and says where it listens.
+fn emulator(flags: &[&str]) -> (Server, String) {
+    let args = [&["emulator", "--listen", "127.0.0.1:0"], flags].concat();
+    let mut server = Server(gchat(&args).stdout(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let endpoint = line.trim().strip_prefix("listening at ").unwrap().to_owned();
+    (server, line.trim().strip_prefix("listening at ").unwrap().to_owned())
+}
+
+#[test]
+fn the_written_credentials_create_spaces() {
+    let key = std::env::temp_dir().join(format!("gchat-key-{}.json", std::process::id()));
+    let key = key.to_str().unwrap();
+    let flags = ["--require-credentials", "--write-credentials", key, "--delegated-scopes", "chat.spaces.create"];
+    let (_server, endpoint) = emulator(&flags);
+    let create = ["spaces", "create", "--endpoint", &endpoint, "--output", "name", "--display-name"];
+    for (args, code, problem) in [
+        (&["a", "--credentials", key, "--subject", "alice@example.com"][..], 0, ""),
+        (&["b", "--credentials", key, "--customer", "customers/my_customer", "--wire", "grpc"], 0, ""),
+        (&["c", "--credentials", key], 1, "space.customer is required"),
+        (&["d", "--anonymous"], 3, "CREDENTIALS_MISSING"),
+        (&["e", "--credentials", key, "--subject", "alice@example.com", "--import-mode"], 3, "Domain-wide delegation"),
+    ] {
+        let output = run(&[&create[..], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?} {output:?}");
+        assert!(text(&output.stderr).contains(problem), "{args:?} {output:?}");
+    }
+    std::fs::remove_file(key).unwrap();
+}
+
+#[test]
+fn failures_have_their_exit_codes_and_one_line() {
+    let (_server, endpoint) = emulator(&[]);
     let there = ["spaces", "create", "--endpoint", &endpoint, "--anonymous", "--display-name", "a", "--output", "name"];
     let first = run(&there);
     assert!(first.status.success() && text(&first.stdout).starts_with("spaces/"), "{first:?}");

@@ -24,6 +24,8 @@ const EMAIL: &str = "chat-app@emulator.iam.gserviceaccount.com";
 const CLIENT_ID: &str = "100000000000000000001";
 /// The project of the key.
 pub(super) const PROJECT: &str = "emulator";
+/// What google-auth for Python names as the audience, wherever the endpoint is.
+const GOOGLES: &str = "https://oauth2.googleapis.com/token";
 const SCOPE: &str = "https://www.googleapis.com/auth/";
 
 /// Who a call is made by.
@@ -165,7 +167,8 @@ fn claims(form: &[u8], uri: &str, now: SystemTime) -> Result<Value, Box<Answer>>
     let key = public_key().ok_or_else(|| Box::new(refuse(500, "internal_failure", "Backend Error")))?;
     let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key);
     key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| grant("Invalid JWT Signature."))?;
-    if claims.get("aud").and_then(Value::as_str) != Some(uri) {
+    let audience = claims.get("aud").and_then(Value::as_str).unwrap_or_default();
+    if ![uri, GOOGLES].contains(&audience) {
         return Err(grant("Invalid JWT: Failed audience check."));
     }
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
