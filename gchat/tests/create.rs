@@ -149,6 +149,34 @@ fn the_written_credentials_create_spaces() {
     std::fs::remove_file(key).unwrap();
 }
 
+/// A proxy that asks for other credentials, and then is gone.
+#[test]
+fn https_goes_through_the_proxy_of_the_environment() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap();
+    let asked = std::thread::spawn(move || {
+        let (stream, _) = proxy.accept().unwrap();
+        let lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+        let lines: Vec<String> = lines.collect();
+        (&stream).write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").unwrap();
+        lines
+    });
+    let create = ["spaces", "create", "--display-name", "a", "--access-token", "t", "--timeout", "2"];
+    let there = ["--endpoint", "https://chat.example.com"];
+    for wire in ["http", "grpc"] {
+        let mut command = gchat(&[&create[..], &there[..], &["--wire", wire]].concat());
+        command.env("HTTPS_PROXY", format!("http://user:pass@{address}")).env("NO_PROXY", "other.example.com");
+        let output = command.output().unwrap();
+        let error = text(&output.stderr);
+        assert!(error.contains(&format!("the proxy {address}")) && !error.contains("pass"), "{error}");
+    }
+    let lines = asked.join().unwrap();
+    assert_eq!(lines[0], "CONNECT chat.example.com:443 HTTP/1.1");
+    let authorization = lines.iter().find_map(|line| line.strip_prefix("Proxy-Authorization: "));
+    // user:pass
+    assert_eq!(authorization, Some("Basic dXNlcjpwYXNz"), "{lines:?}");
+}
+
 #[test]
 fn failures_have_their_exit_codes_and_one_line() {
     let (_server, endpoint) = emulator(&[]);

@@ -1,14 +1,82 @@
 //! The one connector under both wires, and where it connects to.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{Uri, uri::Scheme};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::{
+    client::{
+        legacy::connect::{HttpConnector, proxy::Tunnel},
+        proxy::matcher::Matcher,
+    },
+    rt::TokioIo,
+};
+use tokio::net::TcpStream;
+use tower::{Service, ServiceExt};
+
+use super::BoxError;
 
 /// Opens connections: TLS by rustls with the system's roots for https, plain
 /// for http.
-pub type Connector = HttpsConnector<HttpConnector>;
+pub type Connector = HttpsConnector<Proxied>;
+
+/// How long connecting may take, to a server or by way of a proxy.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Opens TCP connections, those for https through the proxy that the environment
+/// names (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`; with user and password in the
+/// URL), by CONNECT. Plain http is for loopback, and goes there by itself.
+#[derive(Clone, Debug)]
+pub struct Proxied {
+    http: HttpConnector,
+    proxies: Arc<Matcher>,
+}
+
+impl Service<Uri> for Proxied {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.http.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let proxy = match target.scheme() == Some(&Scheme::HTTPS) {
+            true => self.proxies.intercept(&target),
+            false => None,
+        };
+        let Some(proxy) = proxy else {
+            let connecting = self.http.call(target);
+            return Box::pin(async move { connecting.await.map_err(Into::into) });
+        };
+        let at = proxy.uri().clone();
+        let mut tunnel = Tunnel::new(at.clone(), self.http.clone());
+        if let Some(auth) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(auth.clone());
+        }
+        Box::pin(async move {
+            let connecting = tokio::time::timeout(CONNECT, tunnel.oneshot(target)).await;
+            let problem = match connecting {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => super::chain(&error),
+                Err(_) => format!("no answer within {CONNECT:?}"),
+            };
+            // Without the user and password that the environment may give it.
+            let (host, port) =
+                (at.host().unwrap_or_default(), at.port_u16().map_or(String::new(), |port| format!(":{port}")));
+            Err(format!("the proxy {host}{port}: {problem}").into())
+        })
+    }
+}
 
 /// Where a service is: scheme and authority, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +180,8 @@ impl std::error::Error for ConnectError {
 }
 
 /// Makes the connector for an origin. Only https needs certificates, so that
-/// plain http works on a machine that has none.
+/// plain http works on a machine that has none. Proxies are those of the
+/// environment, as it is now.
 ///
 /// # Errors
 ///
@@ -121,7 +190,9 @@ pub fn connector(origin: &Origin) -> Result<Connector, ConnectError> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
-    http.set_connect_timeout(Some(std::time::Duration::from_secs(10)));
+    http.set_connect_timeout(Some(CONNECT));
+    http.set_keepalive(Some(Duration::from_secs(60)));
+    let proxied = Proxied { http, proxies: Arc::new(Matcher::from_env()) };
     let builder = hyper_rustls::HttpsConnectorBuilder::new();
     let builder = if origin.is_https() {
         builder.with_provider_and_native_roots(rustls::crypto::ring::default_provider()).map_err(ConnectError)?
@@ -133,7 +204,7 @@ pub fn connector(origin: &Origin) -> Result<Connector, ConnectError> {
             .with_no_client_auth();
         builder.with_tls_config(config)
     };
-    Ok(builder.https_or_http().enable_all_versions().wrap_connector(http))
+    Ok(builder.https_or_http().enable_all_versions().wrap_connector(proxied))
 }
 
 #[cfg(test)]

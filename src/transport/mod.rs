@@ -23,7 +23,7 @@ mod reply;
 mod serve;
 mod streamed;
 
-pub use connector::{ConnectError, Connector, Origin, OriginError, connector};
+pub use connector::{ConnectError, Connector, Origin, OriginError, Proxied, connector};
 pub use gateway::{Gateway, GatewayLayer};
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HttpJson, HttpJsonBuilder, PooledClient};
