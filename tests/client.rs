@@ -70,10 +70,14 @@ async fn without_a_request_id_a_lost_answer_is_an_error() {
         let error = chat.create_space(Space::named("a")).await.unwrap_err();
         assert_eq!((error.code(), error.attempts(), error.request_id()), (Code::Unavailable, 1, ""), "{error}");
         assert_eq!(emulator.spaces().len(), 1);
+        // The caller's own request id does as well.
+        emulator.fail_next(Fault::ResetAfter);
+        let made = chat.create_space(Space::named("own")).request_id("own").with_response().await.unwrap();
+        assert_eq!((made.attempts, emulator.spaces().len()), (2, 2));
         // The server's own word that nothing was done is enough.
         emulator.fail_next(Fault::Unavailable);
         chat.create_space(Space::named("b")).await.unwrap();
-        assert_eq!(emulator.spaces().len(), 2);
+        assert_eq!(emulator.spaces().len(), 3);
     }
 }
 

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use super::{Wire, create_space::attempts};
 use crate::{
     proto::google::rpc::{self, bad_request::FieldViolation, help::Link},
-    transcoding::status::{code_name, retry_delay},
+    transcoding::status::{asked_wait, code_name},
 };
 
 /// A call that failed.
@@ -92,7 +92,7 @@ impl Error {
 
     /// How long the server asks to wait before the call is made again.
     pub fn retry_delay(&self) -> Option<Duration> {
-        retry_delay(self.0.status.details())
+        asked_wait(self.0.status.metadata().as_ref(), self.0.status.details())
     }
 
     /// The request id that the call was made with; empty if none was. With it
@@ -121,9 +121,10 @@ impl Error {
         self.code() == Code::AlreadyExists
     }
 
-    /// Whether the project's quota is used up for now.
+    /// Whether the project's quota is used up for now; not, whether a message is
+    /// too large, which has the same code.
     pub fn is_quota_exceeded(&self) -> bool {
-        self.code() == Code::ResourceExhausted
+        self.code() == Code::ResourceExhausted && !self.message().contains("than the limit")
     }
 
     /// Whether there is no token, or the server does not take it.
@@ -188,7 +189,7 @@ impl Error {
             (Code::InvalidArgument, _) if violated("customer") => {
                 "set customer: customers/my_customer for a private app, else customers/{id}"
             }
-            (Code::ResourceExhausted, _) => {
+            (Code::ResourceExhausted, _) if self.is_quota_exceeded() => {
                 "wait: a project may write 60 spaces a minute; RetryPolicy::quota_wait has the client wait for you"
             }
             (Code::Unauthenticated, Some(_)) => "get a new access token",

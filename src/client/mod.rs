@@ -277,10 +277,8 @@ impl ClientBuilder {
         };
         let authorized = Authorize::new(wire, &origin, self.credentials, scopes.collect(), headers);
         let repeated = Retry::new(authorized.map_err(ClientError::Authorize)?, schema.clone(), self.retry);
-        let channel = match self.fill_request_ids {
-            true => BoxCloneSyncService::new(checks::Checks::new(RequestId::new(repeated, schema), rules)),
-            false => BoxCloneSyncService::new(checks::Checks::new(repeated, rules)),
-        };
+        let known = RequestId::new(repeated, schema).fill(self.fill_request_ids);
+        let channel = BoxCloneSyncService::new(checks::Checks::new(known, rules));
         Ok(Client { channel: Channel(channel), wire: self.wire, fill_request_ids: self.fill_request_ids })
     }
 }

@@ -8,10 +8,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -25,14 +22,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tonic::Status;
 
 use super::{CredentialsError, bearer, without_secrets};
 use crate::transport::{Origin, PooledClient, chain, collect, connector};
 
 /// How long the token endpoint may take.
-const FETCH: Duration = Duration::from_secs(10);
+const FETCH: Duration = Duration::from_secs(6);
 /// How long before its end a token is not used any more, and how long before
 /// that another is fetched.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -41,27 +38,33 @@ const AHEAD: Duration = Duration::from_secs(300);
 const LIMIT: usize = 64 * 1024;
 
 pub(super) struct Key {
-    json: Box<str>,
+    shared: Arc<Shared>,
+    subject: Option<String>,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// What the key has in common for all that it acts for.
+struct Shared {
     email: String,
     client_id: String,
-    subject: Option<String>,
     signer: CustomServiceAccount,
     header: Value,
     endpoint: Uri,
     client: PooledClient,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
-    /// The same key for users, by their addresses.
-    users: Mutex<HashMap<String, Arc<Key>>>,
+    /// The same key for users, by their addresses, while anybody uses them.
+    users: Mutex<HashMap<String, Weak<Key>>>,
 }
 
 /// The token for one set of scopes.
 #[derive(Default)]
 struct Slot {
     token: Mutex<Option<Token>>,
-    /// Held by who fetches, so that all others wait for the one answer.
-    fetching: tokio::sync::Mutex<()>,
-    refreshing: AtomicBool,
+    /// The exchange that is under way, for all who wait for it.
+    exchange: Mutex<Option<Exchange>>,
 }
+
+/// The outcome of an exchange, once there is one.
+type Exchange = watch::Receiver<Option<Result<Token, Status>>>;
 
 #[derive(Clone)]
 struct Token {
@@ -71,19 +74,19 @@ struct Token {
     end: Instant,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Slot {
     fn token(&self) -> Option<Token> {
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        token.filter(|token| Instant::now() < token.end)
-    }
-
-    fn put(&self, token: Option<Token>) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        lock(&self.token).clone().filter(|token| Instant::now() < token.end)
     }
 }
 
 impl Key {
-    pub(super) fn new(json: &str, subject: Option<&str>) -> Result<Self, CredentialsError> {
+    pub(super) fn new(json: &str) -> Result<Self, CredentialsError> {
         let bad =
             |problem: &str| CredentialsError(format!("the service account's key cannot be used: {problem}").into());
         let signer = CustomServiceAccount::from_json(json).map_err(|error| bad(&without_secrets(&error)))?;
@@ -104,30 +107,33 @@ impl Key {
         if let Some(id) = key.get("private_key_id") {
             header["kid"] = id.clone();
         }
-        Ok(Self {
-            json: json.into(),
+        let shared = Shared {
             email: text("client_email"),
             client_id: text("client_id"),
-            subject: subject.map(str::to_owned),
             signer,
             header,
             endpoint,
             client: Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
-            slots: Mutex::default(),
             users: Mutex::default(),
-        })
+        };
+        Ok(Self { shared: Arc::new(shared), subject: None, slots: Mutex::default() })
     }
 
     /// The same key, acting for a user: one source for each, so that its tokens
     /// are shared.
-    pub(super) fn for_user(&self, email: &str) -> Result<Arc<Self>, CredentialsError> {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(user) = users.get(email) {
-            return Ok(Arc::clone(user));
+    pub(super) fn for_user(&self, email: &str) -> Arc<Self> {
+        let mut users = lock(&self.shared.users);
+        if let Some(user) = users.get(email).and_then(Weak::upgrade) {
+            return user;
         }
-        let user = Arc::new(Self::new(&self.json, Some(email))?);
-        users.insert(email.to_owned(), Arc::clone(&user));
-        Ok(user)
+        let subject = Some(email.to_owned());
+        let user = Arc::new(Self { shared: Arc::clone(&self.shared), subject, slots: Mutex::default() });
+        // Those that nobody uses any more make room, now and then.
+        if users.len() == users.capacity() {
+            users.retain(|_, user| user.strong_count() > 0);
+        }
+        users.insert(email.to_owned(), Arc::downgrade(&user));
+        user
     }
 
     pub(super) fn subject(&self) -> Option<&str> {
@@ -141,42 +147,52 @@ impl Key {
         rejected: Option<&HeaderValue>,
     ) -> Result<HeaderValue, Status> {
         let scopes = scopes.join(" ");
-        let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(slots.entry(scopes.clone()).or_default())
-        };
-        let usable = |token: &Token| rejected != Some(&token.header);
-        if let Some(token) = slot.token().filter(usable) {
-            if Instant::now() >= token.renew && !slot.refreshing.swap(true, Ordering::AcqRel) {
-                let key = Arc::clone(self);
-                tokio::spawn(async move {
-                    // If it fails, the token still holds for a while, and who comes
-                    // next tries again.
-                    if let Ok(token) = key.fetch(&scopes).await {
-                        slot.put(Some(token));
-                    }
-                    slot.refreshing.store(false, Ordering::Release);
-                });
+        let slot = Arc::clone(lock(&self.slots).entry(scopes.clone()).or_default());
+        if let Some(token) = slot.token().filter(|token| rejected != Some(&token.header)) {
+            if Instant::now() >= token.renew {
+                // If it fails, the token still holds for a while, and who comes next
+                // tries again.
+                drop(self.exchange(&slot, scopes));
             }
             return Ok(token.header);
         }
-        let _one = slot.fetching.lock().await;
-        if let Some(token) = slot.token().filter(usable) {
-            return Ok(token.header);
+        let mut exchange = self.exchange(&slot, scopes);
+        let outcome = exchange.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+        match outcome {
+            Ok(Some(outcome)) => outcome.map(|token| token.header),
+            _ => Err(Status::unavailable("the exchange for a token was given up")),
         }
-        slot.put(None);
-        let token = self.fetch(&scopes).await?;
-        slot.put(Some(token.clone()));
-        Ok(token.header)
+    }
+
+    /// The exchange that is under way, or a new one. It goes on by itself, so that
+    /// a caller who does not wait any longer takes it from nobody.
+    fn exchange(self: &Arc<Self>, slot: &Arc<Slot>, scopes: String) -> Exchange {
+        let mut under_way = lock(&slot.exchange);
+        // One whose task is gone, with its runtime, has no outcome any more.
+        if let Some(exchange) = under_way.as_ref().filter(|exchange| exchange.has_changed().is_ok()) {
+            return exchange.clone();
+        }
+        let (outcome, exchange) = watch::channel(None);
+        *under_way = Some(exchange.clone());
+        let (key, slot) = (Arc::clone(self), Arc::clone(slot));
+        tokio::spawn(async move {
+            let fetched = key.fetch(&scopes).await;
+            if let Ok(token) = &fetched {
+                *lock(&slot.token) = Some(token.clone());
+            }
+            *lock(&slot.exchange) = None;
+            outcome.send_replace(Some(fetched));
+        });
+        exchange
     }
 
     /// What the key signs to say who asks for what.
     fn assertion(&self, scopes: &str, now: SystemTime) -> Result<String, Status> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = serde_json::json!({
-            "iss": self.email,
+            "iss": self.shared.email,
             "scope": scopes,
-            "aud": self.endpoint.to_string(),
+            "aud": self.shared.endpoint.to_string(),
             "iat": now,
             "exp": now + 3_600,
         });
@@ -184,8 +200,8 @@ impl Key {
             claims["sub"] = subject.as_str().into();
         }
         let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        let signed = format!("{}.{}", part(&self.header), part(&claims));
-        let signature = self.signer.signer().sign(signed.as_bytes());
+        let signed = format!("{}.{}", part(&self.shared.header), part(&claims));
+        let signature = self.shared.signer.signer().sign(signed.as_bytes());
         let signature = signature.map_err(|error| {
             Status::unauthenticated(format!("the service account's key cannot sign: {}", chain(&error)))
         })?;
@@ -196,19 +212,20 @@ impl Key {
         let assertion = self.assertion(scopes, SystemTime::now())?;
         // All of it is of characters that a form takes as they are.
         let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
-        let request = Request::post(self.endpoint.clone())
+        let request = Request::post(self.shared.endpoint.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))
             .map_err(|error| Status::internal(format!("the request for a token cannot be built: {error}")))?;
         let asked = Instant::now();
         let exchange = async {
-            let answer = self.client.request(request).await.map_err(|error| chain(&error))?;
+            let answer = self.shared.client.request(request).await.map_err(|error| chain(&error))?;
             let (head, body) = answer.into_parts();
             let body = collect(body, LIMIT).await.map_err(|error| format!("{error:?}"))?;
             Ok::<_, String>((head.status, body))
         };
-        let unavailable =
-            |cause: String| Status::unavailable(format!("no access token was given by {}: {cause}", self.endpoint));
+        let unavailable = |cause: String| {
+            Status::unavailable(format!("no access token was given by {}: {cause}", self.shared.endpoint))
+        };
         let answer = tokio::time::timeout(FETCH, exchange).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {FETCH:?}")));
         let (status, body) = answer.map_err(unavailable)?;
@@ -236,15 +253,15 @@ impl Key {
             (error, "") => error.to_owned(),
             (error, description) => format!("{error}: {description}"),
         };
-        let message = format!("no access token was given by {}: {said}", self.endpoint);
-        if status.is_server_error() {
+        let message = format!("no access token was given by {}: {said}", self.shared.endpoint);
+        if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
             return Status::unavailable(message);
         }
         let advice = match (error, &self.subject) {
             ("unauthorized_client" | "access_denied", Some(subject)) => format!(
                 "; an administrator must allow the client id {} the scopes {scopes} in the Admin console, under Security, \
                  API controls, Domain-wide delegation, before it can act for {subject} (it can take a day to hold)",
-                self.client_id
+                self.shared.client_id
             ),
             ("invalid_grant", Some(subject)) if description.contains("ser ID") || description.contains("email") => {
                 format!("; {subject} is no user of the organization")

@@ -36,7 +36,7 @@ impl fmt::Display for CredentialsError {
 impl std::error::Error for CredentialsError {}
 
 /// How long application default credentials may be looked for.
-const LOOK_UP: Duration = Duration::from_secs(10);
+const LOOK_UP: Duration = Duration::from_secs(6);
 
 /// What to do where no credentials are found.
 const THREE_WAYS: &str = "give some in one of three ways: a service-account key (set GOOGLE_APPLICATION_CREDENTIALS to \
@@ -72,7 +72,7 @@ impl Credentials {
     ///
     /// If the text is no such key.
     pub fn service_account_key(json: &str) -> Result<Self, CredentialsError> {
-        Key::new(json, None).map(|key| Self(Source::Key(Arc::new(key))))
+        Key::new(json).map(|key| Self(Source::Key(Arc::new(key))))
     }
 
     /// The same key, acting for a user by domain-wide delegation. There is one source
@@ -86,7 +86,7 @@ impl Credentials {
             let problem = "only a service account's key can act for a user; use Credentials::service_account_key";
             return Err(CredentialsError(problem.into()));
         };
-        key.for_user(email).map(|key| Self(Source::Key(key)))
+        Ok(Self(Source::Key(key.for_user(email))))
     }
 
     /// Whether calls are made as the app itself. `None` where the source does
@@ -136,8 +136,12 @@ impl Credentials {
         let token = tokio::time::timeout(LOOK_UP, provider.token(scopes)).await;
         let token = token.map_err(|_| Status::unavailable(format!("no access token was given within {LOOK_UP:?}")))?;
         let token = token.map_err(|error| {
-            let cause = crate::transport::chain(&error);
-            Status::unauthenticated(format!("no access token was given for the scopes {}: {cause}", scopes.join(" ")))
+            let cause = without_secrets(&error);
+            let message = format!("no access token was given for the scopes {}: {cause}", scopes.join(" "));
+            match error {
+                gcp_auth::Error::Http(..) | gcp_auth::Error::Other(..) => Status::unavailable(message),
+                _ => Status::unauthenticated(message),
+            }
         })?;
         bearer(token.as_str()).map(Some).map_err(|error| Status::unauthenticated(error.to_string()))
     }

@@ -30,6 +30,7 @@ use crate::{
 pub struct RequestId<S> {
     inner: S,
     schema: Schema,
+    fill: bool,
 }
 
 /// Among a call's extensions: the server knows the call by its request id, so
@@ -40,7 +41,15 @@ pub struct Repeatable;
 impl<S> RequestId<S> {
     /// Fills in the request ids of the methods of `schema`.
     pub fn new(inner: S, schema: Schema) -> Self {
-        Self { inner, schema }
+        Self { inner, schema, fill: true }
+    }
+
+    /// Sets whether an empty request id is filled in, as it is by default. A call
+    /// that has one is [`Repeatable`] in any case.
+    #[must_use]
+    pub fn fill(mut self, fill: bool) -> Self {
+        self.fill = fill;
+        self
     }
 
     /// The number of the field, for a method that has it.
@@ -68,8 +77,9 @@ where
     fn call(&mut self, call: Request<Body>) -> Self::Future {
         let mut inner = ready(&mut self.inner);
         let Some(number) = self.field(call.uri().path()) else { return Box::pin(inner.call(call)) };
+        let fill = self.fill;
         Box::pin(async move {
-            match filled(call, number).await {
+            match filled(call, number, fill).await {
                 Ok(call) => inner.call(call).await,
                 Err(status) => Ok(status.into_http()),
             }
@@ -77,7 +87,7 @@ where
     }
 }
 
-async fn filled(call: Request<Body>, number: u32) -> Result<Request<Body>, Status> {
+async fn filled(call: Request<Body>, number: u32, fill: bool) -> Result<Request<Body>, Status> {
     let (mut head, frames) = take(call).await?;
     let encoding = head.headers.get("grpc-encoding").map(http::HeaderValue::as_bytes);
     let message = frame::unary(frames.clone(), encoding, usize::MAX)?;
@@ -88,8 +98,10 @@ async fn filled(call: Request<Body>, number: u32) -> Result<Request<Body>, Statu
             set = !payload.bytes().is_empty();
         }
     }
-    head.extensions.insert(Repeatable);
-    if set {
+    if set || fill {
+        head.extensions.insert(Repeatable);
+    }
+    if set || !fill {
         return Ok(Request::from_parts(head, Body::new(Full::new(frames))));
     }
     // A field that comes later is merged with what came before.

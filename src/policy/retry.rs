@@ -19,7 +19,7 @@ use super::{Repeatable, authorize::Renewal, ready, take};
 use crate::{
     Schema,
     transcoding::status,
-    transport::{Broken, GRPC_TIMEOUT, parse_timeout},
+    transport::{self, Broken, GRPC_TIMEOUT, parse_timeout},
 };
 
 /// The metadata that says how often a call was made before: on a call to the
@@ -40,7 +40,8 @@ pub const ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-atte
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How often a call is made, at most. 1: never again.
+    /// How often a call is made, at most. 1: never again, but for the one renewal
+    /// of a token that is refused.
     pub attempts: u32,
     /// How long the first wait is, at most: waits are random below a bound.
     pub initial: Duration,
@@ -138,7 +139,7 @@ where
 }
 
 /// Makes a call until it is answered for good.
-async fn attempts<S>(inner: S, head: request::Parts, frames: Bytes, policy: &RetryPolicy) -> Response<Body>
+async fn attempts<S>(mut inner: S, head: request::Parts, frames: Bytes, policy: &RetryPolicy) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {
@@ -149,7 +150,10 @@ where
     let mut end = begun.checked_add(total);
     let repeatable = head.extensions.get::<Repeatable>().is_some();
     let mut rejected: Option<HeaderValue> = None;
-    let mut made = 0;
+    let mut renewed = false;
+    // How often the call was made, and how often that counts.
+    let (mut made, mut counted) = (0, 0);
+    let mut patience = if asked.is_none() { policy.quota_wait } else { Duration::ZERO };
     loop {
         let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
         let limit = if repeatable && policy.attempts > 1 { left.min(policy.attempt) } else { left };
@@ -166,10 +170,11 @@ where
             call.extensions_mut().insert(Renewal::Wanted(rejected));
         }
         made += 1;
+        counted += 1;
         let sent = Instant::now();
         let answer = match limit {
-            Duration::MAX => Ok(attempt(inner.clone(), call).await),
-            _ => tokio::time::timeout(limit, attempt(inner.clone(), call)).await,
+            Duration::MAX => Ok(attempt(&mut inner, call).await),
+            _ => tokio::time::timeout(limit, attempt(&mut inner, call)).await,
         };
         let answer = answer.unwrap_or_else(|_| Answer::late(limit));
         let again = match answer.status.code() {
@@ -179,24 +184,29 @@ where
             Code::ResourceExhausted => answer.broken.is_none(),
             Code::Unauthenticated => match answer.renewable() {
                 // Once: a token that is new is not the reason.
-                Some(token) if made == 1 => {
-                    rejected = Some(token);
+                Some(token) if !renewed && sent.elapsed() < left => {
+                    (renewed, rejected) = (true, Some(token));
+                    // It was refused before it was looked at.
+                    counted -= 1;
                     continue;
                 }
                 _ => false,
             },
             _ => false,
         };
-        // Quota comes back by itself: who waits for it counts no attempts.
-        let for_quota =
-            answer.status.code() == Code::ResourceExhausted && asked.is_none() && !policy.quota_wait.is_zero();
-        if !again || made >= policy.attempts && !for_quota {
+        // Quota comes back by itself: who waits for it counts no attempts, and has
+        // the time of the wait besides.
+        let for_quota = answer.status.code() == Code::ResourceExhausted && !patience.is_zero();
+        if !again || counted >= policy.attempts && !for_quota {
             return answer.into_response(made);
         }
+        let wait = answer.asked_wait().unwrap_or_default().max(policy.wait(counted));
         if for_quota {
-            end = total.checked_add(policy.quota_wait).and_then(|total| begun.checked_add(total));
+            counted -= 1;
+            let granted = wait.min(patience);
+            patience -= granted;
+            end = end.and_then(|end| end.checked_add(granted));
         }
-        let wait = answer.asked_wait().unwrap_or_default().max(policy.wait(made));
         if end.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= wait) {
             return answer.into_response(made);
         }
@@ -213,7 +223,10 @@ struct Answer {
     broken: Option<Broken>,
 }
 
-async fn attempt<S>(mut inner: S, call: Request<Body>) -> Answer
+/// The largest answer that is kept: far more than a stub takes by default.
+const LARGEST: usize = 64 * 1024 * 1024;
+
+async fn attempt<S>(inner: &mut S, call: Request<Body>) -> Answer
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -227,22 +240,30 @@ where
     while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         match frame {
             Ok(frame) => match frame.into_data() {
+                Ok(piece) if data.len() + piece.len() > LARGEST => {
+                    broken = Some(Broken::TooLarge);
+                    failed =
+                        Some(Status::resource_exhausted(format!("the answer is larger than the limit of {LARGEST}")));
+                    break;
+                }
                 Ok(piece) => data.extend_from_slice(&piece),
                 Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
             },
             Err(error) => {
                 broken = Some(Broken::Lost);
-                failed =
-                    Some(Status::unavailable(format!("the answer broke off: {}", crate::transport::chain(&error))));
+                failed = Some(Status::unavailable(format!("the answer broke off: {}", transport::chain(&error))));
                 break;
             }
         }
     }
-    let status =
-        failed.or_else(|| Status::from_header_map(&trailers)).or_else(|| Status::from_header_map(&head.headers));
-    let status = status.unwrap_or_else(|| {
-        broken = Some(Broken::Lost);
-        Status::unavailable("the answer ends without a status")
+    let status = failed.or_else(|| transport::status(&trailers)).or_else(|| transport::status(&head.headers));
+    let status = status.unwrap_or_else(|| match status::code(head.status) {
+        Code::Ok => {
+            broken = Some(Broken::Lost);
+            Status::unavailable("the answer ends without a status")
+        }
+        // As tonic has it for an answer without a status.
+        code => Status::new(code, format!("the answer is HTTP {}, without a status", head.status)),
     });
     Answer { head, data: data.freeze(), trailers, status, broken }
 }
@@ -262,18 +283,25 @@ impl Answer {
         }
     }
 
-    /// How long the server asks to wait: `Retry-After` in seconds, or RetryInfo.
     fn asked_wait(&self) -> Option<Duration> {
-        let header = self.status.metadata().as_ref().get(RETRY_AFTER).or_else(|| self.head.headers.get(RETRY_AFTER));
-        let seconds = || header?.to_str().ok()?.trim().parse().ok();
-        let header = seconds().map(Duration::from_secs);
-        header.or_else(|| status::retry_delay(self.status.details()))
+        let trailers = self.status.metadata().as_ref();
+        let headers = if trailers.contains_key(RETRY_AFTER) { trailers } else { &self.head.headers };
+        status::asked_wait(headers, self.status.details())
     }
 
     fn into_response(self, made: u32) -> Response<Body> {
         let previous = (made > 1).then(|| HeaderValue::from(made - 1));
         if self.status.code() != Code::Ok {
             let mut response: Response<Body> = self.status.into_http();
+            // What the headers said before the trailers is metadata, too.
+            for (name, value) in &transport::metadata(self.head.headers) {
+                if !response.headers().contains_key(name) {
+                    response.headers_mut().insert(name, value.clone());
+                }
+            }
+            if let Some(broken) = self.broken {
+                response.extensions_mut().insert(broken);
+            }
             if let Some(previous) = previous {
                 response.headers_mut().insert(ATTEMPTS, previous);
             }

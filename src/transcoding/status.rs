@@ -8,7 +8,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde_json::Value;
 use tonic::{Code, Status};
 
@@ -203,9 +203,15 @@ pub(crate) fn to_body(tables: &Tables, status: &Status, http: StatusCode) -> Vec
     Value::from_iter([("error", Value::Object(error))]).to_string().into_bytes()
 }
 
+/// How long a server asks to wait: `Retry-After` in seconds, or RetryInfo.
+pub(crate) fn asked_wait(headers: &HeaderMap, details: &[u8]) -> Option<Duration> {
+    let seconds = || headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok();
+    seconds().map(Duration::from_secs).or_else(|| retry_delay(details))
+}
+
 /// How long the `google.rpc.RetryInfo` of an encoded `google.rpc.Status` asks to
 /// wait.
-pub(crate) fn retry_delay(status: &[u8]) -> Option<Duration> {
+fn retry_delay(status: &[u8]) -> Option<Duration> {
     let content = |wire: &[u8], wanted: u32| {
         let mut reader = Reader::new(wire);
         let mut found = None;

@@ -17,11 +17,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::Sleep;
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, metadata::MetadataMap};
 use tower::Service;
 
 use super::{
-    ConnectError, Connector, Origin,
+    Broken, ConnectError, Connector, Origin,
     http_json::{Deadline, parse_timeout},
     reply, unsent,
 };
@@ -102,13 +102,16 @@ impl Grpc {
             tonic::Code::Ok => tonic::Code::Unknown,
             code => code,
         };
-        Err(Status::new(
+        let mut failed = Status::new(
             code,
             format!(
                 "the answer is not gRPC (HTTP {}, {kind}); a proxy may be in the way: try the HTTP/JSON wire",
                 response.status()
             ),
-        ))
+        );
+        *failed.metadata_mut() = MetadataMap::from_headers(reply::metadata(response.into_parts().0.headers));
+        // What stands in the way may have passed the request on.
+        Err(if code == tonic::Code::Unavailable { Broken::Lost.cause(failed) } else { failed })
     }
 }
 

@@ -21,7 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::Instant;
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::Service;
 
 use super::{
@@ -229,7 +229,13 @@ impl Shared {
         });
         if !head.status.is_success() {
             // Whatever became of its body, it is this error.
-            let mut failed = status::from_http(tables, head.status, &body.unwrap_or_default());
+            let body = body.unwrap_or_default();
+            let mut failed = status::from_http(tables, head.status, &body);
+            // A gateway's word that it got no answer does not say that the API got no
+            // request.
+            if failed.code() == Code::Unavailable && memchr::memmem::find(&body, b"UNAVAILABLE").is_none() {
+                failed = Broken::Lost.cause(failed);
+            }
             let mut metadata = reply::metadata(head.headers);
             metadata.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));
             *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(metadata);

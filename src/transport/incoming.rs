@@ -11,7 +11,11 @@ use http::{HeaderMap, HeaderValue, Response};
 use tokio::time::Sleep;
 use tonic::Status;
 
-use super::{BoxError, chain, http_json::Deadline, reply::GRPC_ENCODING};
+use super::{
+    BoxError, chain,
+    http_json::Deadline,
+    reply::{self, GRPC_ENCODING},
+};
 use crate::transcoding::frame::Frames;
 
 pub(super) struct Incoming<R> {
@@ -36,7 +40,7 @@ where
     /// The status of an answer that has failed already.
     pub(super) fn new(response: Response<R>, limit: usize, deadline: Deadline) -> Result<(HeaderMap, Self), Status> {
         let (head, body) = response.into_parts();
-        let status = Status::from_header_map(&head.headers);
+        let status = reply::status(&head.headers);
         if let Some(failed) = status.clone().filter(|status| status.code() != tonic::Code::Ok) {
             return Err(failed);
         }
@@ -68,7 +72,7 @@ where
                     Ok(data) => self.frames.push(data),
                     Err(piece) => {
                         let trailers = piece.into_trailers().unwrap_or_default();
-                        self.status = Status::from_header_map(&trailers).or(self.status.take());
+                        self.status = reply::status(&trailers).or(self.status.take());
                     }
                 },
                 Some(Err(error)) => {

@@ -34,7 +34,7 @@ pub use serve::serve;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) use http_json::parse_timeout;
-pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect};
+pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect, metadata, status};
 
 /// The largest message that is taken from the network, in bytes: tonic's own
 /// default.

@@ -1,5 +1,9 @@
 //! Answers to a stub.
 
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response,
@@ -37,6 +41,24 @@ where
     *response.headers_mut() = metadata;
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
+}
+
+/// The status that headers or trailers hold. Details that are not base64, for
+/// which tonic panics, are left out.
+pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
+    const DETAILS: &str = "grpc-status-details-bin";
+    let engine = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    match headers.get(DETAILS) {
+        Some(details) if engine.decode(details).is_err() => {
+            let mut rest = headers.clone();
+            rest.remove(DETAILS);
+            Status::from_header_map(&rest)
+        }
+        _ => Status::from_header_map(headers),
+    }
 }
 
 /// A status as the trailers of a body.
@@ -98,7 +120,7 @@ pub(crate) enum CollectError {
 /// Leaves of a message's headers those that are a call's metadata: all but
 /// those of the connection and of gRPC itself. Values of `-bin` headers that
 /// came joined by commas, as HTTP may join any, are set apart again.
-pub(super) fn metadata(mut headers: HeaderMap) -> HeaderMap {
+pub(crate) fn metadata(mut headers: HeaderMap) -> HeaderMap {
     // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
     let own: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -150,4 +172,22 @@ fn is_metadata(name: &str) -> bool {
             | "accept"
             | "expect"
     ) && !name.starts_with("grpc-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_that_are_no_base64_are_left_out() {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", HeaderValue::from_static("14"));
+        headers.insert("grpc-status-details-bin", HeaderValue::from_static("YQ"));
+        assert_eq!(status(&headers).unwrap().details(), b"a");
+        for bad in ["a,b", "_-8", "a"] {
+            headers.insert("grpc-status-details-bin", HeaderValue::from_static(bad));
+            let status = status(&headers).unwrap();
+            assert_eq!((status.code(), status.details()), (tonic::Code::Unavailable, &b""[..]), "{bad}");
+        }
+    }
 }
