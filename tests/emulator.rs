@@ -75,6 +75,13 @@ async fn a_request_id_belongs_to_who_used_it_first() {
     assert_eq!(outcome(&taken), (409, "ALREADY_EXISTS", "SPACE_DISPLAY_NAME_TAKEN"));
     emulator.configure(|settings| settings.unique_names = false);
     assert_eq!(post(&emulator, "/v1/spaces", Some("user:bob@example.com"), &named("a")).await.0, 200);
+    // A replay is no matter of what the body holds.
+    assert_eq!(post(&emulator, PATH, Some("user:alice@example.com"), "").await.0, 200);
+    // No time is beyond the clock.
+    emulator.advance(Duration::MAX);
+    emulator.advance(Duration::MAX);
+    emulator.configure(|settings| settings.token_lifetime = Duration::MAX);
+    assert_eq!(post(&emulator, "/v1/spaces", Some("user:bob@example.com"), &named("late")).await.0, 200);
 }
 
 /// Who may set what, and what they get to see.
@@ -83,10 +90,17 @@ async fn apps_and_users_may_set_different_things() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.shortcuts = true);
     const ALICE: &str = "user:alice@example.com";
+    let count = std::cell::Cell::new(0);
     let with = |more: Value| {
-        let mut space = json!({"displayName": more.to_string(), "spaceType": "SPACE"});
+        let name = count.replace(count.get() + 1).to_string();
+        let mut space = json!({"displayName": name, "spaceType": "SPACE"});
         space.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         space.to_string()
+    };
+    let access = |discover: &str, join: &str| {
+        let setting = |name: &str| json!({"principals": [{"audience": {"name": format!("audiences/{name}")}}]});
+        let settings = json!({"discoverSpaceSetting": setting(discover), "joinSpaceSetting": setting(join)});
+        with(json!({"accessSettings": {"accessPermissionSettings": settings}}))
     };
     let mine = json!({"customer": "customers/my_customer"});
     for (token, space, status) in [
@@ -97,6 +111,8 @@ async fn apps_and_users_may_set_different_things() {
         ("app", with(json!({"customer": "customers/C2", "accessSettings": {"audience": "audiences/default"}})), 403),
         (ALICE, with(json!({"accessSettings": {"audience": "audiences/default"}})), 200),
         (ALICE, with(json!({"accessSettings": {"audience": "default"}})), 400),
+        (ALICE, access("a", "a"), 200),
+        (ALICE, access("a", "b"), 400),
         (ALICE, with(json!({"importMode": true, "createTime": "1999-12-31T23:59:59Z"})), 400),
         (ALICE, with(json!({"importMode": true, "createTime": "2000-01-01T00:00:00Z"})), 200),
         (ALICE, json!({"spaceType": "GROUP_CHAT", "importMode": true}).to_string(), 200),
@@ -113,6 +129,8 @@ async fn apps_and_users_may_set_different_things() {
     }
     let (_, space) = post(&emulator, "/v1/spaces", Some(ALICE), &with(json!({"customer": "customers/C9"}))).await;
     assert_ne!(space["customer"], "customers/C9", "a user's customer is the user's own");
+    // What an app does not see is there all the same.
+    assert!(emulator.spaces()[0].space_permission_settings.is_some());
     emulator.configure(|settings| settings.strict_customer = true);
     assert_eq!(post(&emulator, "/v1/spaces", Some(ALICE), &with(json!({"customer": "customers/C8"}))).await.0, 400);
     let managers = json!({"permissionSettings": {"manageApps": {"managersAllowed": true}}});

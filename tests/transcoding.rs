@@ -784,13 +784,16 @@ async fn an_http_status_without_a_body_has_its_code() {
 #[tokio::test]
 async fn unknown_details_pass_through_the_gateway_and_back() {
     use prost::Message;
-    let detail = prost_types::Any { type_url: "type.googleapis.com/acme.Unknown".to_owned(), value: vec![8, 1, 0xff] };
-    let encoded = google_chat::proto::google::rpc::Status { details: vec![detail.clone()], ..Default::default() };
+    let detail =
+        prost_types::Any { type_url: "type.googleapis.com/acme.Unknown".to_owned(), value: vec![8, 1, 0x12, 1, 0xff] };
+    let empty = prost_types::Any { value: Vec::new(), ..detail.clone() };
+    let details = vec![detail, empty];
+    let encoded = google_chat::proto::google::rpc::Status { details: details.clone(), ..Default::default() };
     let failed = Status::with_details(Code::Aborted, "m", encoded.encode_to_vec().into());
     let backend = Backend::answering(&[], Some(failed));
     let (_, status) = call(http_json(backend.gateway()), "GetBook", &[json!({"isbn": "1"})]).await;
     let found = google_chat::proto::google::rpc::Status::decode(status.details()).unwrap();
-    assert_eq!((status.code(), found.details), (Code::Aborted, vec![detail]));
+    assert_eq!((status.code(), found.details), (Code::Aborted, details));
 }
 
 #[tokio::test]

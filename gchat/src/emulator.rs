@@ -1,6 +1,10 @@
 //! `gchat emulator`.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use google_chat::emulator::{Emulator, Fault};
 
@@ -30,7 +34,7 @@ pub(crate) struct Args {
     writes_per_minute: Option<u32>,
     /// The share of calls that fail: before they are carried out, after it, or
     /// with UNAVAILABLE
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     fail_share: f64,
     /// What the choice of the calls that fail begins with
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
@@ -49,9 +53,23 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     });
     emulator.fail_share(args.fail_share, args.seed, &[Fault::ResetBefore, Fault::ResetAfter, Fault::Unavailable]);
     if let Some(file) = &args.write_credentials {
-        fs::write(file, emulator.key_file())
-            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display())))?;
+        write_key(file, &emulator.key_file())?;
     }
     println!("listening at {}", emulator.endpoint());
     tokio::signal::ctrl_c().await.map_err(Failure::machine)
+}
+
+/// Writes the key, but over no other: Google gives a key out only once.
+fn write_key(file: &Path, key: &str) -> Result<(), Failure> {
+    let written = fs::read_to_string(file).unwrap_or_default();
+    if file.exists() && !written.contains("\"published-test-key\"") {
+        let problem = "holds something else; name a file that does not exist";
+        return Err(Failure::usage(format!("--write-credentials: {} {problem}", file.display())));
+    }
+    fs::write(file, key).map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display())))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("not from 0 to 1".to_owned()) }
 }

@@ -146,6 +146,10 @@ fn the_written_credentials_create_spaces() {
         assert_eq!(output.status.code(), Some(code), "{args:?} {output:?}");
         assert!(text(&output.stderr).contains(problem), "{args:?} {output:?}");
     }
+    // A key that is not the emulator's own is not written over.
+    std::fs::write(key, "Google's").unwrap();
+    let output = run(&["emulator", "--listen", "127.0.0.1:0", "--write-credentials", key]);
+    assert_eq!((output.status.code(), std::fs::read_to_string(key).unwrap().as_str()), (Some(2), "Google's"));
     std::fs::remove_file(key).unwrap();
 }
 

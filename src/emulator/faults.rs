@@ -15,13 +15,16 @@ pub enum Fault {
     },
     /// HTTP 500 with a page of HTML; nothing was done.
     Html,
-    /// The connection ends before anything was done.
+    /// The connection ends before anything was done; over HTTP/2 the stream is
+    /// reset.
     ResetBefore,
-    /// The connection ends after the call was carried out.
+    /// The connection ends after the call was carried out; over HTTP/2 the stream
+    /// is reset.
     ResetAfter,
     /// The answer ends in the middle; the call was carried out.
     Truncated,
-    /// The caller's token has expired, and so have all others.
+    /// The caller's token has expired, and so have all others that were given
+    /// out.
     ExpiredToken,
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    Request, Response, StatusCode,
+    header::{CONTENT_TYPE, HOST},
+};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -61,12 +64,14 @@ impl Front {
     }
 
     async fn token(self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         let form = collect(request.into_body(), LIMIT).await.unwrap_or_default();
         let settings = self.state.settings();
-        let uri = format!("http://{}/token", self.state.address);
+        let uris = [Some(self.state.token_uri()), host.map(|host| format!("http://{host}/token"))];
+        let uris: Vec<String> = uris.into_iter().flatten().collect();
         let (status, answer) = {
             let mut tokens = lock(&self.state.tokens);
-            tokens.exchange(&form, &uri, &settings, self.state.now())
+            tokens.exchange(&form, &uris, &settings, self.state.now())
         };
         let answer = Full::new(Bytes::from(answer.to_string()));
         let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
@@ -104,7 +109,7 @@ impl Front {
                 Ok(Response::from_parts(head, Body::new(http_body_util::StreamBody::new(pieces))))
             }
             Fault::ExpiredToken => {
-                lock(&self.state.tokens).expire();
+                lock(&self.state.tokens).expire(self.state.now());
                 self.pass(request).await
             }
         }

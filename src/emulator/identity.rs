@@ -3,7 +3,10 @@
 //! Sources: [RFC 7523](https://www.rfc-editor.org/rfc/rfc7523) for the grant;
 //! the texts of the errors are those that Google's endpoint is seen to give.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use base64::{
     Engine,
@@ -26,6 +29,10 @@ const CLIENT_ID: &str = "100000000000000000001";
 pub(super) const PROJECT: &str = "emulator";
 /// What google-auth for Python names as the audience, wherever the endpoint is.
 const GOOGLES: &str = "https://oauth2.googleapis.com/token";
+/// How long a token is known after its end, so that it is said to have expired.
+const KEPT: Duration = Duration::from_secs(3_600);
+/// How long a token lives at most: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 const SCOPE: &str = "https://www.googleapis.com/auth/";
 
 /// Who a call is made by.
@@ -99,16 +106,16 @@ impl Tokens {
     }
 
     /// Has every token that was given out be expired.
-    pub(super) fn expire(&mut self) {
+    pub(super) fn expire(&mut self, now: SystemTime) {
         for grant in self.grants.values_mut() {
-            grant.end = SystemTime::UNIX_EPOCH;
+            grant.end = grant.end.min(now);
         }
     }
 
     /// Exchanges the form of a token request for a token.
-    pub(super) fn exchange(&mut self, form: &[u8], uri: &str, settings: &Settings, now: SystemTime) -> Answer {
+    pub(super) fn exchange(&mut self, form: &[u8], uris: &[String], settings: &Settings, now: SystemTime) -> Answer {
         self.fetches += 1;
-        let claims = match claims(form, uri, now) {
+        let claims = match claims(form, uris, now) {
             Ok(claims) => claims,
             Err(refused) => return *refused,
         };
@@ -126,7 +133,10 @@ impl Tokens {
             }
             Some(email) => Identity::User(email.to_owned()),
         };
-        let allowed = |scope: &String| settings.delegated_scopes.as_ref().is_none_or(|all| all.contains(scope));
+        let allowed = |scope: &String| {
+            let mut listed = settings.delegated_scopes.iter().flatten();
+            settings.delegated_scopes.is_none() || listed.any(|one| one.strip_prefix(SCOPE).unwrap_or(one) == scope)
+        };
         if identity != Identity::App && !scopes.iter().all(allowed) {
             let text = "Client is unauthorized to retrieve access tokens using this method, or client not authorized \
                         for any of the scopes requested.";
@@ -137,15 +147,18 @@ impl Tokens {
             return refuse(500, "internal_failure", "Backend Error");
         }
         let token = format!("ya29.emulator-{}", base64url().encode(random));
-        let end = now + settings.token_lifetime;
+        // Those that are long over make room.
+        self.grants.retain(|_, grant| now.duration_since(grant.end).is_ok_and(|over| over < KEPT) || now < grant.end);
+        let lifetime = settings.token_lifetime.min(LONGEST);
+        let end = now.checked_add(lifetime).unwrap_or(now);
         self.grants.insert(token.clone(), Grant { identity, scopes, end });
-        let seconds = settings.token_lifetime.as_secs();
+        let seconds = lifetime.as_secs();
         (200, json!({"access_token": token, "expires_in": seconds, "token_type": "Bearer"}))
     }
 }
 
 /// The claims of a request's assertion, if they are signed and timely.
-fn claims(form: &[u8], uri: &str, now: SystemTime) -> Result<Value, Box<Answer>> {
+fn claims(form: &[u8], uris: &[String], now: SystemTime) -> Result<Value, Box<Answer>> {
     let grant = |text: &str| Box::new(refuse(400, "invalid_grant", text));
     let request = |text: &str| Box::new(refuse(400, "invalid_request", text));
     let form = std::str::from_utf8(form).map_err(|_| request("The form is not UTF-8."))?;
@@ -168,7 +181,7 @@ fn claims(form: &[u8], uri: &str, now: SystemTime) -> Result<Value, Box<Answer>>
     let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key);
     key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| grant("Invalid JWT Signature."))?;
     let audience = claims.get("aud").and_then(Value::as_str).unwrap_or_default();
-    if ![uri, GOOGLES].contains(&audience) {
+    if audience != GOOGLES && !uris.iter().any(|uri| uri == audience) {
         return Err(grant("Invalid JWT: Failed audience check."));
     }
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

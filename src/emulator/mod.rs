@@ -84,8 +84,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl State {
+    /// At most the last second that a timestamp can say.
     fn now(&self) -> SystemTime {
-        SystemTime::now() + *lock(&self.ahead)
+        let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        SystemTime::now().checked_add(*lock(&self.ahead)).unwrap_or(last).min(last)
+    }
+
+    /// Where tokens are had: on loopback, if every address is listened at.
+    fn token_uri(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip([127, 0, 0, 1].into());
+        }
+        format!("http://{address}/token")
     }
 
     fn settings(&self) -> Settings {
@@ -155,7 +166,7 @@ impl Emulator {
     /// for clients in any language. The private key is a published one, for
     /// tests.
     pub fn key_file(&self) -> String {
-        identity::key_file(&format!("{}/token", self.endpoint()))
+        identity::key_file(&self.state.token_uri())
     }
 
     /// The key, as the Chat app's credentials; [`Credentials::for_user`] makes
@@ -184,9 +195,12 @@ impl Emulator {
         lock(&self.state.faults).set_share(share, seed, kinds);
     }
 
-    /// Moves the emulator's clock forward.
+    /// Moves the emulator's clock forward, at most to the end of the year 9999.
+    /// By an hour or more, what a key signs at the real time is refused: its time
+    /// is over.
     pub fn advance(&self, time: Duration) {
-        *lock(&self.state.ahead) += time;
+        let mut ahead = lock(&self.state.ahead);
+        *ahead = ahead.saturating_add(time);
     }
 
     /// The spaces that were created, in their order.

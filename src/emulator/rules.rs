@@ -15,7 +15,7 @@ use super::{
 use crate::proto::google::{
     chat::v1::{
         Space,
-        space::{SpacePermissionSettings, SpaceType},
+        space::{AccessPermissionSetting, SpacePermissionSettings, SpaceType, principal::PrincipalType},
     },
     rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation},
 };
@@ -91,8 +91,14 @@ pub(super) fn check(space: &Space, caller: &Identity, now: i64, settings: &Setti
     if !named && space.space_permission_settings.is_some() && space.space_permission_settings != predefined {
         violated("space.permission_settings", "are for named spaces only".to_owned());
     }
+    for name in undiscoverable(space) {
+        violated(
+            "space.access_settings.access_permission_settings.join_space_setting",
+            format!("lets {name} join, which cannot discover the space"),
+        );
+    }
     if let Some(time) = space.create_time.filter(|_| space.import_mode)
-        && !(IMPORT_BEGIN..=now).contains(&time.seconds)
+        && !((IMPORT_BEGIN..=now).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos))
     {
         violated("space.create_time", "must be between January 1, 2000 and now".to_owned());
     }
@@ -124,12 +130,28 @@ pub(super) fn check(space: &Space, caller: &Identity, now: i64, settings: &Setti
     if space.single_user_bot_dm {
         violated("space.single_user_bot_dm", "cannot be created by this method".to_owned());
     }
-    if let Some(customer) = &space.customer
+    // A user's is ignored.
+    if let Some(customer) = space.customer.as_ref().filter(|customer| app && !customer.is_empty())
         && customer.strip_prefix("customers/").is_none_or(|id| id.is_empty() || id.contains('/'))
     {
         violated("space.customer", "must be of the form customers/{customer}".to_owned());
     }
     if violations.is_empty() { Ok(()) } else { Err(invalid(violations)) }
+}
+
+/// The audiences that may join a space and cannot discover it.
+fn undiscoverable(space: &Space) -> Vec<&str> {
+    let settings = space.access_settings.as_ref().and_then(|access| access.access_permission_settings.as_ref());
+    let Some(settings) = settings else { return Vec::new() };
+    fn names(setting: Option<&AccessPermissionSetting>) -> Vec<&str> {
+        let principals = setting.into_iter().flat_map(|setting| &setting.principals);
+        let kinds = principals.filter_map(|principal| principal.principal_type.as_ref());
+        kinds.map(|PrincipalType::Audience(audience)| audience.name.as_str()).collect()
+    }
+    let discover = names(settings.discover_space_setting.as_ref());
+    let mut join = names(settings.join_space_setting.as_ref());
+    join.retain(|name| !discover.contains(name));
+    join
 }
 
 /// The request has no space at all.

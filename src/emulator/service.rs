@@ -29,7 +29,8 @@ impl Chat {
             return if settings.anonymous { Ok(Grant::of(identity, &ALL)) } else { Err(rules::no_credentials()) };
         };
         let header = header.to_str().unwrap_or_default();
-        let token = header.strip_prefix("Bearer ").unwrap_or_default().trim();
+        let (scheme, token) = header.split_once(' ').unwrap_or_default();
+        let token = if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" };
         if settings.shortcuts {
             if token == "app" {
                 return Ok(Grant::of(Identity::App, &ALL));
@@ -71,7 +72,6 @@ impl ChatService for Chat {
         if grant.identity == Identity::App && !settings.app_approved {
             return Err(rules::not_approved());
         }
-        let space = space.ok_or_else(rules::no_space)?;
         let mut store = lock(&self.state.store);
         store.create(space, &request_id, &grant, self.state.now(), &settings).map(Response::new)
     }

@@ -17,13 +17,13 @@ pub struct Settings {
     pub app_configured: bool,
     /// Whether an administrator has approved the app's own scopes.
     pub app_approved: bool,
-    /// The scopes that domain-wide delegation allows the key, without
+    /// The scopes that domain-wide delegation allows the key, with or without
     /// `https://www.googleapis.com/auth/`; `None`: all.
     pub delegated_scopes: Option<Vec<String>>,
     /// The users of the organization, who can be acted for; `None`: whoever has
     /// an address.
     pub users: Option<Vec<String>>,
-    /// How long an access token lives.
+    /// How long an access token lives, at most a year.
     pub token_lifetime: Duration,
     /// Whether two spaces of an organization may not have one display name.
     pub unique_names: bool,

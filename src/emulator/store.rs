@@ -44,7 +44,7 @@ impl Store {
     /// What [`rules::check`] says, or ALREADY_EXISTS.
     pub(super) fn create(
         &mut self,
-        space: Space,
+        space: Option<Space>,
         request_id: &str,
         grant: &Grant,
         now: SystemTime,
@@ -53,17 +53,18 @@ impl Store {
         // A replay wins over the conflict with its own first attempt.
         if let Some((creator, made)) = self.by_request.get(request_id).filter(|_| !request_id.is_empty()) {
             return if *creator == grant.identity {
-                Ok(made.clone())
+                Ok(seen(made.clone(), grant))
             } else {
                 Err(rules::request_id_of_another_user())
             };
         }
+        let space = space.ok_or_else(rules::no_space)?;
         let seconds = Timestamp::from(now).seconds;
         rules::check(&space, &grant.identity, seconds, settings)?;
         let space = self.populate(space, grant, now);
-        if !space.display_name.is_empty() && settings.unique_names {
+        if !space.display_name.is_empty() {
             let name = (space.customer.clone().unwrap_or_default(), space.display_name.clone());
-            if !self.names.insert(name) {
+            if !self.names.insert(name) && settings.unique_names {
                 return Err(rules::name_taken(&space.display_name));
             }
         }
@@ -71,7 +72,7 @@ impl Store {
             self.by_request.insert(request_id.to_owned(), (grant.identity.clone(), space.clone()));
         }
         self.spaces.push(space.clone());
-        Ok(space)
+        Ok(seen(space, grant))
     }
 
     /// What the server makes of a space: input that is output-only is ignored,
@@ -82,8 +83,6 @@ impl Store {
         let now = Timestamp::from(now);
         let named = input.space_type == SpaceType::Space as i32;
         let by_app = grant.identity == Identity::App;
-        // An app sees how a space is set only with the wider of its scopes.
-        let sees_settings = named && (!by_app || grant.has("chat.app.spaces"));
         let history = match input.space_history_state {
             0 => HistoryState::HistoryOn as i32,
             given => given,
@@ -108,7 +107,7 @@ impl Store {
                 joined_direct_human_user_count: i32::from(!by_app && !input.import_mode),
                 joined_group_count: 0,
             }),
-            access_settings: sees_settings.then_some(AccessSettings { access_state: state as i32, ..access }),
+            access_settings: named.then_some(AccessSettings { access_state: state as i32, ..access }),
             customer: Some(match input.customer.filter(|_| by_app) {
                 Some(customer) if customer != "customers/my_customer" => customer,
                 _ => MY_CUSTOMER.to_owned(),
@@ -117,7 +116,7 @@ impl Store {
             import_mode_expire_time: input
                 .import_mode
                 .then(|| microseconds(Timestamp { seconds: now.seconds + IMPORT_SECONDS, ..now })),
-            space_permission_settings: sees_settings.then(|| permissions(input.space_permission_settings)),
+            space_permission_settings: named.then(|| permissions(input.space_permission_settings)),
             ..Space::default()
         }
     }
@@ -128,6 +127,15 @@ impl Store {
         self.count += 1;
         URL_SAFE_NO_PAD.encode(self.ids.hash_one(self.count).to_be_bytes())
     }
+}
+
+/// The space as the caller gets to see it: an app sees how it is set only with
+/// the wider of its scopes.
+fn seen(space: Space, grant: &Grant) -> Space {
+    if grant.identity != Identity::App || grant.has("chat.app.spaces") {
+        return space;
+    }
+    Space { access_settings: None, space_permission_settings: None, ..space }
 }
 
 /// Times as the server gives them, to the microsecond.
@@ -174,7 +182,7 @@ mod tests {
     fn create(store: &mut Store, space: Space, id: &str) -> Result<Space, tonic::Code> {
         let grant = Grant::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);
         let settings = Settings::default();
-        store.create(space, id, &grant, SystemTime::UNIX_EPOCH, &settings).map_err(|status| status.code())
+        store.create(Some(space), id, &grant, SystemTime::UNIX_EPOCH, &settings).map_err(|status| status.code())
     }
 
     #[test]

@@ -129,8 +129,9 @@ fn civil(days: u32) -> (u32, u32, u32) {
     // Quarters of days since 0000-03-01.
     let quarters = 4 * (days + 306) + 3;
     let (century, of_century) = (quarters / 146_097, quarters % 146_097);
-    // 2,939,745 is 2^32 times 4 over 1,461, rounded up: the high half of the
-    // product is the year, the low half how far it has gone.
+    // 2,939,745 is 2^32 over 1,461, the quarters of days in four years, rounded
+    // up: the high half of the product is the year, the low half how far it has
+    // gone.
     let product = 2_939_745 * u64::from(of_century | 3);
     let (year, day_of_year) = ((product >> 32) as u32, product as u32 / 2_939_745 / 4);
     // A month and what is over, in steps of 2,141 of 65,536 a day.

@@ -162,7 +162,6 @@ fn from_text(status: StatusCode, body: &[u8]) -> String {
 /// is taken as the bytes that [`any_json`] wrote, if it has that form, else kept
 /// as a `google.protobuf.Struct`.
 fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
-    detail.get("@type")?.as_str()?;
     let json = detail.to_string();
     for tables in [Some(tables), RPC.as_ref().map(|schema| &*schema.0)].into_iter().flatten() {
         let Some(message) = tables.message("google.protobuf.Any") else { continue };
@@ -172,12 +171,15 @@ fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
             return Some(encoded);
         }
     }
-    if let Some(members) = detail.as_object().filter(|members| members.len() == 2)
-        && let Some(bytes) = members.get("value").and_then(Value::as_str)
-        && let Ok(bytes) = STANDARD.decode(bytes)
+    let kind = detail.get("@type")?.as_str()?;
+    if let Some(members) = detail.as_object().filter(|members| members.len() <= 2)
+        && let Some(text) = members.get("value").map_or((members.len() == 1).then_some(""), Value::as_str)
+        && let Ok(bytes) = STANDARD.decode(text)
+        && !kind.contains("/google.protobuf.")
+        && is_message(&bytes)
     {
         let mut encoded = Vec::new();
-        put_len(&mut encoded, 1, detail.get("@type")?.as_str()?.as_bytes());
+        put_len(&mut encoded, 1, kind.as_bytes());
         put_len(&mut encoded, 2, &bytes);
         return Some(encoded);
     }
@@ -187,6 +189,18 @@ fn any(tables: &Tables, detail: &Value) -> Option<Vec<u8>> {
     put_len(&mut encoded, 1, b"type.googleapis.com/google.protobuf.Struct");
     put_len(&mut encoded, 2, &content);
     Some(encoded)
+}
+
+/// Whether bytes are fields up to their end, as those of any message are.
+fn is_message(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    loop {
+        match reader.field() {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
 }
 
 /// The body of an error answer with an HTTP status: `{"error":{…}}`, as

@@ -159,15 +159,16 @@ where
         let timeout = timeout(request.headers());
         let deadline = Deadline::after(timeout);
         let late = Arc::clone(&self.shared);
+        let head = request.method() == Method::HEAD;
         let answer = Box::pin(async move {
-            let head = request.method() == Method::HEAD;
             let answer = shared.rest(inner, request, timeout, deadline).await;
             let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&shared.schema));
             Ok(if head { answer.map(|_| Body::empty()) } else { answer })
         });
         deadline.hold(answer, move |expired| {
             let refusal: Box<Refusal> = expired.into();
-            Ok(refusal.into_response(&late.schema))
+            let answer = refusal.into_response(&late.schema);
+            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
         })
     }
 }

@@ -9,7 +9,10 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tonic::body::Body;
 use tower::Service;
 
@@ -20,6 +23,12 @@ const HEAD: Duration = Duration::from_secs(30);
 
 /// How long to wait where the system has no connection to give.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How an HTTP/2 connection begins (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How often to look whether more of it came.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How often a silent HTTP/2 connection is asked whether it is alive.
 const ALIVE: Duration = Duration::from_secs(60);
@@ -64,9 +73,9 @@ where
                 let mut closing = closing.clone();
                 connections.spawn(async move {
                     // Which HTTP it speaks is known from its first bytes; one that never
-                    // sends any is not waited for.
+                    // sends them is not waited for.
                     tokio::select! {
-                        readable = tokio::time::timeout(HEAD, stream.readable()) => if readable.is_err() { return },
+                        readable = tokio::time::timeout(HEAD, known(&stream)) => if readable.is_err() { return },
                         _ = closing.changed() => return,
                     }
                     let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -79,4 +88,16 @@ where
     }
     drop((listener, open));
     let _ = tokio::time::timeout(grace, drain.shutdown()).await;
+}
+
+/// Waits until it is known whether a connection begins as HTTP/2 does.
+async fn known(stream: &TcpStream) {
+    let mut begin = [0; PREFACE.len()];
+    // Closed, or failed, is known as well.
+    while let Ok(len) = stream.peek(&mut begin).await {
+        if len == 0 || len == begin.len() || !PREFACE.starts_with(&begin[..len]) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
