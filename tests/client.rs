@@ -206,6 +206,33 @@ async fn a_key_acts_as_the_app_and_for_users() {
     }
 }
 
+/// A source of the caller's own: here, one that has the emulator's word for it.
+#[tokio::test]
+async fn a_source_of_the_callers_own_gives_tokens() {
+    #[derive(Default)]
+    struct Source(std::sync::Mutex<Vec<String>>);
+
+    #[tonic::async_trait]
+    impl gcp_auth::TokenProvider for Source {
+        async fn token(&self, scopes: &[&str]) -> Result<Arc<gcp_auth::Token>, gcp_auth::Error> {
+            self.0.lock().unwrap().extend(scopes.iter().map(|scope| (*scope).to_owned()));
+            let token = r#"{"access_token":"user:carol@example.com","expires_in":3600}"#;
+            Ok(Arc::new(serde_json::from_str(token).unwrap()))
+        }
+
+        async fn project_id(&self) -> Result<Arc<str>, gcp_auth::Error> {
+            Err(gcp_auth::Error::Str("has none"))
+        }
+    }
+
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| (settings.anonymous, settings.shortcuts) = (false, true));
+    let source = Arc::new(Source::default());
+    let chat = builder(&emulator, Wire::HttpJson).credentials(Credentials::provider(source.clone()));
+    chat.scopes(["chat.spaces"]).build().unwrap().create_space(Space::named("a")).await.unwrap();
+    assert_eq!(*source.0.lock().unwrap(), ["https://www.googleapis.com/auth/chat.spaces"]);
+}
+
 #[tokio::test]
 async fn a_token_is_fetched_once_however_many_wait_and_anew_when_it_is_refused() {
     let emulator = Emulator::start().await.unwrap();

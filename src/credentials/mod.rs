@@ -20,6 +20,7 @@ enum Source {
     Anonymous,
     Token(HeaderValue),
     ApplicationDefault(Arc<OnceCell<Arc<dyn TokenProvider>>>),
+    Provider(Arc<dyn TokenProvider>),
     Key(Arc<Key>),
 }
 
@@ -63,6 +64,11 @@ impl Credentials {
     /// machine's service account. Looked up at the first call.
     pub fn application_default() -> Self {
         Self(Source::ApplicationDefault(Arc::default()))
+    }
+
+    /// Tokens from a source of the caller's own, which keeps and renews them.
+    pub fn provider(provider: Arc<dyn TokenProvider>) -> Self {
+        Self(Source::Provider(provider))
     }
 
     /// A service account's key, the JSON text of its file: calls are made as
@@ -130,6 +136,7 @@ impl Credentials {
                 let look = look.map_err(|_| missing(format!("nothing within {LOOK_UP:?}")))?;
                 &**look.map_err(|error| missing(without_secrets(&error)))?
             }
+            Source::Provider(provider) => &**provider,
             Source::Key(key) => return key.header(scopes, rejected).await.map(Some),
         };
         // gcp_auth has no limit of its own.
@@ -175,6 +182,7 @@ impl fmt::Debug for Credentials {
             Source::Anonymous => "Credentials(none)",
             Source::Token(_) => "Credentials(access token)",
             Source::ApplicationDefault(_) => "Credentials(application default)",
+            Source::Provider(_) => "Credentials(a source of the caller's)",
             Source::Key(key) if key.subject().is_none() => "Credentials(service account)",
             Source::Key(_) => "Credentials(service account, for a user)",
         })
