@@ -295,6 +295,29 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
     }
 }
 
+/// What a proxy says of itself is no word that the API did nothing.
+#[tokio::test]
+async fn a_proxys_503_is_not_the_apis_own() {
+    for (answer, attempts) in [
+        ("HTTP/1.1 503 X\r\nconnection: close\r\ncontent-length: 23\r\n\r\n503 SERVICE UNAVAILABLE", 1),
+        (
+            "HTTP/1.1 503 X\r\nconnection: close\r\ncontent-length: 34\r\n\r\n{\"error\":{\"status\":\"UNAVAILABLE\"}}",
+            2,
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(answer_once(listener, answer.to_owned()));
+        let chat = Client::builder().endpoint(endpoint).credentials(Credentials::anonymous()).wire(Wire::HttpJson);
+        let mut policy = google_chat::policy::RetryPolicy::default();
+        (policy.attempts, policy.initial) = (2, std::time::Duration::from_millis(1));
+        let chat = chat.retry(policy).fill_request_ids(false).build().unwrap();
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!((error.code(), error.attempts()), (Code::Unavailable, attempts), "{error}");
+        server.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_deadline_holds_on_both_wires() {
     // A server that accepts and never answers.

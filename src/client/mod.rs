@@ -3,7 +3,7 @@
 //! [`Client`] puts the generated stub over the wire that is asked for, with the
 //! credentials in between. [`Client::stub`] hands out that stub.
 
-mod checks;
+pub(crate) mod checks;
 mod create_space;
 mod error;
 

@@ -84,9 +84,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl State {
-    /// At most the last second that a timestamp can say.
+    /// At most so long before the last second that a timestamp can say that the
+    /// end of an import can be said, too.
     fn now(&self) -> SystemTime {
-        let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799 - 100 * 86_400);
         SystemTime::now().checked_add(*lock(&self.ahead)).unwrap_or(last).min(last)
     }
 

@@ -12,6 +12,7 @@ use super::{
     identity::{Grant, Identity, PROJECT},
     settings::Settings,
 };
+use crate::client::checks::{DESCRIPTION, DISPLAY_NAME, GUIDELINES};
 use crate::proto::google::{
     chat::v1::{
         Space,
@@ -19,10 +20,6 @@ use crate::proto::google::{
     },
     rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation},
 };
-
-const DISPLAY_NAME: usize = 128;
-const DESCRIPTION: usize = 150;
-const GUIDELINES: usize = 5_000;
 
 /// The domain of the reasons that this emulator made up, because the
 /// documentation gives none.

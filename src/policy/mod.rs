@@ -29,7 +29,7 @@ pub(crate) fn ready<S: Clone>(inner: &mut S) -> S {
 }
 
 /// Takes the frames off a call. What a stub sends is as large as it likes.
-async fn take(call: Request<Body>) -> Result<(Parts, Bytes), Status> {
+pub(crate) async fn take(call: Request<Body>) -> Result<(Parts, Bytes), Status> {
     let (head, body) = call.into_parts();
     match collect(body, usize::MAX).await {
         Ok(frames) => Ok((head, frames)),

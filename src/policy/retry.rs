@@ -29,8 +29,8 @@ use crate::{
 /// "Exposed Retry Metadata".
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
-/// When a call is made again. The default is Google Chat's own for creating a
-/// space; put another among a call's extensions to have it for that call.
+/// When a call is made again. The default is 5 attempts within 30 seconds; put
+/// another among a call's extensions to have it for that call.
 ///
 /// UNAVAILABLE is tried again ([AIP-194](https://google.aip.dev/194)) where the
 /// server says so, or where it cannot have received the call; where a

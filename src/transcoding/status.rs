@@ -98,14 +98,15 @@ fn code_named(name: &str) -> Option<Code> {
 /// Reads an answer that is not a success as a status.
 ///
 /// The code is the one that the body names, else that of the HTTP status. What
-/// cannot be read is left out; nothing makes the call fail in another way.
-pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> Status {
+/// cannot be read is left out; nothing makes the call fail in another way. Also
+/// whether the body names the code, so that it is the API's own word.
+pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> (Status, bool) {
     let by_status = match code(status) {
         Code::Ok => Code::Unknown,
         code => code,
     };
     let Ok(json) = serde_json::from_slice::<Value>(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)) else {
-        return Status::new(by_status, from_text(status, body));
+        return (Status::new(by_status, from_text(status, body)), false);
     };
     // `{"error": …}`, the same in a list, or a bare google.rpc.Status.
     let outer = match &json {
@@ -118,7 +119,8 @@ pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> Sta
     // In a bare status `code` is gRPC's; in the envelope it is HTTP's.
     let bare = outer.get("error").is_none().then(|| error.get("code").and_then(Value::as_i64)).flatten();
     let bare = bare.and_then(|code| i32::try_from(code).ok()).filter(|code| (1..=16).contains(code)).map(Code::from);
-    let code = named.or(bare).unwrap_or(by_status);
+    let said = named.or(bare);
+    let code = said.unwrap_or(by_status);
     let message = match (text("message"), error) {
         (Some(message), _) => message.to_owned(),
         // OAuth's form: {"error": "…", "error_description": "…"}.
@@ -131,7 +133,7 @@ pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> Sta
     let details = error.get("details").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let details: Vec<Vec<u8>> = details.iter().filter_map(|detail| any(tables, detail)).collect();
     if details.is_empty() {
-        return Status::new(code, message);
+        return (Status::new(code, message), said.is_some());
     }
     let mut encoded = Vec::new();
     put_uint(&mut encoded, 1, code as u64);
@@ -139,7 +141,7 @@ pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> Sta
     for detail in &details {
         put_len(&mut encoded, 3, detail);
     }
-    Status::with_details(code, message, Bytes::from(encoded))
+    (Status::with_details(code, message, Bytes::from(encoded)), said.is_some())
 }
 
 /// The message for an answer whose body says nothing that can be read: its
@@ -292,7 +294,7 @@ mod tests {
     use super::*;
 
     fn read(status: u16, body: &str) -> Status {
-        from_http(&Tables::default(), StatusCode::from_u16(status).unwrap(), body.as_bytes())
+        from_http(&Tables::default(), StatusCode::from_u16(status).unwrap(), body.as_bytes()).0
     }
 
     #[test]

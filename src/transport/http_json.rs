@@ -230,10 +230,10 @@ impl Shared {
         if !head.status.is_success() {
             // Whatever became of its body, it is this error.
             let body = body.unwrap_or_default();
-            let mut failed = status::from_http(tables, head.status, &body);
+            let (mut failed, said) = status::from_http(tables, head.status, &body);
             // A gateway's word that it got no answer does not say that the API got no
             // request.
-            if failed.code() == Code::Unavailable && memchr::memmem::find(&body, b"UNAVAILABLE").is_none() {
+            if failed.code() == Code::Unavailable && !said {
                 failed = Broken::Lost.cause(failed);
             }
             let mut metadata = reply::metadata(head.headers);

@@ -47,12 +47,12 @@ where
 /// which tonic panics, are left out.
 pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
     const DETAILS: &str = "grpc-status-details-bin";
-    let engine = GeneralPurpose::new(
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
     match headers.get(DETAILS) {
-        Some(details) if engine.decode(details).is_err() => {
+        Some(details) if ENGINE.decode(details).is_err() => {
             let mut rest = headers.clone();
             rest.remove(DETAILS);
             Status::from_header_map(&rest)

@@ -120,7 +120,7 @@ impl<B> Streamed<B> {
         }
         let http = error.get("code").and_then(serde_json::Value::as_u64).and_then(|code| u16::try_from(code).ok());
         let http = http.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Some(status::from_http(self.binding.tables(), http, element))
+        Some(status::from_http(self.binding.tables(), http, element).0)
     }
 
     /// Unpacks a little of what came, so that the messages in it are passed on
