@@ -7,7 +7,7 @@ use google_chat::{
     json::WriteOptions,
     policy::Authorize,
     schema::Method,
-    transport::{Grpc, HttpJson, Origin},
+    transport::{self, Auto, Grpc, HttpJson, Origin},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use prost::bytes::{Buf, BufMut};
@@ -87,21 +87,25 @@ fn channel(args: &Args, schema: Schema, endpoint: &str, anonymous: bool) -> Resu
         true => google_chat::Credentials::anonymous(),
         false => args.connection.credentials()?,
     };
-    let (scopes, headers) = (args.scope.clone(), HeaderMap::new());
-    Ok(match args.connection.wire {
-        WireFlag::Grpc => {
-            let grpc = Grpc::new(origin.clone()).map_err(Failure::machine)?;
-            BoxCloneSyncService::new(
-                Authorize::new(grpc, &origin, credentials, scopes, headers).map_err(Failure::usage)?,
-            )
+    let authorized = |service: BoxCloneSyncService<_, _, _>| {
+        Authorize::new(service, &origin, credentials.clone(), args.scope.clone(), HeaderMap::new())
+            .map_err(Failure::usage)
+    };
+    let connector = transport::connector(&origin).map_err(Failure::machine)?;
+    let annotated = schema.methods().any(|method| method.http_bindings().next().is_some());
+    let grpc = BoxCloneSyncService::new(Grpc::over(connector.clone(), origin.clone()));
+    let http_json = || {
+        let http_json = HttpJson::builder(schema, endpoint).build_connecting(connector.clone());
+        http_json.map(BoxCloneSyncService::new).map_err(Failure::usage)
+    };
+    Ok(BoxCloneSyncService::new(authorized(match args.connection.wire {
+        WireFlag::Auto if annotated => {
+            let http_json = http_json()?;
+            BoxCloneSyncService::new(Auto::new(connector, origin.clone(), grpc, http_json))
         }
-        WireFlag::Http => {
-            let http = HttpJson::builder(schema, endpoint).build().map_err(Failure::usage)?;
-            BoxCloneSyncService::new(
-                Authorize::new(http, &origin, credentials, scopes, headers).map_err(Failure::usage)?,
-            )
-        }
-    })
+        WireFlag::Auto | WireFlag::Grpc => grpc,
+        WireFlag::Http => http_json()?,
+    })?))
 }
 
 fn split_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 #[derive(clap::Args)]
 pub(crate) struct Connection {
     /// How the call travels
-    #[arg(long, value_enum, default_value_t = WireFlag::Http)]
+    #[arg(long, value_enum, default_value_t)]
     pub(crate) wire: WireFlag,
     /// Starts an emulator for this one command; needs no credentials
     #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
@@ -35,8 +35,11 @@ pub(crate) struct Connection {
     pub(crate) timeout: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum WireFlag {
+    /// gRPC where the network lets HTTP/2 through, else HTTP/JSON
+    #[default]
+    Auto,
     Grpc,
     Http,
 }
@@ -53,6 +56,7 @@ impl Connection {
 
     pub(crate) fn client(&self, emulator: Option<&Emulator>) -> Result<Client, Failure> {
         let wire = match self.wire {
+            WireFlag::Auto => Wire::Auto,
             WireFlag::Grpc => Wire::Grpc,
             WireFlag::Http => Wire::HttpJson,
         };

@@ -42,7 +42,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let emulator = Emulator::listen(args.listen)
+    let emulator = Emulator::builder()
+        .address(args.listen)
+        .start()
         .await
         .map_err(|error| Failure::machine(format!("cannot listen at {}: {error}", args.listen)))?;
     emulator.configure(|settings| {

@@ -65,7 +65,6 @@ impl CreateSpace {
     }
 
     async fn send(mut self) -> Result<CreatedSpace, Error> {
-        let wire = self.client.wire;
         // Filled in here, so that a failure can say which it was.
         if self.client.fill_request_ids && self.request.request_id.is_empty() {
             self.request.request_id = uuid().unwrap_or_default();
@@ -80,6 +79,7 @@ impl CreateSpace {
             request.set_timeout(limit.min(Duration::from_secs(99_999_999 * 3600)));
         }
         let answer = self.client.stub().create_space(request).await;
+        let wire = self.client.wire();
         let failed = |status| Error::new(status, "google.chat.v1.ChatService/CreateSpace", wire, request_id.clone());
         let (metadata, space, _) = answer.map_err(failed)?.into_parts();
         let attempts = attempts(&metadata);

@@ -7,46 +7,29 @@ pub(crate) mod checks;
 mod create_space;
 mod error;
 
-use std::{convert::Infallible, fmt, future::Future, pin::Pin, task};
+use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, task};
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::USER_AGENT};
+use tokio::sync::OnceCell;
 use tonic::body::Body;
-use tower::{Service, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
+pub use crate::transport::Wire;
 pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
 pub use error::Error;
 
 use crate::{
     Credentials, Schema,
-    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy},
+    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, Trace},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{BuildError, Grpc, HttpJson, Origin},
+    transport::{Auto, BuildError, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
 };
 
 /// Where Google Chat is.
 pub const ENDPOINT: &str = "https://chat.googleapis.com";
 
+const API_CLIENT: &str = "x-goog-api-client";
 const SCOPE: &str = "https://www.googleapis.com/auth/";
-
-/// How calls travel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Wire {
-    /// gRPC over HTTP/2.
-    Grpc,
-    /// HTTP/JSON, by gRPC Transcoding. Passes wherever HTTP passes.
-    #[default]
-    HttpJson,
-}
-
-impl fmt::Display for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Grpc => "gRPC",
-            Self::HttpJson => "HTTP/JSON",
-        })
-    }
-}
 
 /// A client of Google Chat. Cheap to clone; clones share their connections.
 ///
@@ -63,7 +46,7 @@ impl fmt::Display for Wire {
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
-    wire: Wire,
+    wire: Arc<OnceCell<Wire>>,
     fill_request_ids: bool,
 }
 
@@ -97,6 +80,7 @@ impl Service<Request<Body>> for Channel {
 pub struct ClientBuilder {
     endpoint: String,
     wire: Wire,
+    connector: ConnectorBuilder,
     credentials: Credentials,
     scopes: Option<Vec<String>>,
     quota_project: Option<String>,
@@ -148,6 +132,7 @@ impl Client {
         ClientBuilder {
             endpoint: ENDPOINT.to_owned(),
             wire: Wire::default(),
+            connector: Connector::builder(),
             credentials: Credentials::application_default(),
             scopes: None,
             quota_project: None,
@@ -170,9 +155,10 @@ impl Client {
         ChatServiceClient::new(self.channel.clone())
     }
 
-    /// The wire that calls travel over.
+    /// The wire that calls travel over: [`Wire::Auto`] as long as no connection has
+    /// decided.
     pub fn wire(&self) -> Wire {
-        self.wire
+        self.wire.get().copied().unwrap_or_default()
     }
 }
 
@@ -185,10 +171,18 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the wire.
+    /// Sets the wire; [`Wire::Auto`] by default.
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
         self.wire = wire;
+        self
+    }
+
+    /// Sets how connections are made, to the API and to the token endpoint: which
+    /// certificates are trusted, and through which proxy.
+    #[must_use]
+    pub fn connector(mut self, connector: ConnectorBuilder) -> Self {
+        self.connector = connector;
         self
     }
 
@@ -257,46 +251,59 @@ impl ClientBuilder {
         let scopes = self
             .scopes
             .unwrap_or_else(|| vec![if is_user { "chat.spaces.create" } else { "chat.app.spaces.create" }.to_owned()]);
-        let scopes =
-            scopes.into_iter().map(|scope| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") });
-        let mut headers = headers(self.wire);
+        let scopes: Vec<String> = scopes
+            .into_iter()
+            .map(|scope| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") })
+            .collect();
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION"))));
         if let Some(project) = self.quota_project {
             let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
             headers.insert("x-goog-user-project", value);
         }
         let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?;
-        let wire = match self.wire {
-            Wire::Grpc => {
-                let grpc = Grpc::new(origin.clone()).map_err(|error| transport(BuildError::Connect(error)))?;
-                BoxCloneSyncService::new(grpc)
-            }
-            Wire::HttpJson => {
-                let http = HttpJson::builder(schema.clone(), self.endpoint).build().map_err(transport)?;
-                BoxCloneSyncService::new(http)
+        let connect = |error| transport(BuildError::Connect(error));
+        let connector = self.connector.build(&origin).map_err(connect)?;
+        self.credentials.connect_by(&self.connector).map_err(connect)?;
+        let grpc = Grpc::over(connector.clone(), origin.clone()).map_request(naming(Wire::Grpc));
+        let http_json = HttpJson::builder(schema.clone(), self.endpoint).build_connecting(connector.clone());
+        let http_json = http_json.map_err(transport)?.map_request(naming(Wire::HttpJson));
+        let mut wire = Arc::new(OnceCell::new_with(Some(self.wire)));
+        let channel = match self.wire {
+            Wire::Grpc => BoxCloneSyncService::new(grpc),
+            Wire::HttpJson => BoxCloneSyncService::new(http_json),
+            Wire::Auto => {
+                let auto = Auto::new(connector, origin.clone(), grpc, http_json);
+                wire = auto.chosen();
+                BoxCloneSyncService::new(auto)
             }
         };
-        let authorized = Authorize::new(wire, &origin, self.credentials, scopes.collect(), headers);
-        let repeated = Retry::new(authorized.map_err(ClientError::Authorize)?, schema.clone(), self.retry);
+        let channel = Authorize::new(channel, &origin, self.credentials, scopes, headers);
+        let channel = channel.map_err(ClientError::Authorize)?;
+        let channel = Trace::attempts(channel, &origin);
+        let repeated = Retry::new(channel, schema.clone(), self.retry);
         let known = RequestId::new(repeated, schema).fill(self.fill_request_ids);
-        let channel = BoxCloneSyncService::new(checks::Checks::new(known, rules));
-        Ok(Client { channel: Channel(channel), wire: self.wire, fill_request_ids: self.fill_request_ids })
+        let checked = checks::Checks::new(known, rules);
+        let channel = BoxCloneSyncService::new(Trace::calls(checked, &origin));
+        Ok(Client { channel: Channel(channel), wire, fill_request_ids: self.fill_request_ids })
     }
 }
 
-/// The headers that Google's own clients send to say what they are.
-fn headers(wire: Wire) -> HeaderMap {
+/// Adds the header by which Google's own clients say what they are.
+fn naming(wire: Wire) -> impl Fn(Request<Body>) -> Request<Body> + Clone {
     /// The release of tonic that this crate is built with.
     const TONIC: &str = "0.14";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let transport = match wire {
         Wire::Grpc => format!("grpc/{TONIC}"),
-        Wire::HttpJson => format!("rest/{VERSION}"),
+        _ => format!("rest/{VERSION}"),
     };
-    let client = format!("gl-rust/{} {transport} gapic/{VERSION}", env!("GOOGLE_CHAT_RUSTC"));
-    let mut headers = HeaderMap::new();
-    if let Ok(client) = HeaderValue::try_from(client) {
-        headers.insert("x-goog-api-client", client);
+    let name = format!("gl-rust/{} {transport} gapic/{VERSION}", env!("GOOGLE_CHAT_RUSTC"));
+    let name = HeaderValue::try_from(name).ok();
+    move |mut call| {
+        if let (Some(name), false) = (&name, call.headers().contains_key(API_CLIENT)) {
+            call.headers_mut().insert(API_CLIENT, name.clone());
+        }
+        call
     }
-    headers.insert("user-agent", HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION"))));
-    headers
 }

@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -26,7 +26,7 @@ use tokio::{sync::watch, time::Instant};
 use tonic::Status;
 
 use super::{CredentialsError, bearer, without_secrets};
-use crate::transport::{Origin, PooledClient, chain, collect, connector};
+use crate::transport::{ConnectError, ConnectorBuilder, Origin, PooledClient, chain, collect};
 
 /// How long the token endpoint may take.
 const FETCH: Duration = Duration::from_secs(6);
@@ -50,7 +50,8 @@ struct Shared {
     signer: CustomServiceAccount,
     header: Value,
     endpoint: Uri,
-    client: PooledClient,
+    origin: Origin,
+    client: OnceLock<PooledClient>,
     /// The same key for users, by their addresses, while anybody uses them.
     users: Mutex<HashMap<String, Weak<Key>>>,
 }
@@ -102,7 +103,6 @@ impl Key {
         if !origin.is_confidential() {
             return Err(bad("its token_uri would send tokens in clear text; use https, or a loopback address"));
         }
-        let connector = connector(&origin).map_err(|error| bad(&error.to_string()))?;
         let mut header = serde_json::json!({"alg": "RS256", "typ": "JWT"});
         if let Some(id) = key.get("private_key_id") {
             header["kid"] = id.clone();
@@ -113,7 +113,8 @@ impl Key {
             signer,
             header,
             endpoint,
-            client: Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
+            origin,
+            client: OnceLock::new(),
             users: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), subject: None, slots: Mutex::default() })
@@ -134,6 +135,16 @@ impl Key {
         }
         users.insert(email.to_owned(), Arc::downgrade(&user));
         user
+    }
+
+    /// Connects to the token endpoint this way, unless there is a way already.
+    pub(super) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<&PooledClient, ConnectError> {
+        if let Some(client) = self.shared.client.get() {
+            return Ok(client);
+        }
+        let connector = connector.build(&self.shared.origin)?;
+        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        Ok(self.shared.client.get_or_init(|| client))
     }
 
     pub(super) fn subject(&self) -> Option<&str> {
@@ -216,9 +227,11 @@ impl Key {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))
             .map_err(|error| Status::internal(format!("the request for a token cannot be built: {error}")))?;
+        let client = self.connect_by(&ConnectorBuilder::default());
+        let client = client.map_err(|error| Status::unavailable(error.to_string()))?;
         let asked = Instant::now();
         let exchange = async {
-            let answer = self.shared.client.request(request).await.map_err(|error| chain(&error))?;
+            let answer = client.request(request).await.map_err(|error| chain(&error))?;
             let (head, body) = answer.into_parts();
             let body = collect(body, LIMIT).await.map_err(|error| format!("{error:?}"))?;
             Ok::<_, String>((head.status, body))

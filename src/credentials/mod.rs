@@ -11,6 +11,9 @@ use tonic::Status;
 
 use key::Key;
 
+#[cfg(feature = "chat")]
+use crate::transport::{ConnectError, ConnectorBuilder};
+
 /// Who makes a call. Cheap to clone; clones share their tokens.
 #[derive(Clone)]
 pub struct Credentials(Source);
@@ -59,11 +62,17 @@ impl Credentials {
         bearer(token).map(|header| Self(Source::Token(header)))
     }
 
-    /// Google's application default credentials, by gcp_auth: the key that
-    /// `GOOGLE_APPLICATION_CREDENTIALS` names, else the user's login, else the
-    /// machine's service account. Looked up at the first call.
+    /// Google's application default credentials: the key that
+    /// `GOOGLE_APPLICATION_CREDENTIALS` names, as
+    /// [`Credentials::service_account_key`] takes it; else, by gcp_auth at the first
+    /// call, the user's login or the machine's service account.
     pub fn application_default() -> Self {
-        Self(Source::ApplicationDefault(Arc::default()))
+        let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(std::fs::read_to_string);
+        // What is wrong with the file, or other than a key, gcp_auth knows.
+        match named.and_then(Result::ok).and_then(|json| Self::service_account_key(&json).ok()) {
+            Some(key) => key,
+            None => Self(Source::ApplicationDefault(Arc::default())),
+        }
     }
 
     /// Tokens from a source of the caller's own, which keeps and renews them.
@@ -101,6 +110,15 @@ impl Credentials {
         match &self.0 {
             Source::Key(key) => Some(key.subject().is_none()),
             _ => None,
+        }
+    }
+
+    /// Has a key's exchange use connections made this way.
+    #[cfg(feature = "chat")]
+    pub(crate) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<(), ConnectError> {
+        match &self.0 {
+            Source::Key(key) => key.connect_by(connector).map(drop),
+            _ => Ok(()),
         }
     }
 

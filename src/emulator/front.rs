@@ -67,7 +67,7 @@ impl Front {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         let form = collect(request.into_body(), LIMIT).await.unwrap_or_default();
         let settings = self.state.settings();
-        let uris = [Some(self.state.token_uri()), host.map(|host| format!("http://{host}/token"))];
+        let uris = [Some(self.state.token_uri()), host.map(|host| format!("{}://{host}/token", self.state.scheme))];
         let uris: Vec<String> = uris.into_iter().flatten().collect();
         let (status, answer) = {
             let mut tokens = lock(&self.state.tokens);

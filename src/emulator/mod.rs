@@ -34,6 +34,7 @@ mod rules;
 mod service;
 mod settings;
 mod store;
+mod tls;
 
 use std::{
     collections::VecDeque,
@@ -53,7 +54,7 @@ use self::{faults::Faults, identity::Tokens, store::Store};
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::{Gateway, serve},
+    transport::{Connector, ConnectorBuilder, Gateway, serve, serve_tls},
 };
 
 /// How long a write counts against the quota.
@@ -63,12 +64,22 @@ const QUOTA_WINDOW: Duration = Duration::from_secs(60);
 pub struct Emulator {
     state: Arc<State>,
     server: JoinHandle<()>,
+    certificate: Option<String>,
+}
+
+/// How an emulator is to be started.
+#[derive(Clone, Debug)]
+#[must_use = "an emulator is started by its start"]
+pub struct EmulatorBuilder {
+    address: SocketAddr,
+    tls: bool,
 }
 
 /// What the parts of an emulator share.
 #[derive(Debug)]
 struct State {
     address: SocketAddr,
+    scheme: &'static str,
     settings: Mutex<Settings>,
     store: Mutex<Store>,
     tokens: Mutex<Tokens>,
@@ -97,7 +108,7 @@ impl State {
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
-        format!("http://{address}/token")
+        format!("{}://{address}/token", self.scheme)
     }
 
     fn settings(&self) -> Settings {
@@ -127,30 +138,12 @@ impl Emulator {
     ///
     /// If no port can be had.
     pub async fn start() -> io::Result<Self> {
-        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::builder().start().await
     }
 
-    /// Starts an emulator at an address.
-    ///
-    /// # Errors
-    ///
-    /// If the address cannot be listened at.
-    pub async fn listen(address: SocketAddr) -> io::Result<Self> {
-        let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(io::Error::other)?;
-        let listener = TcpListener::bind(address).await?;
-        let state = Arc::new(State {
-            address: listener.local_addr()?,
-            settings: Mutex::default(),
-            store: Mutex::default(),
-            tokens: Mutex::default(),
-            faults: Mutex::default(),
-            ahead: Mutex::default(),
-            writes: Mutex::default(),
-        });
-        let chat = ChatServiceServer::new(service::Chat { state: Arc::clone(&state) });
-        let front = front::Front { state: Arc::clone(&state), gateway: Gateway::new(schema, chat) };
-        let server = tokio::spawn(serve(listener, front, std::future::pending(), Duration::ZERO));
-        Ok(Self { state, server })
+    /// Begins to start an emulator that is not the usual one.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false }
     }
 
     /// The address that is listened at.
@@ -158,9 +151,20 @@ impl Emulator {
         self.state.address
     }
 
-    /// The address as an endpoint: `http://127.0.0.1:…`.
+    /// The address as an endpoint: `http://127.0.0.1:…`, or `https://`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.state.address)
+        format!("{}://{}", self.state.scheme, self.state.address)
+    }
+
+    /// The certificate (PEM) that clients have to trust, if there is TLS. It was
+    /// made when the emulator was started.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+
+    /// How to connect to the emulator: with its certificate trusted.
+    pub fn connector(&self) -> ConnectorBuilder {
+        Connector::builder().root_certificates(self.certificate().unwrap_or_default().as_bytes())
     }
 
     /// The JSON of a service account's key whose tokens come from this emulator,
@@ -212,6 +216,53 @@ impl Emulator {
     /// How often a token was asked for.
     pub fn token_requests(&self) -> usize {
         lock(&self.state.tokens).fetches
+    }
+}
+
+impl EmulatorBuilder {
+    /// Sets where to listen. By default on loopback, at a port that the system
+    /// chooses.
+    pub fn address(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Serves over TLS, with a certificate made for the address and `localhost`.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Starts the emulator.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened at.
+    pub async fn start(self) -> io::Result<Emulator> {
+        let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(io::Error::other)?;
+        let listener = TcpListener::bind(self.address).await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State {
+            address,
+            scheme: if self.tls { "https" } else { "http" },
+            settings: Mutex::default(),
+            store: Mutex::default(),
+            tokens: Mutex::default(),
+            faults: Mutex::default(),
+            ahead: Mutex::default(),
+            writes: Mutex::default(),
+        });
+        let chat = ChatServiceServer::new(service::Chat { state: Arc::clone(&state) });
+        let front = front::Front { state: Arc::clone(&state), gateway: Gateway::new(schema, chat) };
+        let forever = std::future::pending();
+        let (server, certificate) = match self.tls {
+            false => (tokio::spawn(serve(listener, front, forever, Duration::ZERO)), None),
+            true => {
+                let (config, certificate) = tls::generate(address.ip()).map_err(io::Error::other)?;
+                (tokio::spawn(serve_tls(listener, config, front, forever, Duration::ZERO)), Some(certificate))
+            }
+        };
+        Ok(Emulator { state, server, certificate })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! From the stub down:
 //!
+//! - [`Trace`] has a span around each call, and each attempt of one.
 //! - [`RequestId`] fills in the request id of methods that have one, once a call.
 //! - [`Retry`] makes a call again where that is safe, within a deadline.
 //! - [`Authorize`] adds the access token and the headers that say who calls.
@@ -9,6 +10,7 @@
 mod authorize;
 mod request_id;
 mod retry;
+mod trace;
 
 use bytes::Bytes;
 use http::{Request, request::Parts};
@@ -19,6 +21,7 @@ pub use authorize::{Authorize, AuthorizeError, Scopes};
 pub(crate) use request_id::uuid;
 pub use request_id::{Repeatable, RequestId};
 pub use retry::{ATTEMPTS, Retry, RetryPolicy};
+pub use trace::Trace;
 
 use crate::transport::{CollectError, collect};
 

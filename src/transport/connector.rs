@@ -5,13 +5,13 @@ use std::{
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::{Uri, uri::Scheme};
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::{
         legacy::connect::{HttpConnector, proxy::Tunnel},
@@ -19,23 +19,187 @@ use hyper_util::{
     },
     rt::TokioIo,
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
 use super::BoxError;
 
-/// Opens connections: TLS by rustls with the system's roots for https, plain
-/// for http.
-pub type Connector = HttpsConnector<Proxied>;
-
-/// How long connecting may take, to a server or by way of a proxy.
+/// How long connecting may take, with TLS and by way of a proxy.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// A connection, with TLS or without.
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Opens connections to one origin: TLS by rustls with the system's roots for
+/// https, plain for http. Clones are the same connector.
+#[derive(Clone)]
+pub struct Connector {
+    tls: HttpsConnector<Proxied>,
+    /// A connection that was opened to see what it speaks, for the first who asks.
+    kept: Arc<Mutex<Option<Stream>>>,
+    h2_only: bool,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("h2_only", &self.h2_only).finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// Begins to make a connector that is not the usual one; [`connector`] makes
+    /// that.
+    pub fn builder() -> ConnectorBuilder {
+        ConnectorBuilder::default()
+    }
+
+    /// Whether what answers at `origin` chose HTTP/2 in the TLS handshake (ALPN, RFC
+    /// 7301). The connection is kept for the first call.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection to be had.
+    pub(crate) async fn speaks_h2(&self, origin: &Origin) -> Result<bool, BoxError> {
+        let stream = self.clone().oneshot(origin.url(http::uri::PathAndQuery::from_static("/"))?).await?;
+        let h2 = alpn(&stream) == Some(b"h2");
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        Ok(h2)
+    }
+
+    /// The same connector for who speaks HTTP/2 only.
+    pub(super) fn h2_only(mut self) -> Self {
+        self.h2_only = true;
+        self
+    }
+}
+
+/// What TLS agreed on, if it did.
+fn alpn(stream: &Stream) -> Option<&[u8]> {
+    match stream {
+        MaybeHttpsStream::Http(_) => None,
+        MaybeHttpsStream::Https(stream) => stream.inner().get_ref().1.alpn_protocol(),
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tls.poll_ready(context)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let h2_only = self.h2_only;
+        let connecting = self.tls.call(target);
+        Box::pin(async move {
+            let stream = match kept {
+                Some(stream) => stream,
+                None => tokio::time::timeout(CONNECT, connecting)
+                    .await
+                    .map_err(|_| format!("no connection within {CONNECT:?}"))??,
+            };
+            match alpn(&stream) {
+                Some(other) if h2_only && other != b"h2" => {
+                    let other = String::from_utf8_lossy(other);
+                    Err(format!(
+                        "gRPC needs HTTP/2, and the server, or a proxy in between, chose {other}: try the HTTP/JSON \
+                         wire"
+                    )
+                    .into())
+                }
+                _ => Ok(stream),
+            }
+        })
+    }
+}
+
+/// Makes a [`Connector`].
+#[derive(Clone, Debug, Default)]
+pub struct ConnectorBuilder {
+    roots: Vec<u8>,
+    proxy: Option<String>,
+}
+
+impl ConnectorBuilder {
+    /// Trusts more certificates (PEM) beside the system's: those of a proxy that
+    /// ends TLS, or of a test server. May be called several times.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: &[u8]) -> Self {
+        self.roots.extend_from_slice(pem);
+        self.roots.push(b'\n');
+        self
+    }
+
+    /// Goes through this proxy (`http://[user:password@]host:port`) to every https
+    /// address, in place of the one that the environment names.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
+    /// Makes the connector for an origin. Only https needs certificates, so that
+    /// plain http works on a machine that has none.
+    ///
+    /// # Errors
+    ///
+    /// If the origin is https and there are no root certificates, or some are given
+    /// that cannot be read.
+    pub fn build(&self, origin: &Origin) -> Result<Connector, ConnectError> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT));
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        let proxies = match &self.proxy {
+            None => Matcher::from_env(),
+            Some(url) => Matcher::builder().https(url.clone()).build(),
+        };
+        let roots = if origin.is_https() { self.roots()? } else { rustls::RootCertStore::empty() };
+        let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| ConnectError(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tls = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(Proxied { http, proxies: Arc::new(proxies) });
+        Ok(Connector { tls, kept: Arc::default(), h2_only: false })
+    }
+
+    /// The certificates that are trusted: the system's, as far as they can be
+    /// read, and those given.
+    fn roots(&self) -> Result<rustls::RootCertStore, ConnectError> {
+        let mut roots = rustls::RootCertStore::empty();
+        let system = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(system.certs);
+        for certificate in CertificateDer::pem_slice_iter(&self.roots) {
+            let added = certificate.map_err(|error| error.to_string());
+            let added = added.and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+            added.map_err(|error| ConnectError(format!("a root certificate cannot be used: {error}")))?;
+        }
+        if roots.is_empty() {
+            let causes: Vec<String> = system.errors.iter().map(|error| super::chain(error)).collect();
+            return Err(ConnectError(format!(
+                "the system's root certificates cannot be read; install the package ca-certificates: {}",
+                causes.join("; ")
+            )));
+        }
+        Ok(roots)
+    }
+}
 
 /// Opens TCP connections, those for https through the proxy that the environment
 /// names (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`; with user and password in the
 /// URL), by CONNECT. Plain http is for loopback, and goes there by itself.
 #[derive(Clone, Debug)]
-pub struct Proxied {
+struct Proxied {
     http: HttpConnector,
     proxies: Arc<Matcher>,
 }
@@ -135,6 +299,14 @@ impl Origin {
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
+    pub(crate) fn host(&self) -> &str {
+        self.authority.host()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
+    }
+
     pub(crate) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
@@ -163,48 +335,26 @@ impl std::str::FromStr for Origin {
     }
 }
 
-/// Why no connector could be made: the system's certificates cannot be read.
+/// Why no connector could be made: there are no root certificates.
 #[derive(Debug)]
-pub struct ConnectError(std::io::Error);
+pub struct ConnectError(String);
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the system's root certificates cannot be read; install the package ca-certificates: {}", self.0)
+        f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl std::error::Error for ConnectError {}
 
-/// Makes the connector for an origin. Only https needs certificates, so that
-/// plain http works on a machine that has none. Proxies are those of the
-/// environment, as it is now.
+/// Makes the usual connector for an origin: the system's certificates, and the
+/// proxies of the environment as it is now.
 ///
 /// # Errors
 ///
-/// If the origin is https and the system has no root certificates.
+/// As [`ConnectorBuilder::build`].
 pub fn connector(origin: &Origin) -> Result<Connector, ConnectError> {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(CONNECT));
-    http.set_keepalive(Some(Duration::from_secs(60)));
-    let proxied = Proxied { http, proxies: Arc::new(Matcher::from_env()) };
-    let builder = hyper_rustls::HttpsConnectorBuilder::new();
-    let builder = if origin.is_https() {
-        builder.with_provider_and_native_roots(rustls::crypto::ring::default_provider()).map_err(ConnectError)?
-    } else {
-        let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ConnectError(std::io::Error::other(error)))?
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        builder.with_tls_config(config)
-    };
-    Ok(builder.https_or_http().enable_all_versions().wrap_connector(proxied))
+    Connector::builder().build(origin)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use hyper_util::{
 use tokio::time::Sleep;
 use tonic::{Status, body::Body, metadata::MetadataMap};
 use tower::Service;
+use tracing::Span;
 
 use super::{
     Broken, ConnectError, Connector, Origin,
@@ -43,10 +44,16 @@ impl Grpc {
     ///
     /// If the system's certificates cannot be read.
     pub fn new(origin: Origin) -> Result<Self, ConnectError> {
-        let connector = super::connector(&origin)?;
-        let client =
-            Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).http2_only(true).build(connector);
-        Ok(Self { client, origin })
+        Ok(Self::over(super::connector(&origin)?, origin))
+    }
+
+    /// Makes the service for the server at `origin`, over a connector for it.
+    pub fn over(connector: Connector, origin: Origin) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .http2_only(true)
+            .build(connector.h2_only());
+        Self { client, origin }
     }
 }
 
@@ -79,12 +86,15 @@ impl Grpc {
             self.origin.url(path).map_err(|error| Status::internal(format!("the request cannot be built: {error}")))?;
         // The stub sets the header; the limit is held here, as no server may.
         let deadline = Deadline::after(call.headers().get(&reply::GRPC_TIMEOUT).and_then(parse_timeout));
+        let span = Span::current();
+        span.record("http.request.method", "POST");
         let sent = self.client.request(call);
         let response = match deadline.instant() {
             None => sent.await,
             Some(instant) => tokio::time::timeout_at(instant, sent).await.map_err(|_| deadline.expired())?,
         };
         let response = response.map_err(|error| unsent(error.into()))?;
+        reply::record(&span, response.status(), response.version());
         let is_grpc =
             response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         if is_grpc || response.headers().contains_key(&reply::GRPC_STATUS) {

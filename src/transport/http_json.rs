@@ -23,6 +23,7 @@ use hyper_util::{
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 use tower::Service;
+use tracing::Span;
 
 use super::{
     BoxError, Broken, Connector, HTTP_STATUS, MESSAGE_LIMIT, Origin,
@@ -112,8 +113,17 @@ impl HttpJsonBuilder {
     pub fn build(self) -> Result<HttpJson, BuildError> {
         let origin = Origin::parse(&self.origin).map_err(BuildError::Origin)?;
         let connector = super::connector(&origin).map_err(BuildError::Connect)?;
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        self.build_over(client)
+        self.build_connecting(connector)
+    }
+
+    /// Builds the service over hyper-util's pooled client, with a connector for
+    /// the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// If the endpoint or the schema cannot be used.
+    pub fn build_connecting(self, connector: Connector) -> Result<HttpJson, BuildError> {
+        self.build_over(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
     }
 
     /// Builds the service over an HTTP service of the caller's.
@@ -215,8 +225,12 @@ impl Shared {
             request::transcode(tables, method.table(), &frame::unary(framed, encoding, limit)?)?
         };
         let binding = Binding::new(&method, target.rule);
+        let span = Span::current();
+        span.record("http.request.method", target.verb.as_str());
+        span.record("url.template", target.rule.template.as_str());
         let request = self.request(target, head.headers, timeout)?;
         let (head, body) = send(inner, request).await?.into_parts();
+        reply::record(&span, head.status, head.version);
         let unpack = head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
         if head.status.is_success() && method.is_server_streaming() {
             let body = Streamed::new(binding, &head.headers, body, unpack, self.limit, deadline);

@@ -3,6 +3,7 @@
 //!
 //! - [`HttpJson`]: from a stub to a REST API.
 //! - [`Grpc`]: from a stub to a gRPC server, over HTTP/2.
+//! - [`Auto`]: from a stub by one of these, as the network allows.
 //! - [`Gateway`]: from REST clients to a gRPC service.
 //!
 //! A service under a stub reports every failure as a gRPC status, never as an
@@ -22,13 +23,15 @@ mod reply;
 #[cfg(feature = "server")]
 mod serve;
 mod streamed;
+mod wire;
 
-pub use connector::{ConnectError, Connector, Origin, OriginError, Proxied, connector};
+pub use connector::{ConnectError, Connector, ConnectorBuilder, Origin, OriginError, connector};
 pub use gateway::{Gateway, GatewayLayer};
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HttpJson, HttpJsonBuilder, PooledClient};
 #[cfg(feature = "server")]
-pub use serve::serve;
+pub use serve::{serve, serve_tls};
+pub use wire::{Auto, Wire};
 
 /// The error of a body or a service that this crate is generic over.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -174,6 +174,12 @@ fn is_metadata(name: &str) -> bool {
     ) && !name.starts_with("grpc-")
 }
 
+/// Tells the span of an attempt, if there is one, what HTTP says of it.
+pub(super) fn record(span: &tracing::Span, status: http::StatusCode, version: http::Version) {
+    span.record("http.response.status_code", status.as_u16());
+    span.record("network.protocol.version", if version == http::Version::HTTP_2 { "2" } else { "1.1" });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

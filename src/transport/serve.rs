@@ -1,6 +1,6 @@
-//! Serving on a port: HTTP/1.1 and HTTP/2 without TLS, side by side.
+//! Serving on a port: HTTP/1.1 and HTTP/2 side by side, with TLS or without.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -13,6 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 use tonic::body::Body;
 use tower::Service;
 
@@ -44,6 +45,36 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
+    serve_all(listener, None, service, shutdown, grace).await;
+}
+
+/// The same over TLS. Which HTTP a connection speaks is what `config` agrees on
+/// (ALPN: `h2`, `http/1.1`), and HTTP/1.1 where it agrees on nothing.
+pub async fn serve_tls<S>(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    serve_all(listener, Some(config.into()), service, shutdown, grace).await;
+}
+
+async fn serve_all<S>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
     let mut connections = JoinSet::new();
     let drain = GracefulShutdown::new();
     let (open, closing) = tokio::sync::watch::channel(());
@@ -71,16 +102,28 @@ where
                 server.http2().timer(TokioTimer::new()).keep_alive_interval(ALIVE);
                 let (service, watcher) = (TowerToHyperService::new(service.clone()), drain.watcher());
                 let mut closing = closing.clone();
+                let tls = tls.clone();
                 connections.spawn(async move {
                     // Which HTTP it speaks is known from its first bytes; one that never
                     // sends them is not waited for.
-                    tokio::select! {
-                        readable = tokio::time::timeout(HEAD, known(&stream)) => if readable.is_err() { return },
+                    let begun = tokio::select! {
+                        begun = tokio::time::timeout(HEAD, begin(stream, tls)) => begun,
                         _ = closing.changed() => return,
-                    }
-                    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+                    };
                     // How a connection ends is known to its client.
-                    drop(watcher.watch(connection).await);
+                    match begun {
+                        Ok(Ok(Begun::Plain(stream))) => {
+                            let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+                            drop(watcher.watch(connection).await);
+                        }
+                        Ok(Ok(Begun::Tls(stream))) => {
+                            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                            let server = if h2 { server.http2_only() } else { server.http1_only() };
+                            let connection = server.serve_connection(TokioIo::new(*stream), service).into_owned();
+                            drop(watcher.watch(connection).await);
+                        }
+                        Ok(Err(_)) | Err(_) => {}
+                    }
                 });
             }
             Some(_) = connections.join_next() => {}
@@ -88,6 +131,21 @@ where
     }
     drop((listener, open));
     let _ = tokio::time::timeout(grace, drain.shutdown()).await;
+}
+
+enum Begun {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+async fn begin(stream: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<Begun> {
+    match tls {
+        Some(tls) => Ok(Begun::Tls(Box::new(tls.accept(stream).await?))),
+        None => {
+            known(&stream).await;
+            Ok(Begun::Plain(stream))
+        }
+    }
 }
 
 /// Waits until it is known whether a connection begins as HTTP/2 does.

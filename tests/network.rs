@@ -1,0 +1,235 @@
+//! The client on networks as they are: with proxies, with and without HTTP/2.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use google_chat::{
+    Client, ClientBuilder, Credentials, Space, Wire,
+    emulator::Emulator,
+    policy::RetryPolicy,
+    transport::{Connector, serve_tls},
+};
+use http::{Request, Response, header::CONTENT_TYPE};
+use http_body_util::Full;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer},
+};
+use tonic::{Code, body::Body};
+
+/// What a proxy does with a tunnel that it is asked for.
+#[derive(Clone)]
+enum Tunnel {
+    /// Connects to where it says.
+    Through,
+    /// Ends TLS itself, and passes on what is in it.
+    Opened(TlsAcceptor, SocketAddr),
+}
+
+struct Proxy {
+    address: SocketAddr,
+    /// The target and the credentials of each tunnel.
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Proxy {
+    /// Starts a proxy that refuses as many tunnels as `refused` first.
+    async fn start(tunnel: Tunnel, refused: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::<Mutex<Vec<_>>>::default();
+        let seen = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Self::serve(stream, tunnel.clone(), Arc::clone(&seen), refused));
+            }
+        });
+        Self { address, asked }
+    }
+
+    async fn serve(stream: TcpStream, tunnel: Tunnel, asked: Arc<Mutex<Vec<(String, String)>>>, refused: usize) {
+        let mut stream = BufReader::new(stream);
+        let (mut target, mut credentials, mut line) = (String::new(), String::new(), String::new());
+        while stream.read_line(&mut line).await.unwrap() > 2 {
+            if let Some(rest) = line.strip_prefix("CONNECT ") {
+                target = rest.split(' ').next().unwrap().to_owned();
+            }
+            if let Some((name, value)) = line.split_once(": ")
+                && name.eq_ignore_ascii_case("proxy-authorization")
+            {
+                credentials = value.trim().to_owned();
+            }
+            line.clear();
+        }
+        let mut stream = stream.into_inner();
+        let count = {
+            let mut asked = asked.lock().unwrap();
+            asked.push((target.clone(), credentials));
+            asked.len()
+        };
+        if count <= refused {
+            stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").await.unwrap();
+            return;
+        }
+        stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+        // Either side may end it as it likes.
+        match tunnel {
+            Tunnel::Through => {
+                let mut server = TcpStream::connect(target).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+            }
+            Tunnel::Opened(acceptor, to) => {
+                let Ok(mut opened) = acceptor.accept(stream).await else { return };
+                let mut server = TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut opened, &mut server).await;
+            }
+        }
+    }
+
+    fn asked(&self) -> Vec<(String, String)> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// A certificate for a host, and a server's side of it that speaks this.
+fn certificate(host: &str, protocols: &[&str]) -> (Arc<ServerConfig>, String) {
+    let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let builder = ServerConfig::builder_with_provider(default_provider().into());
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let mut config = builder.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    (Arc::new(config), made.cert.pem())
+}
+
+fn builder(endpoint: &str) -> ClientBuilder {
+    let mut policy = RetryPolicy::default();
+    policy.initial = Duration::from_millis(2);
+    Client::builder().endpoint(endpoint).credentials(Credentials::anonymous()).retry(policy)
+}
+
+#[tokio::test]
+async fn where_a_proxy_lets_only_http_1_through_calls_go_as_json() {
+    let emulator = Emulator::start().await.unwrap();
+    // Google's name, at a proxy that reads what goes there.
+    let (config, root) = certificate("chat.googleapis.com", &["http/1.1"]);
+    let proxy = Proxy::start(Tunnel::Opened(config.into(), emulator.address()), 0).await;
+    let connector =
+        Connector::builder().root_certificates(root.as_bytes()).proxy(format!("http://user:secret@{}", proxy.address));
+    let builder = builder("https://chat.googleapis.com").connector(connector);
+
+    let chat = builder.clone().build().unwrap();
+    assert_eq!(chat.wire(), Wire::Auto);
+    for name in ["a", "b"] {
+        let made = chat.create_space(Space::named(name)).with_response().await.unwrap();
+        assert_eq!((made.wire, chat.wire()), (Wire::HttpJson, Wire::HttpJson));
+    }
+    // The connection that decided served both calls.
+    assert_eq!(proxy.asked(), [("chat.googleapis.com:443".to_owned(), "Basic dXNlcjpzZWNyZXQ=".to_owned())]);
+    assert_eq!(emulator.spaces().len(), 2);
+
+    let grpc = builder.clone().wire(Wire::Grpc).retry(RetryPolicy::never()).build().unwrap();
+    let error = grpc.create_space(Space::named("c")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("chose http/1.1: try the HTTP/JSON wire"), "{error}");
+    assert_eq!(emulator.spaces().len(), 2);
+
+    // Without its certificate the proxy is not trusted, and no wire is chosen.
+    let connector = Connector::builder().proxy(format!("http://{}", proxy.address));
+    let wary = builder.connector(connector).retry(RetryPolicy::never()).build();
+    // A machine without any certificates cannot even ask.
+    if let Ok(wary) = wary {
+        let error = wary.create_space(Space::named("d")).await.unwrap_err();
+        assert!(error.message().contains("certificate"), "{error}");
+        assert_eq!(wary.wire(), Wire::Auto);
+    }
+}
+
+#[tokio::test]
+async fn where_http_2_passes_calls_go_as_grpc() {
+    let emulator = Emulator::builder().tls().start().await.unwrap();
+    let direct = builder(&emulator.endpoint()).connector(emulator.connector()).build().unwrap();
+    let made = direct.create_space(Space::named("a")).with_response().await.unwrap();
+    assert_eq!((made.wire, made.attempts), (Wire::Grpc, 1));
+
+    // A proxy that fails at first decides nothing.
+    let proxy = Proxy::start(Tunnel::Through, 2).await;
+    let through = emulator.connector().proxy(format!("http://{}", proxy.address));
+    let chat = builder(&emulator.endpoint()).connector(through).build().unwrap();
+    let made = chat.create_space(Space::named("b")).with_response().await.unwrap();
+    assert_eq!((made.wire, made.attempts, proxy.asked().len()), (Wire::Grpc, 3, 3));
+    let stub = chat.stub().create_space(google_chat::CreateSpaceRequest::from(Space::named("c"))).await;
+    stub.unwrap();
+    assert_eq!((emulator.spaces().len(), proxy.asked().len()), (3, 3));
+
+    // The other wire passes there as well.
+    let json = builder(&emulator.endpoint()).connector(emulator.connector()).wire(Wire::HttpJson).build().unwrap();
+    json.create_space(Space::named("d")).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_tls_calls_to_loopback_go_as_grpc() {
+    let emulator = Emulator::start().await.unwrap();
+    let chat = builder(&emulator.endpoint()).build().unwrap();
+    let made = chat.create_space(Space::named("a")).with_response().await.unwrap();
+    assert_eq!(made.wire, Wire::Grpc);
+}
+
+#[tokio::test]
+async fn tokens_come_through_the_same_proxy() {
+    let emulator = Emulator::builder().tls().start().await.unwrap();
+    let proxy = Proxy::start(Tunnel::Through, 0).await;
+    let through = emulator.connector().proxy(format!("http://{}", proxy.address));
+    let alice = emulator.credentials().unwrap().for_user("alice@example.com").unwrap();
+    let chat = builder(&emulator.endpoint()).connector(through).credentials(alice).build().unwrap();
+    chat.create_space(Space::named("a")).await.unwrap();
+    assert_eq!((emulator.token_requests(), proxy.asked().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_grpc_names_the_other_wire_and_decides_nothing() {
+    let (config, root) = certificate("localhost", &["h2", "http/1.1"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let page = tower::service_fn(|_: Request<hyper::body::Incoming>| async {
+        let page = Full::new(bytes::Bytes::from_static(b"<html>Blocked</html>"));
+        Response::builder().status(403).header(CONTENT_TYPE, "text/html").body(Body::new(page))
+    });
+    tokio::spawn(serve_tls(listener, config, page, std::future::pending(), Duration::ZERO));
+    let connector = Connector::builder().root_certificates(root.as_bytes());
+    let chat = builder(&endpoint).connector(connector).build().unwrap();
+    for _ in 0..2 {
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!((error.code(), error.wire()), (Code::PermissionDenied, Wire::Grpc));
+        assert!(error.message().contains("try the HTTP/JSON wire"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_call_frees_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let chat = builder(&endpoint).wire(Wire::HttpJson).build().unwrap();
+    let call = tokio::spawn(async move { chat.create_space(Space::named("a")).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut seen = [0; 1024];
+    assert_ne!(stream.read(&mut seen).await.unwrap(), 0);
+    call.abort();
+    // What is left of the request, then the end.
+    while stream.read(&mut seen).await.unwrap_or_default() > 0 {}
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_refused() {
+    let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
+    let connector = Connector::builder().root_certificates(broken);
+    let error = builder("https://localhost").connector(connector).build().unwrap_err();
+    assert!(error.to_string().starts_with("a root certificate cannot be used"), "{error}");
+}
