@@ -42,6 +42,8 @@ fn generate() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .build_server(cfg!(feature = "server"))
+        // So that a backend or a mock has only the methods that it is about.
+        .generate_default_stubs(true)
         .file_descriptor_set_path(&set)
         .skip_protoc_run()
         .compile_with_config(config, &PROTOS, &["proto"])?;

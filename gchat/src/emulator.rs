@@ -15,6 +15,16 @@ pub(crate) struct Args {
     /// Where to listen; port 0 lets the system choose
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086")]
     listen: SocketAddr,
+    /// Keeps spaces, members and request ids in this file, each before it is
+    /// answered; in memory, by default
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Has what is in the file survive a loss of power, too, which takes longer
+    #[arg(long, requires = "data")]
+    durable: bool,
+    /// Serves over TLS, and writes the certificate that clients have to trust
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
     /// Writes a service account's key whose tokens this emulator gives, for
     /// clients in any language; the key is a published one, for tests
     #[arg(long, value_name = "FILE")]
@@ -42,11 +52,21 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let emulator = Emulator::builder()
-        .address(args.listen)
+    let mut builder = Emulator::builder().address(args.listen);
+    if let Some(file) = &args.data {
+        builder = builder.data(file, args.durable);
+    }
+    if args.tls_certificate.is_some() {
+        builder = builder.tls();
+    }
+    let emulator = builder
         .start()
         .await
-        .map_err(|error| Failure::machine(format!("cannot listen at {}: {error}", args.listen)))?;
+        .map_err(|error| Failure::machine(format!("the emulator at {} cannot start: {error}", args.listen)))?;
+    if let (Some(file), Some(certificate)) = (&args.tls_certificate, emulator.certificate()) {
+        fs::write(file, certificate)
+            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display())))?;
+    }
     emulator.configure(|settings| {
         settings.anonymous = !args.require_credentials;
         settings.shortcuts = args.shortcuts;

@@ -19,7 +19,7 @@ use ring::{
 };
 use serde_json::{Value, json};
 
-use super::settings::Settings;
+use super::{room::user_id, settings::Settings};
 
 /// A key for tests: it is published, and opens nothing but emulators.
 const KEY: &str = include_str!("test_key.pem");
@@ -42,19 +42,53 @@ pub(super) enum Identity {
     User(String),
 }
 
+impl Identity {
+    /// The identity as a text, by which it is kept.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::App => "app".to_owned(),
+            Self::User(email) => email.clone(),
+        }
+    }
+
+    /// The last part of its name as a member.
+    pub(super) fn member(&self) -> String {
+        match self {
+            Self::App => "app".to_owned(),
+            Self::User(email) => user_id(email),
+        }
+    }
+}
+
 /// What a token allows.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) identity: Identity,
     /// Without `https://www.googleapis.com/auth/`.
     pub(super) scopes: Vec<String>,
-    end: SystemTime,
+    /// The method that is called, by its name.
+    pub(super) method: &'static str,
+    /// Whether every space is open to the caller: who needs no credentials, and
+    /// administrators.
+    pub(super) sees_all: bool,
+    /// Whether the scope for imports is all that allows the call.
+    pub(super) imports_only: bool,
+    pub(super) end: SystemTime,
 }
 
 impl Grant {
     pub(super) fn of(identity: Identity, scopes: &[&str]) -> Self {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Self { identity, scopes, end: SystemTime::UNIX_EPOCH }
+        Self::until(identity, scopes, SystemTime::UNIX_EPOCH)
+    }
+
+    fn until(identity: Identity, scopes: Vec<String>, end: SystemTime) -> Self {
+        Self { identity, scopes, method: "", sees_all: false, imports_only: false, end }
+    }
+
+    /// Whether the caller may set `customer`, which is an app's affair.
+    pub(super) fn sets_customer(&self) -> bool {
+        self.identity == Identity::App || self.sees_all
     }
 
     pub(super) fn has(&self, scope: &str) -> bool {
@@ -151,7 +185,7 @@ impl Tokens {
         self.grants.retain(|_, grant| now.duration_since(grant.end).is_ok_and(|over| over < KEPT) || now < grant.end);
         let lifetime = settings.token_lifetime.min(LONGEST);
         let end = now.checked_add(lifetime).unwrap_or(now);
-        self.grants.insert(token.clone(), Grant { identity, scopes, end });
+        self.grants.insert(token.clone(), Grant::until(identity, scopes, end));
         let seconds = lifetime.as_secs();
         (200, json!({"access_token": token, "expires_in": seconds, "token_type": "Bearer"}))
     }

@@ -27,9 +27,13 @@
 //! # }
 //! ```
 
+#[cfg(feature = "emulator-store")]
+mod disk;
 mod faults;
+mod filter;
 mod front;
 mod identity;
+mod room;
 mod rules;
 mod service;
 mod settings;
@@ -50,7 +54,7 @@ use tonic::Status;
 pub use faults::Fault;
 pub use settings::Settings;
 
-use self::{faults::Faults, identity::Tokens, store::Store};
+use self::{faults::Faults, identity::Tokens, store::Keeper};
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
@@ -73,6 +77,8 @@ pub struct Emulator {
 pub struct EmulatorBuilder {
     address: SocketAddr,
     tls: bool,
+    #[cfg(feature = "emulator-store")]
+    data: Option<(std::path::PathBuf, bool)>,
 }
 
 /// What the parts of an emulator share.
@@ -81,7 +87,7 @@ struct State {
     address: SocketAddr,
     scheme: &'static str,
     settings: Mutex<Settings>,
-    store: Mutex<Store>,
+    store: Keeper,
     tokens: Mutex<Tokens>,
     faults: Mutex<Faults>,
     /// How far the clock was moved.
@@ -143,7 +149,12 @@ impl Emulator {
 
     /// Begins to start an emulator that is not the usual one.
     pub fn builder() -> EmulatorBuilder {
-        EmulatorBuilder { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false }
+        EmulatorBuilder {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: false,
+            #[cfg(feature = "emulator-store")]
+            data: None,
+        }
     }
 
     /// The address that is listened at.
@@ -208,9 +219,12 @@ impl Emulator {
         *ahead = ahead.saturating_add(time);
     }
 
-    /// The spaces that were created, in their order.
+    /// The spaces that there are, in the order of their creation. If they are in a
+    /// file, it is waited for.
     pub fn spaces(&self) -> Vec<Space> {
-        lock(&self.state.store).spaces.clone()
+        let (now, anybody) = (self.state.now(), identity::Grant::of(identity::Identity::App, &["chat.app.spaces"]));
+        let rooms = self.state.store.run_blocking(move |store| store.page(0, usize::MAX, now, |_| true));
+        rooms.map(|(rooms, _)| rooms.iter().map(|room| room.seen(&anybody)).collect()).unwrap_or_default()
     }
 
     /// How often a token was asked for.
@@ -233,20 +247,36 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Keeps spaces, members and request ids in a file, each before it is
+    /// answered, so that a killed emulator has them when it is started again.
+    /// `durable`: they survive a loss of power, too, which takes longer.
+    #[cfg(feature = "emulator-store")]
+    pub fn data(mut self, file: impl Into<std::path::PathBuf>, durable: bool) -> Self {
+        self.data = Some((file.into(), durable));
+        self
+    }
+
     /// Starts the emulator.
     ///
     /// # Errors
     ///
-    /// If the address cannot be listened at.
+    /// If the address cannot be listened at, or the file cannot be used.
     pub async fn start(self) -> io::Result<Emulator> {
         let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(io::Error::other)?;
+        #[cfg(feature = "emulator-store")]
+        let store = match &self.data {
+            None => Keeper::in_memory(),
+            Some((file, durable)) => Keeper::Disk(disk::Writer::open(file, *durable).map_err(io::Error::other)?),
+        };
+        #[cfg(not(feature = "emulator-store"))]
+        let store = Keeper::in_memory();
         let listener = TcpListener::bind(self.address).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             address,
             scheme: if self.tls { "https" } else { "http" },
             settings: Mutex::default(),
-            store: Mutex::default(),
+            store,
             tokens: Mutex::default(),
             faults: Mutex::default(),
             ahead: Mutex::default(),

@@ -15,8 +15,10 @@ use super::{
 use crate::client::checks::{DESCRIPTION, DISPLAY_NAME, GUIDELINES};
 use crate::proto::google::{
     chat::v1::{
-        Space,
+        Membership, Space,
+        membership::MemberType,
         space::{AccessPermissionSetting, SpacePermissionSettings, SpaceType, principal::PrincipalType},
+        user,
     },
     rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation},
 };
@@ -33,12 +35,12 @@ const IMPORT_SCOPE: &str = "chat.import";
 /// The first time that an imported space can have been created, 2000-01-01.
 const IMPORT_BEGIN: i64 = 946_684_800;
 
-/// Whether the caller may make the call at all, by its scopes.
+/// Whether the caller may create a space, by its scopes.
 ///
 /// # Errors
 ///
 /// PERMISSION_DENIED.
-pub(super) fn authorize(grant: &Grant, import: bool, settings: &Settings) -> Result<(), Status> {
+pub(super) fn authorize_create(grant: &Grant, import: bool, settings: &Settings) -> Result<(), Status> {
     let any = |scopes: &[&str]| scopes.iter().any(|scope| grant.has(scope));
     let allowed = match (&grant.identity, import) {
         (Identity::App, _) if !any(&APP_SCOPES) => {
@@ -51,7 +53,39 @@ pub(super) fn authorize(grant: &Grant, import: bool, settings: &Settings) -> Res
         (Identity::User(_), true) => grant.has(IMPORT_SCOPE) || any(&USER_SCOPES) && !settings.import_scope_required,
         (Identity::User(_), false) => any(&USER_SCOPES),
     };
-    if allowed { Ok(()) } else { Err(no_scope()) }
+    if allowed { Ok(()) } else { Err(no_scope(grant.method)) }
+}
+
+/// The scopes that allow a method: to users, to apps, to administrators; and
+/// whether that for imports does.
+pub(super) struct Access {
+    pub(super) method: &'static str,
+    pub(super) user: &'static [&'static str],
+    pub(super) app: &'static [&'static str],
+    pub(super) admin: &'static [&'static str],
+    pub(super) import: bool,
+}
+
+/// Whether the caller may make a call, by its scopes; what they allow is noted in
+/// the grant.
+///
+/// # Errors
+///
+/// PERMISSION_DENIED.
+pub(super) fn authorize(grant: &mut Grant, access: &Access, admin: bool) -> Result<(), Status> {
+    let any = |scopes: &[&str]| scopes.iter().any(|scope| grant.has(scope));
+    if grant.sees_all {
+        return Ok(());
+    }
+    match &grant.identity {
+        Identity::App if access.app.is_empty() || admin => return Err(no_app()),
+        Identity::App if any(access.app) => {}
+        Identity::User(_) if admin && any(access.admin) => grant.sees_all = true,
+        Identity::User(_) if !admin && any(access.user) => {}
+        Identity::User(_) if !admin && access.import && grant.has(IMPORT_SCOPE) => grant.imports_only = true,
+        _ => return Err(no_scope(access.method)),
+    }
+    Ok(())
 }
 
 /// Checks a space that is to be created.
@@ -60,8 +94,8 @@ pub(super) fn authorize(grant: &Grant, import: bool, settings: &Settings) -> Res
 ///
 /// PERMISSION_DENIED where an app asks for what only a user may;
 /// INVALID_ARGUMENT with every violation.
-pub(super) fn check(space: &Space, caller: &Identity, now: i64, settings: &Settings) -> Result<(), Status> {
-    let app = *caller == Identity::App;
+pub(super) fn check(space: &Space, grant: &Grant, now: i64, settings: &Settings) -> Result<(), Status> {
+    let app = grant.identity == Identity::App;
     let audience = space.access_settings.as_ref().map_or("", |settings| &settings.audience);
     if app && (space.import_mode || !audience.is_empty()) {
         return Err(no_app());
@@ -74,7 +108,7 @@ pub(super) fn check(space: &Space, caller: &Identity, now: i64, settings: &Setti
     if app && space.customer.as_deref().unwrap_or_default().is_empty() {
         violated("space.customer", "is required with app authentication".to_owned());
     }
-    if !app && settings.strict_customer && space.customer.is_some() {
+    if !grant.sets_customer() && settings.strict_customer && space.customer.is_some() {
         violated("space.customer", "must not be set with user authentication".to_owned());
     }
     if !audience.is_empty() {
@@ -128,7 +162,7 @@ pub(super) fn check(space: &Space, caller: &Identity, now: i64, settings: &Setti
         violated("space.single_user_bot_dm", "cannot be created by this method".to_owned());
     }
     // A user's is ignored.
-    if let Some(customer) = space.customer.as_ref().filter(|customer| app && !customer.is_empty())
+    if let Some(customer) = space.customer.as_ref().filter(|customer| grant.sets_customer() && !customer.is_empty())
         && customer.strip_prefix("customers/").is_none_or(|id| id.is_empty() || id.contains('/'))
     {
         violated("space.customer", "must be of the form customers/{customer}".to_owned());
@@ -149,6 +183,175 @@ fn undiscoverable(space: &Space) -> Vec<&str> {
     let mut join = names(settings.join_space_setting.as_ref());
     join.retain(|name| !discover.contains(name));
     join
+}
+
+/// Checks a change of a space: its mask, and what is to be set.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT with every violation.
+pub(super) fn check_update(space: &Space, input: &Space, paths: &[String]) -> Result<(), Status> {
+    const ALONE: [&str; 3] =
+        ["space_history_state", "access_settings.audience", "access_settings.access_permission_settings"];
+    const PERMISSIONS: [&str; 8] = [
+        "permission_settings",
+        "permission_settings.manage_members_and_groups",
+        "permission_settings.modify_space_details",
+        "permission_settings.toggle_history",
+        "permission_settings.use_at_mention_all",
+        "permission_settings.manage_apps",
+        "permission_settings.manage_webhooks",
+        "permission_settings.reply_messages",
+    ];
+    let mut violations = Vec::new();
+    let mut violated = |field: &str, description: String| {
+        violations.push(FieldViolation { field: field.to_owned(), description, ..FieldViolation::default() });
+    };
+    let has = |path: &str| paths.iter().any(|one| one == path);
+    if paths.is_empty() {
+        violated("update_mask", "is required".to_owned());
+    }
+    for path in paths {
+        let path = path.as_str();
+        let permission = PERMISSIONS.contains(&path);
+        if !permission && !ALONE.contains(&path) && !["display_name", "space_details", "space_type"].contains(&path) {
+            violated("update_mask", format!("{path} cannot be updated"));
+        }
+        if ALONE.contains(&path) && paths.len() > 1 {
+            violated("update_mask", format!("{path} must be the only path"));
+        }
+        if permission && paths.iter().any(|other| !PERMISSIONS.contains(&other.as_str())) {
+            violated("update_mask", format!("{path} goes with other permission settings only"));
+        }
+    }
+    let named = space.space_type == SpaceType::Space as i32;
+    let becomes = has("space_type") && input.space_type == SpaceType::Space as i32;
+    if has("space_type") && !(becomes && has("display_name")) {
+        violated("space.space_type", "can be changed from GROUP_CHAT to SPACE only, with a display_name".to_owned());
+    }
+    if has("display_name") {
+        let len = input.display_name.chars().count();
+        if !named && !becomes {
+            violated("space.display_name", "is for named spaces only".to_owned());
+        } else if input.display_name.trim().is_empty() {
+            violated("space.display_name", "must not be empty".to_owned());
+        } else if len > DISPLAY_NAME {
+            violated("space.display_name", format!("has {len} characters; at most {DISPLAY_NAME} are allowed"));
+        }
+    }
+    if let Some(details) = input.space_details.as_ref().filter(|_| has("space_details")) {
+        for (field, text, limit) in [
+            ("space.space_details.description", &details.description, DESCRIPTION),
+            ("space.space_details.guidelines", &details.guidelines, GUIDELINES),
+        ] {
+            let len = text.chars().count();
+            if len > limit {
+                violated(field, format!("has {len} characters; at most {limit} are allowed"));
+            }
+        }
+    }
+    if has("space_history_state") && ![1, 2].contains(&input.space_history_state) {
+        violated("space.space_history_state", "must be HISTORY_ON or HISTORY_OFF".to_owned());
+    }
+    let access = paths.iter().any(|path| path.starts_with("access_settings"));
+    if access && (space.import_mode || !named) {
+        violated("space.access_settings", "can be changed for named spaces that are not in import mode".to_owned());
+    }
+    let audience = input.access_settings.as_ref().map_or("", |access| &access.audience);
+    if access && !audience.is_empty() && audience.strip_prefix("audiences/").is_none_or(|id| id.is_empty()) {
+        violated("space.access_settings.audience", "must be of the form audiences/{audience}".to_owned());
+    }
+    for name in undiscoverable(input) {
+        violated(
+            "space.access_settings.access_permission_settings.join_space_setting",
+            format!("lets {name} join, which cannot discover the space"),
+        );
+    }
+    if paths.iter().any(|path| path.starts_with("permission_settings")) {
+        if space.import_mode || !named {
+            violated("space.permission_settings", "are for named spaces that are not in import mode".to_owned());
+        }
+        if !matches!(input.space_permission_settings, Some(SpacePermissionSettings::PermissionSettings(_))) {
+            violated("space.permission_settings", "is required by the mask".to_owned());
+        }
+    }
+    if violations.is_empty() { Ok(()) } else { Err(invalid(violations)) }
+}
+
+/// Checks a membership that is to be created.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT with every violation.
+pub(super) fn check_membership(input: &Membership, import: bool, now: i64) -> Result<(), Status> {
+    let mut violations = Vec::new();
+    let mut violated = |field: &str, description: &str| {
+        let (field, description) = (field.to_owned(), description.to_owned());
+        violations.push(FieldViolation { field, description, ..FieldViolation::default() });
+    };
+    let id_of = |name: &str, collection: &str| {
+        name.strip_prefix(collection).is_some_and(|id| !id.is_empty() && !id.contains('/'))
+    };
+    match &input.member_type {
+        Some(MemberType::Member(user)) => {
+            if !id_of(&user.name, "users/") {
+                violated("membership.member.name", "must be of the form users/{user}");
+            }
+            if user.r#type() == user::Type::Unspecified {
+                violated("membership.member.type", "is required");
+            }
+            if (user.name == "users/app") != (user.r#type() == user::Type::Bot) {
+                violated("membership.member.type", "must be BOT for users/app, and HUMAN for a person");
+            }
+        }
+        Some(MemberType::GroupMember(group)) if !id_of(&group.name, "groups/") => {
+            violated("membership.group_member.name", "must be of the form groups/{group}");
+        }
+        Some(MemberType::GroupMember(_)) => {}
+        None => violated("membership.member", "is required"),
+    }
+    if !import && input.delete_time.is_some() {
+        violated("membership.delete_time", "can be set in import mode only");
+    }
+    if let (true, Some(begin), Some(end)) = (import, input.create_time, input.delete_time)
+        && (begin.seconds > end.seconds || end.seconds > now)
+    {
+        violated("membership.delete_time", "must be after create_time, and not after now");
+    }
+    if violations.is_empty() { Ok(()) } else { Err(invalid(violations)) }
+}
+
+/// One field is wrong.
+pub(super) fn invalid_field(field: &str, description: &str) -> Status {
+    let (field, description) = (field.to_owned(), description.to_owned());
+    invalid(vec![FieldViolation { field, description, ..FieldViolation::default() }])
+}
+
+/// There is no such thing.
+pub(super) fn not_found(kind: &str, name: &str) -> Status {
+    let info = ErrorInfo {
+        reason: "RESOURCE_NOT_FOUND".to_owned(),
+        domain: SYNTHETIC.to_owned(),
+        metadata: [("resource".to_owned(), name.to_owned())].into(),
+    };
+    status(Code::NotFound, format!("There is no {kind} {name}."), "google.rpc.ErrorInfo", &info)
+}
+
+/// The caller is not allowed to do this here.
+pub(super) fn not_allowed(what: &str) -> Status {
+    let info =
+        ErrorInfo { reason: "ACTION_NOT_ALLOWED".to_owned(), domain: SYNTHETIC.to_owned(), ..ErrorInfo::default() };
+    status(Code::PermissionDenied, format!("The caller may not {what}."), "google.rpc.ErrorInfo", &info)
+}
+
+/// The member is there already.
+pub(super) fn member_exists(name: &str) -> Status {
+    let info = ErrorInfo {
+        reason: "MEMBERSHIP_EXISTS".to_owned(),
+        domain: SYNTHETIC.to_owned(),
+        metadata: [("resource".to_owned(), name.to_owned())].into(),
+    };
+    status(Code::AlreadyExists, format!("The membership {name} already exists."), "google.rpc.ErrorInfo", &info)
 }
 
 /// The request has no space at all.
@@ -190,40 +393,42 @@ pub(super) fn request_id_of_another_user() -> Status {
 }
 
 /// An ErrorInfo as Google's front ends give it for the method.
-fn refused(code: Code, message: &str, reason: &str) -> Status {
+fn refused(code: Code, message: &str, reason: &str, method: &str) -> Status {
     let info = ErrorInfo {
         reason: reason.to_owned(),
         domain: "googleapis.com".to_owned(),
         metadata: [
             ("service".to_owned(), "chat.googleapis.com".to_owned()),
-            ("method".to_owned(), "google.chat.v1.ChatService.CreateSpace".to_owned()),
+            ("method".to_owned(), format!("google.chat.v1.ChatService.{method}")),
         ]
         .into(),
     };
     status(code, message.to_owned(), "google.rpc.ErrorInfo", &info)
 }
 
-pub(super) fn no_credentials() -> Status {
+pub(super) fn no_credentials(method: &str) -> Status {
     refused(
         Code::Unauthenticated,
         "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other \
          valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
         "CREDENTIALS_MISSING",
+        method,
     )
 }
 
-pub(super) fn bad_credentials(expired: bool) -> Status {
+pub(super) fn bad_credentials(expired: bool, method: &str) -> Status {
     refused(
         Code::Unauthenticated,
         "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid \
          authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
         if expired { "ACCESS_TOKEN_EXPIRED" } else { "ACCESS_TOKEN_TYPE_UNSUPPORTED" },
+        method,
     )
 }
 
-fn no_scope() -> Status {
+pub(super) fn no_scope(method: &str) -> Status {
     let message = "Request had insufficient authentication scopes.";
-    refused(Code::PermissionDenied, message, "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
+    refused(Code::PermissionDenied, message, "ACCESS_TOKEN_SCOPE_INSUFFICIENT", method)
 }
 
 fn no_app() -> Status {
@@ -295,7 +500,7 @@ mod tests {
     use crate::proto::google::chat::v1::space::SpaceDetails;
 
     fn problem(space: Space) -> String {
-        let caller = Identity::User("alice@example.com".to_owned());
+        let caller = Grant::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);
         check(&space, &caller, 1_000_000_000, &Settings::default())
             .map_or_else(|status| status.message().to_owned(), |()| "none".to_owned())
     }

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
+use crate::proto::google::chat::v1::{HistoryState, space::SpaceThreadingState};
+
 /// What the emulated organization is like, and what the emulator does where the
 /// documentation leaves it open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Whether calls without credentials are taken, as those of a user (or of the
-    /// app, where they set a customer). Off: they get UNAUTHENTICATED.
+    /// Whether calls without credentials are taken, as those of a user to whom every
+    /// space is open, and who may set a customer. Off: they get UNAUTHENTICATED.
     pub anonymous: bool,
     /// Whether `Bearer user:alice@example.com` and `Bearer app` are taken for
     /// tokens with every scope. Off by default: nothing is signed.
@@ -32,6 +34,13 @@ pub struct Settings {
     pub import_scope_required: bool,
     /// Whether a user may not set `customer`; else it is ignored.
     pub strict_customer: bool,
+    /// The history of a space that says nothing of it.
+    pub history: HistoryState,
+    /// How messages of a named space are threaded.
+    pub threading: SpaceThreadingState,
+    /// Whether a group chat in import mode keeps its display name; the
+    /// documentation says both.
+    pub group_chat_names: bool,
     /// How many spaces may be written in 60 seconds; `None`: any number. Google
     /// allows a project 60.
     pub writes_per_minute: Option<u32>,
@@ -51,6 +60,9 @@ impl Default for Settings {
             unique_names: true,
             import_scope_required: false,
             strict_customer: false,
+            history: HistoryState::HistoryOn,
+            threading: SpaceThreadingState::ThreadedMessages,
+            group_chat_names: true,
             writes_per_minute: None,
         }
     }

@@ -1,43 +1,63 @@
-//! The spaces that exist.
+//! The spaces that exist, and what calls do to them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
+    fmt,
     hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::{
-    identity::{Grant, Identity},
-    rules,
-    settings::Settings,
-};
-use crate::proto::google::chat::v1::{
-    HistoryState, Space,
-    space::{
-        AccessSettings, MembershipCount, PermissionSetting, PermissionSettings, PredefinedPermissionSettings,
-        SpacePermissionSettings, SpaceThreadingState, SpaceType, Type, access_settings::AccessState,
-    },
-};
+use super::{identity::Grant, lock, room::Room, rules, settings::Settings};
+use crate::proto::google::chat::v1::Space;
 
-/// The organization that a private app's `customers/my_customer` stands for.
-const MY_CUSTOMER: &str = "customers/C01abc23d";
-/// How long an import may take: 90 days from the call.
-const IMPORT_SECONDS: i64 = 90 * 86_400;
+/// Where rooms are kept. What fails here is INTERNAL, and undoes what the call
+/// has done.
+pub(super) trait Rows: Send {
+    /// The id of the space that a request id has made.
+    fn by_request(&mut self, request_id: &str) -> Result<Option<String>, Status>;
+    fn room(&mut self, id: &str) -> Result<Option<Room>, Status>;
+    /// The ids of the spaces of an organization that have a display name.
+    fn named(&mut self, key: &(String, String)) -> Result<Vec<String>, Status>;
+    /// Keeps a room, in place of what it was before.
+    fn put(&mut self, room: &Room, before: Option<&Room>) -> Result<(), Status>;
+    fn remove(&mut self, room: &Room) -> Result<(), Status>;
+    /// At most so many rooms after a place, in the order of their creation, with
+    /// their places.
+    fn after(&mut self, place: u64, limit: usize) -> Result<Vec<(u64, Room)>, Status>;
+    /// Begins what [`Rows::commit`] makes last, all of it or nothing.
+    #[cfg(feature = "emulator-store")]
+    fn begin(&mut self) -> Result<(), Status> {
+        Ok(())
+    }
+    #[cfg(feature = "emulator-store")]
+    fn commit(&mut self) -> Result<(), Status> {
+        Ok(())
+    }
+}
 
-#[derive(Debug, Default)]
+/// The rooms, and the ids that are to come.
 pub(super) struct Store {
-    by_request: HashMap<String, (Identity, Space)>,
-    names: HashSet<(String, String)>,
-    pub(super) spaces: Vec<Space>,
+    rows: Box<dyn Rows>,
     ids: RandomState,
     count: u64,
 }
 
 impl Store {
-    /// Creates a space, or gives back the one that the request id made.
+    pub(super) fn new(rows: Box<dyn Rows>) -> Self {
+        Self { rows, ids: RandomState::new(), count: 0 }
+    }
+
+    #[cfg(feature = "emulator-store")]
+    pub(super) fn rows(&mut self) -> &mut dyn Rows {
+        &mut *self.rows
+    }
+
+    /// Creates a space, or gives back the one that the request id made, as it is
+    /// now.
     ///
     /// # Errors
     ///
@@ -50,75 +70,131 @@ impl Store {
         now: SystemTime,
         settings: &Settings,
     ) -> Result<Space, Status> {
+        let now = Timestamp::from(now);
         // A replay wins over the conflict with its own first attempt.
-        if let Some((creator, made)) = self.by_request.get(request_id).filter(|_| !request_id.is_empty()) {
-            return if *creator == grant.identity {
-                Ok(seen(made.clone(), grant))
+        if !request_id.is_empty()
+            && let Some(id) = self.rows.by_request(request_id)?
+            && let Some(made) = self.live(&id, now)?
+        {
+            return if made.creator == grant.identity.key() {
+                Ok(made.seen(grant))
             } else {
                 Err(rules::request_id_of_another_user())
             };
         }
         let space = space.ok_or_else(rules::no_space)?;
-        let seconds = Timestamp::from(now).seconds;
-        rules::check(&space, &grant.identity, seconds, settings)?;
-        let space = self.populate(space, grant, now);
-        if !space.display_name.is_empty() {
-            let name = (space.customer.clone().unwrap_or_default(), space.display_name.clone());
-            if !self.names.insert(name) && settings.unique_names {
-                return Err(rules::name_taken(&space.display_name));
-            }
-        }
-        if !request_id.is_empty() {
-            self.by_request.insert(request_id.to_owned(), (grant.identity.clone(), space.clone()));
-        }
-        self.spaces.push(space.clone());
-        Ok(seen(space, grant))
+        rules::check(&space, grant, now.seconds, settings)?;
+        let room = Room::create(&self.id(), space, request_id, grant, now, settings);
+        self.check_name(&room, now, settings)?;
+        self.rows.put(&room, None)?;
+        Ok(room.seen(grant))
     }
 
-    /// What the server makes of a space: input that is output-only is ignored,
-    /// the rest is filled in.
-    #[allow(deprecated, reason = "the answer holds the deprecated type, too")]
-    fn populate(&mut self, input: Space, grant: &Grant, now: SystemTime) -> Space {
-        let id = self.id();
-        let now = Timestamp::from(now);
-        let named = input.space_type == SpaceType::Space as i32;
-        let by_app = grant.identity == Identity::App;
-        let history = match input.space_history_state {
-            0 => HistoryState::HistoryOn as i32,
-            given => given,
-        };
-        let access = input.access_settings.unwrap_or_default();
-        let state = if access.audience.is_empty() { AccessState::Private } else { AccessState::Discoverable };
-        Space {
-            name: format!("spaces/{id}"),
-            r#type: Type::Room as i32,
-            space_type: input.space_type,
-            display_name: input.display_name,
-            external_user_allowed: input.external_user_allowed,
-            space_threading_state: match named {
-                true => SpaceThreadingState::ThreadedMessages as i32,
-                false => SpaceThreadingState::UnthreadedMessages as i32,
-            },
-            space_details: input.space_details,
-            space_history_state: history,
-            import_mode: input.import_mode,
-            create_time: input.create_time.filter(|_| input.import_mode).or(Some(microseconds(now))),
-            membership_count: Some(MembershipCount {
-                joined_direct_human_user_count: i32::from(!by_app && !input.import_mode),
-                joined_group_count: 0,
-            }),
-            access_settings: named.then_some(AccessSettings { access_state: state as i32, ..access }),
-            customer: Some(match input.customer.filter(|_| by_app) {
-                Some(customer) if customer != "customers/my_customer" => customer,
-                _ => MY_CUSTOMER.to_owned(),
-            }),
-            space_uri: format!("https://chat.google.com/room/{id}?cls=11"),
-            import_mode_expire_time: input
-                .import_mode
-                .then(|| microseconds(Timestamp { seconds: now.seconds + IMPORT_SECONDS, ..now })),
-            space_permission_settings: named.then(|| permissions(input.space_permission_settings)),
-            ..Space::default()
+    /// A space that the caller may know of.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND, or PERMISSION_DENIED if the caller is no member.
+    pub(super) fn get(&mut self, name: &str, grant: &Grant, now: SystemTime) -> Result<Room, Status> {
+        let id = name.strip_prefix("spaces/").filter(|id| !id.is_empty() && !id.contains('/'));
+        let id = id.ok_or_else(|| rules::invalid_field("name", "must be of the form spaces/{space}"))?;
+        let room = self.live(id, Timestamp::from(now))?.ok_or_else(|| rules::not_found("space", name))?;
+        // What is imported is reached with the scope for it alone, the rest is not.
+        if grant.imports_only && !room.space.import_mode {
+            return Err(rules::no_scope(grant.method));
         }
+        if !room.is_visible(grant) {
+            return Err(rules::not_allowed("see this space"));
+        }
+        Ok(room)
+    }
+
+    /// Changes a space that the caller may know of.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::get`] and of the change, or ALREADY_EXISTS.
+    pub(super) fn change<T>(
+        &mut self,
+        name: &str,
+        grant: &Grant,
+        now: SystemTime,
+        settings: &Settings,
+        change: impl FnOnce(&mut Room) -> Result<T, Status>,
+    ) -> Result<(Room, T), Status> {
+        let before = self.get(name, grant, now)?;
+        let mut room = before.clone();
+        let outcome = change(&mut room)?;
+        if room.display_key() != before.display_key() {
+            self.check_name(&room, Timestamp::from(now), settings)?;
+        }
+        self.rows.put(&room, Some(&before))?;
+        Ok((room, outcome))
+    }
+
+    /// Deletes a space.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::get`], or PERMISSION_DENIED.
+    pub(super) fn delete(&mut self, name: &str, grant: &Grant, now: SystemTime) -> Result<(), Status> {
+        let room = self.get(name, grant, now)?;
+        room.check_delete(grant)?;
+        self.rows.remove(&room)
+    }
+
+    /// A page of rooms that `takes` takes: at most so many after a place; and the
+    /// place after which the next page begins, if there is one.
+    pub(super) fn page(
+        &mut self,
+        mut place: u64,
+        size: usize,
+        now: SystemTime,
+        takes: impl Fn(&Room) -> bool,
+    ) -> Result<(Vec<Room>, Option<u64>), Status> {
+        /// How many are looked at in one go.
+        const STEP: usize = 256;
+        let now = Timestamp::from(now);
+        let mut taken = Vec::new();
+        loop {
+            let rooms = self.rows.after(place, STEP)?;
+            let last = rooms.len() < STEP;
+            for (at, room) in rooms {
+                if room.is_expired(now) || !takes(&room) {
+                    place = at;
+                    continue;
+                }
+                if taken.len() == size {
+                    return Ok((taken, Some(place)));
+                }
+                place = at;
+                taken.push(room);
+            }
+            if last {
+                return Ok((taken, None));
+            }
+        }
+    }
+
+    /// A room that is there; one that was to be imported and was not is no more.
+    fn live(&mut self, id: &str, now: Timestamp) -> Result<Option<Room>, Status> {
+        match self.rows.room(id)? {
+            Some(room) if room.is_expired(now) => {
+                self.rows.remove(&room)?;
+                Ok(None)
+            }
+            room => Ok(room),
+        }
+    }
+
+    fn check_name(&mut self, room: &Room, now: Timestamp, settings: &Settings) -> Result<(), Status> {
+        let Some(key) = room.display_key().filter(|_| settings.unique_names) else { return Ok(()) };
+        for id in self.rows.named(&key)? {
+            if id != room.id() && self.live(&id, now)?.is_some() {
+                return Err(rules::name_taken(&key.1));
+            }
+        }
+        Ok(())
     }
 
     /// A resource id as the real ones look: 64 bits in base64url.
@@ -129,55 +205,131 @@ impl Store {
     }
 }
 
-/// The space as the caller gets to see it: an app sees how it is set only with
-/// the wider of its scopes.
-fn seen(space: Space, grant: &Grant) -> Space {
-    if grant.identity != Identity::App || grant.has("chat.app.spaces") {
-        return space;
+/// Rooms in memory.
+#[derive(Default)]
+pub(super) struct Memory {
+    rooms: BTreeMap<u64, Room>,
+    places: HashMap<String, u64>,
+    requests: HashMap<String, String>,
+    names: HashMap<(String, String), Vec<String>>,
+    last: u64,
+}
+
+impl Rows for Memory {
+    fn by_request(&mut self, request_id: &str) -> Result<Option<String>, Status> {
+        Ok(self.requests.get(request_id).cloned())
     }
-    Space { access_settings: None, space_permission_settings: None, ..space }
+
+    fn room(&mut self, id: &str) -> Result<Option<Room>, Status> {
+        Ok(self.places.get(id).and_then(|place| self.rooms.get(place)).cloned())
+    }
+
+    fn named(&mut self, key: &(String, String)) -> Result<Vec<String>, Status> {
+        Ok(self.names.get(key).cloned().unwrap_or_default())
+    }
+
+    fn put(&mut self, room: &Room, before: Option<&Room>) -> Result<(), Status> {
+        let id = room.id().to_owned();
+        self.forget_name(before);
+        let place = match self.places.get(&id) {
+            Some(place) => *place,
+            None => {
+                self.last += 1;
+                self.places.insert(id.clone(), self.last);
+                if !room.request_id.is_empty() {
+                    self.requests.insert(room.request_id.clone(), id.clone());
+                }
+                self.last
+            }
+        };
+        if let Some(key) = room.display_key() {
+            self.names.entry(key).or_default().push(id);
+        }
+        self.rooms.insert(place, room.clone());
+        Ok(())
+    }
+
+    fn remove(&mut self, room: &Room) -> Result<(), Status> {
+        if let Some(place) = self.places.remove(room.id()) {
+            self.rooms.remove(&place);
+        }
+        self.requests.remove(&room.request_id);
+        self.forget_name(Some(room));
+        Ok(())
+    }
+
+    fn after(&mut self, place: u64, limit: usize) -> Result<Vec<(u64, Room)>, Status> {
+        let rooms = self.rooms.range(place.saturating_add(1)..).take(limit);
+        Ok(rooms.map(|(place, room)| (*place, room.clone())).collect())
+    }
 }
 
-/// Times as the server gives them, to the microsecond.
-fn microseconds(time: Timestamp) -> Timestamp {
-    Timestamp { nanos: time.nanos / 1_000 * 1_000, ..time }
+impl Memory {
+    fn forget_name(&mut self, room: Option<&Room>) {
+        let Some(room) = room else { return };
+        if let Some(key) = room.display_key()
+            && let Some(ids) = self.names.get_mut(&key)
+        {
+            ids.retain(|id| id != room.id());
+            if ids.is_empty() {
+                self.names.remove(&key);
+            }
+        }
+    }
 }
 
-/// The permissions of a new space: those of a ready-made set, each one that the
-/// request gives in place of the set's.
-fn permissions(input: Option<SpacePermissionSettings>) -> SpacePermissionSettings {
-    let all = |members: bool| {
-        Some(PermissionSetting {
-            managers_allowed: true,
-            assistant_managers_allowed: Some(true),
-            members_allowed: members,
-        })
-    };
-    let announcement = matches!(
-        input,
-        Some(SpacePermissionSettings::PredefinedPermissionSettings(set))
-            if set == PredefinedPermissionSettings::AnnouncementSpace as i32
-    );
-    let given = match input {
-        Some(SpacePermissionSettings::PermissionSettings(given)) => given,
-        _ => PermissionSettings::default(),
-    };
-    SpacePermissionSettings::PermissionSettings(PermissionSettings {
-        manage_members_and_groups: given.manage_members_and_groups.or(all(true)),
-        modify_space_details: given.modify_space_details.or(all(true)),
-        toggle_history: given.toggle_history.or(all(true)),
-        use_at_mention_all: given.use_at_mention_all.or(all(true)),
-        manage_apps: given.manage_apps.or(all(true)),
-        manage_webhooks: given.manage_webhooks.or(all(true)),
-        post_messages: all(!announcement),
-        reply_messages: given.reply_messages.or(all(true)),
-        view_space_membership: given.view_space_membership.or(all(true)),
-    })
+/// The store, behind what lets one call after another at it.
+#[derive(Clone)]
+pub(super) enum Keeper {
+    Memory(Arc<Mutex<Store>>),
+    #[cfg(feature = "emulator-store")]
+    Disk(super::disk::Writer),
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper")
+    }
+}
+
+impl Keeper {
+    pub(super) fn in_memory() -> Self {
+        Self::Memory(Arc::new(Mutex::new(Store::new(Box::new(Memory::default())))))
+    }
+
+    /// What an operation gives, when what it did is kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, or INTERNAL if it cannot be kept.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Store) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        match self {
+            Self::Memory(store) => operation(&mut lock(store)),
+            #[cfg(feature = "emulator-store")]
+            Self::Disk(writer) => writer.run(operation).await,
+        }
+    }
+
+    /// The same, for who cannot wait.
+    pub(super) fn run_blocking<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Store) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        match self {
+            Self::Memory(store) => operation(&mut lock(store)),
+            #[cfg(feature = "emulator-store")]
+            Self::Disk(writer) => writer.run_blocking(operation),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emulator::identity::Identity;
 
     fn create(store: &mut Store, space: Space, id: &str) -> Result<Space, tonic::Code> {
         let grant = Grant::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);
@@ -185,9 +337,13 @@ mod tests {
         store.create(Some(space), id, &grant, SystemTime::UNIX_EPOCH, &settings).map_err(|status| status.code())
     }
 
+    fn store() -> Store {
+        Store::new(Box::new(Memory::default()))
+    }
+
     #[test]
     fn a_request_id_is_replayed_and_wins_over_the_name() {
-        let mut store = Store::default();
+        let mut store = store();
         let first = create(&mut store, Space::named("a"), "id").unwrap();
         assert_eq!(create(&mut store, Space::named("other"), "id").unwrap(), first);
         assert_eq!(create(&mut store, Space::named("a"), "new"), Err(tonic::Code::AlreadyExists));
@@ -196,14 +352,14 @@ mod tests {
 
     #[test]
     fn a_failed_attempt_does_not_burn_its_request_id() {
-        let mut store = Store::default();
+        let mut store = store();
         assert_eq!(create(&mut store, Space::named(""), "id"), Err(tonic::Code::InvalidArgument));
         assert_eq!(create(&mut store, Space::named("a"), "id").unwrap().display_name, "a");
     }
 
     #[test]
     fn output_only_fields_of_the_request_are_ignored() {
-        let mut store = Store::default();
+        let mut store = store();
         let space = Space {
             name: "not even a name".to_owned(),
             space_uri: "x".to_owned(),
