@@ -95,7 +95,7 @@ async fn wrong_requests_are_answered_with_what_is_wrong() {
         ("POST", "/v1/spaces?requestId=%zz", JSON, OK, 400, "INVALID_ARGUMENT", "hexadecimal"),
         ("POST", "/v1/spaces", Some("text/plain"), OK, 415, "INVALID_ARGUMENT", "text/plain"),
         ("POST", "/v1/spaces", JSON, &large, 413, "INVALID_ARGUMENT", "larger than"),
-        ("GET", "/v1/spaces", None, "", 405, "UNIMPLEMENTED", "cannot be requested with GET"),
+        ("PUT", "/v1/spaces", None, "", 405, "UNIMPLEMENTED", "cannot be requested with PUT"),
         ("POST", "/v1/spaces/", JSON, OK, 404, "NOT_FOUND", "nothing is served at /v1/spaces/"),
         ("POST", "/", JSON, OK, 404, "NOT_FOUND", "nothing is served at /"),
     ] {
