@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use google_chat::emulator::Emulator;
+use google_chat::{
+    emulator::Emulator,
+    proto::google::chat::v1::{HistoryState, space::SpaceThreadingState},
+};
 use http::{Request, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -137,6 +140,38 @@ async fn apps_and_users_may_set_different_things() {
     let (_, space) = post(&emulator, "/v1/spaces", Some(ALICE), &with(managers)).await;
     assert_eq!(space["permissionSettings"]["manageApps"], json!({"managersAllowed": true}));
     assert_eq!(space["permissionSettings"]["postMessages"]["membersAllowed"], true);
+}
+
+#[tokio::test]
+async fn what_the_documentation_leaves_open_is_set() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| {
+        settings.history = HistoryState::HistoryOff;
+        settings.threading = SpaceThreadingState::GroupedMessages;
+        settings.group_chat_names = false;
+    });
+    let (_, space) = post(&emulator, "/v1/spaces", None, &named("a")).await;
+    assert_eq!(space["spaceHistoryState"], "HISTORY_OFF");
+    assert_eq!(space["spaceThreadingState"], "GROUPED_MESSAGES");
+    let group = json!({"displayName": "b", "spaceType": "GROUP_CHAT", "importMode": true}).to_string();
+    let (_, group) = post(&emulator, "/v1/spaces", None, &group).await;
+    assert_eq!((group.get("displayName"), group["importMode"].as_bool()), (None, Some(true)));
+}
+
+/// Whatever a user calls itself, it is not the app; and an address is one user
+/// however it is written.
+#[tokio::test]
+async fn nobody_is_taken_for_another() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.shortcuts = true);
+    const PATH: &str = "/v1/spaces?requestId=one";
+    let mine = json!({"displayName": "a", "spaceType": "SPACE", "customer": "customers/my_customer"}).to_string();
+    assert_eq!(post(&emulator, PATH, Some("app"), &mine).await.0, 200);
+    let other = post(&emulator, PATH, Some("user:app"), &mine).await;
+    assert_eq!(outcome(&other), (400, "INVALID_ARGUMENT", "REQUEST_ID_OF_ANOTHER_USER"));
+    const TWO: &str = "/v1/spaces?requestId=two";
+    let (_, made) = post(&emulator, TWO, Some("user:alice@example.com"), &named("b")).await;
+    assert_eq!(post(&emulator, TWO, Some("user:Alice@Example.com"), &named("b")).await, (200, made));
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@ use std::{
 };
 
 use google_chat::{
-    Client, ClientBuilder, Credentials, Space, Wire,
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, Schema, Space, Wire,
     emulator::Emulator,
     policy::RetryPolicy,
-    transport::{Connector, serve_tls},
+    proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
+    transport::{Auto, Connector, Grpc, HttpJson, Origin, serve},
 };
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -165,7 +166,7 @@ async fn where_http_2_passes_calls_go_as_grpc() {
     let chat = builder(&emulator.endpoint()).connector(through).build().unwrap();
     let made = chat.create_space(Space::named("b")).with_response().await.unwrap();
     assert_eq!((made.wire, made.attempts, proxy.asked().len()), (Wire::Grpc, 3, 3));
-    let stub = chat.stub().create_space(google_chat::CreateSpaceRequest::from(Space::named("c"))).await;
+    let stub = chat.stub().create_space(CreateSpaceRequest::from(Space::named("c"))).await;
     stub.unwrap();
     assert_eq!((emulator.spaces().len(), proxy.asked().len()), (3, 3));
 
@@ -202,7 +203,7 @@ async fn a_page_in_place_of_grpc_names_the_other_wire_and_decides_nothing() {
         let page = Full::new(bytes::Bytes::from_static(b"<html>Blocked</html>"));
         Response::builder().status(403).header(CONTENT_TYPE, "text/html").body(Body::new(page))
     });
-    tokio::spawn(serve_tls(listener, config, page, std::future::pending(), Duration::ZERO));
+    tokio::spawn(serve(listener, Some(config), page, std::future::pending(), Duration::ZERO));
     let connector = Connector::builder().root_certificates(root.as_bytes());
     let chat = builder(&endpoint).connector(connector).build().unwrap();
     for _ in 0..2 {
@@ -226,8 +227,30 @@ async fn a_dropped_call_frees_its_connection() {
     while stream.read(&mut seen).await.unwrap_or_default() > 0 {}
 }
 
+#[tokio::test]
+async fn the_choice_of_the_wire_has_the_calls_deadline() {
+    // Takes connections, and says nothing of TLS.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", silent.local_addr().unwrap());
+    let (_, root) = certificate("localhost", &["h2"]);
+    let connector = Connector::builder().root_certificates(root.as_bytes());
+    let origin = Origin::parse(&endpoint).unwrap();
+    let schema = Schema::decode(DESCRIPTOR_SET).unwrap();
+    let connector = connector.build(&origin).unwrap();
+    let grpc = Grpc::over(connector.clone(), origin.clone());
+    let http_json = HttpJson::builder(schema, endpoint).build_connecting(connector.clone()).unwrap();
+    let mut stub = ChatServiceClient::new(Auto::new(connector, origin, grpc, http_json));
+    let mut call = tonic::Request::new(CreateSpaceRequest::from(Space::named("a")));
+    call.set_timeout(Duration::from_millis(50));
+    let error = stub.create_space(call).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::DeadlineExceeded, "no answer within 50ms"));
+}
+
 #[test]
-fn certificates_that_cannot_be_read_are_refused() {
+fn certificates_and_proxies_that_cannot_be_used_are_refused() {
+    let connector = Connector::builder().proxy("not a url");
+    let error = builder("http://127.0.0.1:1").connector(connector).build().unwrap_err();
+    assert!(error.to_string().starts_with("the proxy is no URL"), "{error}");
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
     let connector = Connector::builder().root_certificates(broken);
     let error = builder("https://localhost").connector(connector).build().unwrap_err();

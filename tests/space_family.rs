@@ -5,11 +5,14 @@ use google_chat::{
     Channel, Client, CreateSpaceRequest, Credentials, Space, Wire,
     emulator::Emulator,
     proto::google::chat::v1::{
-        CompleteImportSpaceRequest, CreateMembershipRequest, DeleteMembershipRequest, DeleteSpaceRequest,
+        Audience, CompleteImportSpaceRequest, CreateMembershipRequest, DeleteMembershipRequest, DeleteSpaceRequest,
         GetSpaceRequest, Group, ListMembershipsRequest, ListSpacesRequest, Membership, UpdateSpaceRequest, User,
         chat_service_client::ChatServiceClient,
         membership::{MemberType, MembershipRole},
-        space::{PermissionSetting, PermissionSettings, SpaceDetails, SpacePermissionSettings, SpaceType},
+        space::{
+            AccessPermissionSetting, AccessPermissionSettings, AccessSettings, PermissionSetting, PermissionSettings,
+            Principal, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType,
+        },
         user,
     },
 };
@@ -44,6 +47,10 @@ fn human(email: &str) -> Membership {
 fn the_app() -> Membership {
     let user = User { name: "users/app".to_owned(), r#type: user::Type::Bot as i32, ..User::default() };
     Membership { member_type: Some(MemberType::Member(user)), ..Membership::default() }
+}
+
+fn audience(name: &str) -> Principal {
+    Principal { principal_type: Some(PrincipalType::Audience(Audience { name: name.to_owned() })) }
 }
 
 async fn create(stub: &mut Stub, space: Space) -> Space {
@@ -84,6 +91,17 @@ async fn a_space_is_read_changed_and_deleted() {
         let change = Space { space_details: Some(details.clone()), name: made.name.clone(), ..Space::named("b") };
         let changed = update(&mut chat, change.clone(), &["display_name", "space_details"]).await.unwrap();
         assert_eq!(changed, Space { display_name: "b".to_owned(), space_details: Some(details), ..made.clone() });
+        // What the mask does not name is not looked at, either.
+        let join = AccessPermissionSetting { principals: vec![audience("audiences/a")] };
+        let settings = AccessPermissionSettings { join_space_setting: Some(join), ..Default::default() };
+        let access = AccessSettings { access_permission_settings: Some(settings), ..AccessSettings::default() };
+        let idle = Space { access_settings: Some(access), ..change.clone() };
+        assert_eq!(update(&mut chat, idle.clone(), &["display_name"]).await.unwrap(), changed, "{wire}");
+        let error = update(&mut chat, idle, &["access_settings.access_permission_settings"]).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{wire}");
+        let long = Space { display_name: "x".repeat(129), ..change.clone() };
+        let error = update(&mut chat, long, &["display_name"]).await.unwrap_err();
+        assert!(error.message().contains("has 129 characters"), "{wire}: {error}");
         // The old name is free, the new one is not.
         let other = create(&mut chat, Space::named("a")).await;
         let taken = update(&mut chat, Space { name: other.name.clone(), ..change.clone() }, &["display_name"]).await;

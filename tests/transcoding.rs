@@ -824,7 +824,7 @@ async fn a_backend_that_stalls_in_its_body_ends_at_the_deadline() {
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    tokio::spawn(serve(listener, stalling, std::future::pending(), std::time::Duration::ZERO));
+    tokio::spawn(serve(listener, None, stalling, std::future::pending(), std::time::Duration::ZERO));
     let call = Request::post("/shelf.Shelf/GetBook")
         .header("content-type", "application/grpc")
         .header("grpc-timeout", "50m")

@@ -80,7 +80,7 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(serve(listener, service, std::future::pending(), Duration::ZERO));
+    tokio::spawn(serve(listener, None, service, std::future::pending(), Duration::ZERO));
     endpoint
 }
 

@@ -114,10 +114,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let grace = Duration::from_secs(args.drain);
     if args.cors_origin.is_empty() {
-        serve(listener, service, stop, grace).await;
+        serve(listener, None, service, stop, grace).await;
     } else {
         let service = cors(&args.cors_origin)?.layer(service);
-        serve(listener, service, stop, grace).await;
+        serve(listener, None, service, stop, grace).await;
     }
     Ok(())
 }

@@ -223,6 +223,31 @@ fn failures_have_their_exit_codes_and_one_line() {
 }
 
 #[test]
+fn a_named_key_that_cannot_be_used_says_what_is_wrong() {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-key.json");
+    // A key as the emulator writes it, but for where its tokens come from.
+    let emulator = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/emulator/test_key.pem");
+    let key = serde_json::json!({
+        "type": "service_account",
+        "private_key": std::fs::read_to_string(emulator).unwrap(),
+        "client_email": "a@example.com",
+        "token_uri": "http://example.com/token",
+    });
+    let key = key.to_string();
+    for (text, problem) in [("{}", "cannot be used"), (key.as_str(), "would send tokens in clear text")] {
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
+            .args(["spaces", "create", "--display-name", "a", "--endpoint", "http://127.0.0.1:1"])
+            .env("GOOGLE_APPLICATION_CREDENTIALS", &file)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{error}");
+        assert!(error.contains("GOOGLE_APPLICATION_CREDENTIALS") && error.contains(problem), "{error}");
+    }
+}
+
+#[test]
 fn without_credentials_the_three_ways_to_give_some_are_named() {
     let output = run(&["spaces", "create", "--display-name", "a"]);
     let error = text(&output.stderr);

@@ -25,6 +25,8 @@ enum Source {
     ApplicationDefault(Arc<OnceCell<Arc<dyn TokenProvider>>>),
     Provider(Arc<dyn TokenProvider>),
     Key(Arc<Key>),
+    /// The key that the environment names, and what is wrong with it.
+    Unusable(Arc<str>),
 }
 
 /// Why credentials cannot be used.
@@ -68,10 +70,11 @@ impl Credentials {
     /// call, the user's login or the machine's service account.
     pub fn application_default() -> Self {
         let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(std::fs::read_to_string);
-        // What is wrong with the file, or other than a key, gcp_auth knows.
-        match named.and_then(Result::ok).and_then(|json| Self::service_account_key(&json).ok()) {
-            Some(key) => key,
-            None => Self(Source::ApplicationDefault(Arc::default())),
+        match named {
+            Some(Ok(json)) => Self::service_account_key(&json)
+                .unwrap_or_else(|error| Self(Source::Unusable(Arc::from(error.to_string())))),
+            // Why the file cannot be read gcp_auth says.
+            _ => Self(Source::ApplicationDefault(Arc::default())),
         }
     }
 
@@ -155,6 +158,11 @@ impl Credentials {
                 &**look.map_err(|error| missing(without_secrets(&error)))?
             }
             Source::Provider(provider) => &**provider,
+            Source::Unusable(problem) => {
+                return Err(Status::unauthenticated(format!(
+                    "GOOGLE_APPLICATION_CREDENTIALS: {problem}; {THREE_WAYS}"
+                )));
+            }
             Source::Key(key) => return key.header(scopes, rejected).await.map(Some),
         };
         // gcp_auth has no limit of its own.
@@ -199,7 +207,7 @@ impl fmt::Debug for Credentials {
         f.write_str(match &self.0 {
             Source::Anonymous => "Credentials(none)",
             Source::Token(_) => "Credentials(access token)",
-            Source::ApplicationDefault(_) => "Credentials(application default)",
+            Source::ApplicationDefault(_) | Source::Unusable(_) => "Credentials(application default)",
             Source::Provider(_) => "Credentials(a source of the caller's)",
             Source::Key(key) if key.subject().is_none() => "Credentials(service account)",
             Source::Key(_) => "Credentials(service account, for a user)",

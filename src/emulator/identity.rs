@@ -47,7 +47,7 @@ impl Identity {
     pub(super) fn key(&self) -> String {
         match self {
             Self::App => "app".to_owned(),
-            Self::User(email) => email.clone(),
+            Self::User(email) => format!("user:{}", email.to_ascii_lowercase()),
         }
     }
 

@@ -58,7 +58,7 @@ use self::{faults::Faults, identity::Tokens, store::Keeper};
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::{Connector, ConnectorBuilder, Gateway, serve, serve_tls},
+    transport::{Connector, ConnectorBuilder, Gateway, serve},
 };
 
 /// How long a write counts against the quota.
@@ -284,14 +284,13 @@ impl EmulatorBuilder {
         });
         let chat = ChatServiceServer::new(service::Chat { state: Arc::clone(&state) });
         let front = front::Front { state: Arc::clone(&state), gateway: Gateway::new(schema, chat) };
-        let forever = std::future::pending();
-        let (server, certificate) = match self.tls {
-            false => (tokio::spawn(serve(listener, front, forever, Duration::ZERO)), None),
+        let (tls, certificate) = match self.tls {
+            false => (None, None),
             true => {
-                let (config, certificate) = tls::generate(address.ip()).map_err(io::Error::other)?;
-                (tokio::spawn(serve_tls(listener, config, front, forever, Duration::ZERO)), Some(certificate))
+                tls::generate(address.ip()).map(|(config, pem)| (Some(config), Some(pem))).map_err(io::Error::other)?
             }
         };
+        let server = tokio::spawn(serve(listener, tls, front, std::future::pending(), Duration::ZERO));
         Ok(Emulator { state, server, certificate })
     }
 }

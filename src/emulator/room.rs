@@ -281,7 +281,7 @@ impl Room {
         let app = grant.identity == Identity::App;
         let (member, bot) = match &input.member_type {
             Some(MemberType::Member(user)) => (member_id(&user.name), user.r#type() == user::Type::Bot),
-            Some(MemberType::GroupMember(group)) => (group.name.replace("groups/", ""), false),
+            Some(MemberType::GroupMember(group)) => (group.name.replace("groups/", "group."), false),
             None => (String::new(), false),
         };
         if bot && (app || member != "app") {

@@ -17,7 +17,7 @@ use crate::proto::google::{
     chat::v1::{
         Membership, Space,
         membership::MemberType,
-        space::{AccessPermissionSetting, SpacePermissionSettings, SpaceType, principal::PrincipalType},
+        space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType},
         user,
     },
     rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation},
@@ -147,16 +147,8 @@ pub(super) fn check(space: &Space, grant: &Grant, now: i64, settings: &Settings)
         Some(SpaceType::Unspecified) => violated("space.space_type", "is required".to_owned()),
         _ => violated("space.space_type", "must be SPACE, or GROUP_CHAT in import mode".to_owned()),
     }
-    let mut limit = |field: &str, text: &str, limit: usize| {
-        let len = text.chars().count();
-        if len > limit {
-            violated(field, format!("has {len} characters; at most {limit} are allowed"));
-        }
-    };
-    limit("space.display_name", &space.display_name, DISPLAY_NAME);
-    if let Some(details) = &space.space_details {
-        limit("space.space_details.description", &details.description, DESCRIPTION);
-        limit("space.space_details.guidelines", &details.guidelines, GUIDELINES);
+    for (field, problem) in too_long(Some(&space.display_name), space.space_details.as_ref()) {
+        violated(field, problem);
     }
     if space.single_user_bot_dm {
         violated("space.single_user_bot_dm", "cannot be created by this method".to_owned());
@@ -168,6 +160,19 @@ pub(super) fn check(space: &Space, grant: &Grant, now: i64, settings: &Settings)
         violated("space.customer", "must be of the form customers/{customer}".to_owned());
     }
     if violations.is_empty() { Ok(()) } else { Err(invalid(violations)) }
+}
+
+/// The texts that are longer than the documentation allows.
+fn too_long(name: Option<&str>, details: Option<&SpaceDetails>) -> Vec<(&'static str, String)> {
+    let texts = [
+        ("space.display_name", name, DISPLAY_NAME),
+        ("space.space_details.description", details.map(|one| one.description.as_str()), DESCRIPTION),
+        ("space.space_details.guidelines", details.map(|one| one.guidelines.as_str()), GUIDELINES),
+    ];
+    let lengths =
+        texts.into_iter().map(|(field, text, limit)| (field, text.unwrap_or_default().chars().count(), limit));
+    let long = lengths.filter(|(_, len, limit)| len > limit);
+    long.map(|(field, len, limit)| (field, format!("has {len} characters; at most {limit} are allowed"))).collect()
 }
 
 /// The audiences that may join a space and cannot discover it.
@@ -230,25 +235,15 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String]) -> Re
         violated("space.space_type", "can be changed from GROUP_CHAT to SPACE only, with a display_name".to_owned());
     }
     if has("display_name") {
-        let len = input.display_name.chars().count();
         if !named && !becomes {
             violated("space.display_name", "is for named spaces only".to_owned());
         } else if input.display_name.trim().is_empty() {
             violated("space.display_name", "must not be empty".to_owned());
-        } else if len > DISPLAY_NAME {
-            violated("space.display_name", format!("has {len} characters; at most {DISPLAY_NAME} are allowed"));
         }
     }
-    if let Some(details) = input.space_details.as_ref().filter(|_| has("space_details")) {
-        for (field, text, limit) in [
-            ("space.space_details.description", &details.description, DESCRIPTION),
-            ("space.space_details.guidelines", &details.guidelines, GUIDELINES),
-        ] {
-            let len = text.chars().count();
-            if len > limit {
-                violated(field, format!("has {len} characters; at most {limit} are allowed"));
-            }
-        }
+    let name = has("display_name").then_some(input.display_name.as_str());
+    for (field, problem) in too_long(name, input.space_details.as_ref().filter(|_| has("space_details"))) {
+        violated(field, problem);
     }
     if has("space_history_state") && ![1, 2].contains(&input.space_history_state) {
         violated("space.space_history_state", "must be HISTORY_ON or HISTORY_OFF".to_owned());
@@ -258,10 +253,14 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String]) -> Re
         violated("space.access_settings", "can be changed for named spaces that are not in import mode".to_owned());
     }
     let audience = input.access_settings.as_ref().map_or("", |access| &access.audience);
-    if access && !audience.is_empty() && audience.strip_prefix("audiences/").is_none_or(|id| id.is_empty()) {
+    if has("access_settings.audience")
+        && !audience.is_empty()
+        && audience.strip_prefix("audiences/").is_none_or(|id| id.is_empty())
+    {
         violated("space.access_settings.audience", "must be of the form audiences/{audience}".to_owned());
     }
-    for name in undiscoverable(input) {
+    let unjoinable = undiscoverable(input).into_iter().filter(|_| has("access_settings.access_permission_settings"));
+    for name in unjoinable {
         violated(
             "space.access_settings.access_permission_settings.join_space_setting",
             format!("lets {name} join, which cannot discover the space"),
@@ -329,38 +328,34 @@ pub(super) fn invalid_field(field: &str, description: &str) -> Status {
 
 /// There is no such thing.
 pub(super) fn not_found(kind: &str, name: &str) -> Status {
-    let info = ErrorInfo {
-        reason: "RESOURCE_NOT_FOUND".to_owned(),
-        domain: SYNTHETIC.to_owned(),
-        metadata: [("resource".to_owned(), name.to_owned())].into(),
-    };
-    status(Code::NotFound, format!("There is no {kind} {name}."), "google.rpc.ErrorInfo", &info)
+    let message = format!("There is no {kind} {name}.");
+    synthetic(Code::NotFound, message, "RESOURCE_NOT_FOUND", Some(("resource", name)))
 }
 
 /// The caller is not allowed to do this here.
 pub(super) fn not_allowed(what: &str) -> Status {
-    let info =
-        ErrorInfo { reason: "ACTION_NOT_ALLOWED".to_owned(), domain: SYNTHETIC.to_owned(), ..ErrorInfo::default() };
-    status(Code::PermissionDenied, format!("The caller may not {what}."), "google.rpc.ErrorInfo", &info)
+    synthetic(Code::PermissionDenied, format!("The caller may not {what}."), "ACTION_NOT_ALLOWED", None)
 }
 
 /// The member is there already.
 pub(super) fn member_exists(name: &str) -> Status {
+    let message = format!("The membership {name} already exists.");
+    synthetic(Code::AlreadyExists, message, "MEMBERSHIP_EXISTS", Some(("resource", name)))
+}
+
+/// An error whose reason this emulator made up.
+fn synthetic(code: Code, message: String, reason: &str, metadata: Option<(&str, &str)>) -> Status {
     let info = ErrorInfo {
-        reason: "MEMBERSHIP_EXISTS".to_owned(),
+        reason: reason.to_owned(),
         domain: SYNTHETIC.to_owned(),
-        metadata: [("resource".to_owned(), name.to_owned())].into(),
+        metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
     };
-    status(Code::AlreadyExists, format!("The membership {name} already exists."), "google.rpc.ErrorInfo", &info)
+    status(code, message, "google.rpc.ErrorInfo", &info)
 }
 
 /// The request has no space at all.
 pub(super) fn no_space() -> Status {
-    invalid(vec![FieldViolation {
-        field: "space".to_owned(),
-        description: "is required".to_owned(),
-        ..FieldViolation::default()
-    }])
+    invalid_field("space", "is required")
 }
 
 fn invalid(violations: Vec<FieldViolation>) -> Status {
@@ -372,24 +367,14 @@ fn invalid(violations: Vec<FieldViolation>) -> Status {
 
 /// Another space has the display name.
 pub(super) fn name_taken(name: &str) -> Status {
-    let info = ErrorInfo {
-        reason: "SPACE_DISPLAY_NAME_TAKEN".to_owned(),
-        domain: SYNTHETIC.to_owned(),
-        metadata: [("displayName".to_owned(), name.to_owned())].into(),
-    };
     let message = format!("A space with the display name \"{name}\" already exists in the organization.");
-    status(Code::AlreadyExists, message, "google.rpc.ErrorInfo", &info)
+    synthetic(Code::AlreadyExists, message, "SPACE_DISPLAY_NAME_TAKEN", Some(("displayName", name)))
 }
 
 /// The request id was first used by somebody else.
 pub(super) fn request_id_of_another_user() -> Status {
-    let info = ErrorInfo {
-        reason: "REQUEST_ID_OF_ANOTHER_USER".to_owned(),
-        domain: SYNTHETIC.to_owned(),
-        ..ErrorInfo::default()
-    };
     let message = "The request ID was already used by another user.".to_owned();
-    status(Code::InvalidArgument, message, "google.rpc.ErrorInfo", &info)
+    synthetic(Code::InvalidArgument, message, "REQUEST_ID_OF_ANOTHER_USER", None)
 }
 
 /// An ErrorInfo as Google's front ends give it for the method.
@@ -497,7 +482,6 @@ fn status(code: Code, message: String, type_name: &str, detail: &impl Message) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::google::chat::v1::space::SpaceDetails;
 
     fn problem(space: Space) -> String {
         let caller = Grant::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);

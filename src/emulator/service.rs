@@ -7,6 +7,7 @@ use super::{
     filter::Filter,
     identity::{Grant, Identity, Refused},
     lock,
+    room::Room,
     rules::{self, Access},
     settings::Settings,
     store::Store,
@@ -257,7 +258,7 @@ impl ChatService for Chat {
         grant.imports_only = false;
         let now = self.state.now();
         self.run(move |store| {
-            let change = |room: &mut super::room::Room| room.complete_import(&grant, now.into());
+            let change = |room: &mut Room| room.complete_import(&grant, now.into());
             let (room, ()) = store.change(&name, &grant, now, &settings, change)?;
             Ok(CompleteImportSpaceResponse { space: Some(room.seen(&grant)) })
         })
@@ -273,7 +274,7 @@ impl ChatService for Chat {
         let membership = request.membership.ok_or_else(|| rules::invalid_field("membership", "is required"))?;
         let now = self.state.now();
         self.run(move |store| {
-            let add = |room: &mut super::room::Room| room.add(membership, &grant, now.into());
+            let add = |room: &mut Room| room.add(membership, &grant, now.into());
             Ok(store.change(&request.parent, &grant, now, &settings, add)?.1)
         })
         .await
@@ -316,7 +317,7 @@ impl ChatService for Chat {
         self.run(move |store| {
             let form = || rules::invalid_field("name", "must be of the form spaces/{space}/members/{member}");
             let (space, _) = name.split_once("/members/").ok_or_else(form)?;
-            let remove = |room: &mut super::room::Room| room.remove(&name, &grant);
+            let remove = |room: &mut Room| room.remove(&name, &grant);
             Ok(store.change(space, &grant, now, &settings, remove)?.1)
         })
         .await

@@ -2,6 +2,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -29,7 +30,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Trace<S> {
     inner: S,
-    host: String,
+    host: Arc<str>,
     port: u16,
     attempts: bool,
 }
@@ -38,7 +39,7 @@ impl<S> Trace<S> {
     /// A span `call` for each call to `origin`: put it above
     /// [`Retry`](super::Retry).
     pub fn calls(inner: S, origin: &Origin) -> Self {
-        Self { inner, host: origin.host().to_owned(), port: origin.port(), attempts: false }
+        Self { inner, host: origin.host().into(), port: origin.port(), attempts: false }
     }
 
     /// A span `attempt` for each time that a call is made: put it under
@@ -56,7 +57,7 @@ impl<S> Trace<S> {
                 "attempt",
                 otel.name = path,
                 otel.kind = "client",
-                server.address = self.host,
+                server.address = &*self.host,
                 server.port = self.port,
                 http.request.resend_count = resent,
                 http.request.method = Empty,
@@ -74,7 +75,7 @@ impl<S> Trace<S> {
             rpc.system = "grpc",
             rpc.service = service,
             rpc.method = method,
-            server.address = self.host,
+            server.address = &*self.host,
             server.port = self.port,
             rpc.grpc.status_code = Empty,
             error.r#type = Empty,
@@ -96,11 +97,11 @@ where
     }
 
     fn call(&mut self, call: Request<Body>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
         let span = self.span(&call);
         if span.is_disabled() {
-            return Box::pin(inner.call(call));
+            return Box::pin(self.inner.call(call));
         }
+        let mut inner = ready(&mut self.inner);
         let answered = span.clone();
         let calling = async move {
             let response = inner.call(call).await?;

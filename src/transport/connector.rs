@@ -148,7 +148,7 @@ impl ConnectorBuilder {
     /// # Errors
     ///
     /// If the origin is https and there are no root certificates, or some are given
-    /// that cannot be read.
+    /// that cannot be read; or if the proxy is no URL.
     pub fn build(&self, origin: &Origin) -> Result<Connector, ConnectError> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
@@ -157,7 +157,16 @@ impl ConnectorBuilder {
         http.set_keepalive(Some(Duration::from_secs(60)));
         let proxies = match &self.proxy {
             None => Matcher::from_env(),
-            Some(url) => Matcher::builder().https(url.clone()).build(),
+            Some(url) => {
+                let proxies = Matcher::builder().https(url.clone()).build();
+                // What it cannot read it leaves out, and calls would go around it.
+                if proxies.intercept(&Uri::from_static("https://localhost")).is_none() {
+                    return Err(ConnectError(
+                        "the proxy is no URL of the form http://[user:password@]host:port".into(),
+                    ));
+                }
+                proxies
+            }
         };
         let roots = if origin.is_https() { self.roots()? } else { rustls::RootCertStore::empty() };
         let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
@@ -185,10 +194,9 @@ impl ConnectorBuilder {
             added.map_err(|error| ConnectError(format!("a root certificate cannot be used: {error}")))?;
         }
         if roots.is_empty() {
-            let causes: Vec<String> = system.errors.iter().map(|error| super::chain(error)).collect();
+            let causes: String = system.errors.iter().map(|error| format!(": {}", super::chain(error))).collect();
             return Err(ConnectError(format!(
-                "the system's root certificates cannot be read; install the package ca-certificates: {}",
-                causes.join("; ")
+                "the system's root certificates cannot be read; install the package ca-certificates{causes}"
             )));
         }
         Ok(roots)
@@ -335,7 +343,8 @@ impl std::str::FromStr for Origin {
     }
 }
 
-/// Why no connector could be made: there are no root certificates.
+/// Why no connector could be made: for want of root certificates, or of a proxy
+/// that can be used.
 #[derive(Debug)]
 pub struct ConnectError(String);
 

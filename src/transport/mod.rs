@@ -30,7 +30,7 @@ pub use gateway::{Gateway, GatewayLayer};
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HttpJson, HttpJsonBuilder, PooledClient};
 #[cfg(feature = "server")]
-pub use serve::{serve, serve_tls};
+pub use serve::serve;
 pub use wire::{Auto, Wire};
 
 /// The error of a body or a service that this crate is generic over.

@@ -39,20 +39,12 @@ const ALIVE: Duration = Duration::from_secs(60);
 ///
 /// Dropping the future ends every connection at once. An error of the service
 /// ends its connection, or over HTTP/2 its stream, without an answer.
-pub async fn serve<S>(listener: TcpListener, service: S, shutdown: impl Future<Output = ()>, grace: Duration)
-where
-    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
-    serve_all(listener, None, service, shutdown, grace).await;
-}
-
-/// The same over TLS. Which HTTP a connection speaks is what `config` agrees on
-/// (ALPN: `h2`, `http/1.1`), and HTTP/1.1 where it agrees on nothing.
-pub async fn serve_tls<S>(
+///
+/// With `tls`, what a connection speaks is what that agrees on (ALPN: `h2`,
+/// `http/1.1`), and HTTP/1.1 where it agrees on nothing.
+pub async fn serve<S>(
     listener: TcpListener,
-    config: Arc<ServerConfig>,
+    tls: Option<Arc<ServerConfig>>,
     service: S,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
@@ -61,20 +53,7 @@ pub async fn serve_tls<S>(
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    serve_all(listener, Some(config.into()), service, shutdown, grace).await;
-}
-
-async fn serve_all<S>(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    service: S,
-    shutdown: impl Future<Output = ()>,
-    grace: Duration,
-) where
-    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
+    let tls = tls.map(TlsAcceptor::from);
     let mut connections = JoinSet::new();
     let drain = GracefulShutdown::new();
     let (open, closing) = tokio::sync::watch::channel(());

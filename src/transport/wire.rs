@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use super::{BoxError, Connector, Origin, chain};
+use super::{BoxError, Connector, GRPC_TIMEOUT, Origin, chain, http_json::Deadline, parse_timeout};
 
 /// How calls travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -89,8 +89,14 @@ where
     }
 
     fn call(&mut self, call: Request<Body>) -> Self::Future {
+        match self.chosen.get() {
+            Some(Wire::Grpc) => return Box::pin(self.grpc.clone().oneshot(call)),
+            Some(_) => return Box::pin(self.http_json.clone().oneshot(call)),
+            None => {}
+        }
         let this = self.clone();
-        Box::pin(async move {
+        let deadline = Deadline::after(call.headers().get(&GRPC_TIMEOUT).and_then(parse_timeout));
+        let answer = Box::pin(async move {
             let choose = async || match this.connector.speaks_h2(&this.origin).await? {
                 true => Ok(Wire::Grpc),
                 false => Ok(Wire::HttpJson),
@@ -102,6 +108,7 @@ where
                     Ok(Status::unavailable(format!("the request failed: {}", chain(&*error))).into_http())
                 }
             }
-        })
+        });
+        deadline.hold(answer, |expired| Ok(expired.into_http()))
     }
 }
