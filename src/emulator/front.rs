@@ -16,13 +16,20 @@ use http::{
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use super::{State, faults::Fault, lock, service::Chat};
+use super::{
+    State,
+    faults::Fault,
+    lock,
+    received::{Received, Watched},
+    service::Chat,
+};
 use crate::{
     proto::google::chat::v1::chat_service_server::ChatServiceServer,
-    transport::{BoxError, Gateway, collect},
+    transcoding,
+    transport::{self, BoxError, Gateway, collect},
 };
 
 /// What a token request may hold.
@@ -49,17 +56,38 @@ impl Service<Request<Incoming>> for Front {
             if request.uri().path() == "/token" {
                 return front.token(request).await;
             }
+            let (request, number) = front.watched(request);
             let fault = lock(&front.state.faults).roll();
-            match fault {
+            let state = Arc::clone(&front.state);
+            let answer = match fault {
                 None => front.pass(request).await,
                 Some(fault) => front.fail(request, fault).await,
+            }?;
+            if let Some(call) = lock(&state.log).call(number) {
+                call.code = Some(code(&answer));
             }
+            Ok(answer)
         })
     }
 }
 
 impl Front {
-    async fn pass(self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+    /// Keeps a call for those who ask what came.
+    fn watched(&self, request: Request<Incoming>) -> (Request<Body>, u64) {
+        let (head, body) = request.into_parts();
+        let number = lock(&self.state.log).begin(Received {
+            at: self.state.now(),
+            verb: head.method.clone(),
+            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            headers: head.headers.clone(),
+            body: Bytes::new(),
+            code: None,
+        });
+        let body = Body::new(Watched { body, state: Arc::clone(&self.state), number });
+        (Request::from_parts(head, body), number)
+    }
+
+    async fn pass(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         self.gateway.oneshot(request).await.map_err(Into::into)
     }
 
@@ -78,7 +106,7 @@ impl Front {
         Ok(response.body(Body::new(answer))?)
     }
 
-    async fn fail(self, request: Request<Incoming>, fault: Fault) -> Result<Response<Body>, BoxError> {
+    async fn fail(self, request: Request<Body>, fault: Fault) -> Result<Response<Body>, BoxError> {
         let grpc =
             request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         match fault {
@@ -116,13 +144,20 @@ impl Front {
     }
 }
 
+/// What an answer says became of the call, on either wire.
+fn code(answer: &Response<Body>) -> Code {
+    let grpc = transport::status(answer.headers()).map(|status| status.code());
+    let rest = answer.extensions().get::<Code>().copied();
+    grpc.or(rest).unwrap_or_else(|| transcoding::status::code(answer.status()))
+}
+
 /// Answers a call with a status, in the form of its wire.
 fn refuse(grpc: bool, status: Status, retry_after: Option<u64>) -> Result<Response<Body>, BoxError> {
     let mut response: Response<Body> = match grpc {
         true => status.into_http(),
         false => {
-            let http = crate::transcoding::status::http_status(status.code());
-            let body = crate::transcoding::status::to_body(&crate::schema::Tables::default(), &status, http);
+            let http = transcoding::status::http_status(status.code());
+            let body = transcoding::status::to_body(&crate::schema::Tables::default(), &status, http);
             let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
             *response.status_mut() = StatusCode::from_u16(http.as_u16())?;
             response.headers_mut().insert(CONTENT_TYPE, "application/json; charset=UTF-8".parse()?);

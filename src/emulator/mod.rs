@@ -33,6 +33,7 @@ mod faults;
 mod filter;
 mod front;
 mod identity;
+mod received;
 mod room;
 mod rules;
 mod service;
@@ -52,9 +53,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::Status;
 
 pub use faults::Fault;
+pub use received::Received;
 pub use settings::Settings;
 
-use self::{faults::Faults, identity::Tokens, store::Keeper};
+use self::{faults::Faults, identity::Tokens, received::Log, store::Keeper};
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
@@ -90,6 +92,7 @@ struct State {
     store: Keeper,
     tokens: Mutex<Tokens>,
     faults: Mutex<Faults>,
+    log: Mutex<Log>,
     /// How far the clock was moved.
     ahead: Mutex<Duration>,
     writes: Mutex<VecDeque<SystemTime>>,
@@ -227,6 +230,13 @@ impl Emulator {
         rooms.map(|(rooms, _)| rooms.iter().map(|room| room.seen(&anybody)).collect()).unwrap_or_default()
     }
 
+    /// The last 1,000 calls, in the order in which they came, as they came over the
+    /// wire; those that a [`Fault`] befell are among them. Requests for tokens are
+    /// not.
+    pub fn received(&self) -> Vec<Received> {
+        lock(&self.state.log).all().cloned().collect()
+    }
+
     /// How often a token was asked for.
     pub fn token_requests(&self) -> usize {
         lock(&self.state.tokens).fetches
@@ -279,6 +289,7 @@ impl EmulatorBuilder {
             store,
             tokens: Mutex::default(),
             faults: Mutex::default(),
+            log: Mutex::default(),
             ahead: Mutex::default(),
             writes: Mutex::default(),
         });

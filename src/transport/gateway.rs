@@ -49,6 +49,9 @@ const WORTH_PACKING: usize = 1024;
 ///
 /// The gRPC service may be in the process, such as tonic's router, or elsewhere,
 /// by way of [`Grpc`](super::Grpc).
+///
+/// An answer that is an error has its [`Code`](tonic::Code) among its extensions, for
+/// those who count or log: HTTP's statuses are fewer.
 #[derive(Clone)]
 pub struct Gateway<S> {
     inner: S,
@@ -204,6 +207,7 @@ impl Refusal {
         let http = self.http.unwrap_or_else(|| status::http_status(self.status.code()));
         let body = status::to_body(&schema.0, &self.status, http);
         let mut response = answer(http, JSON, body, self.metadata);
+        response.extensions_mut().insert(self.status.code());
         for verb in self.allow {
             if let Ok(verb) = HeaderValue::from_str(verb.as_str()) {
                 response.headers_mut().append(ALLOW, verb);
