@@ -1,0 +1,75 @@
+//! `gchat` behind a proxy that the environment names.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use google_chat::emulator::Emulator;
+
+/// Starts a proxy that only makes tunnels. What it was asked is kept: the target and
+/// the credentials.
+fn proxy() -> (SocketAddr, Arc<Mutex<Vec<(String, String)>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::<Mutex<Vec<_>>>::default();
+    let seen = Arc::clone(&asked);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, seen) = (client.unwrap(), Arc::clone(&seen));
+            thread::spawn(move || {
+                let head: Vec<String> = BufReader::new(client.try_clone().unwrap())
+                    .lines()
+                    .map(Result::unwrap)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                let target = head[0].split(' ').nth(1).unwrap().to_owned();
+                let credentials = head.iter().find_map(|line| {
+                    let (name, value) = line.split_once(": ")?;
+                    name.eq_ignore_ascii_case("proxy-authorization").then(|| value.to_owned())
+                });
+                seen.lock().unwrap().push((target.clone(), credentials.unwrap_or_default()));
+                let server = TcpStream::connect(target).unwrap();
+                client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+                let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                thread::spawn(move || io::copy(&mut from, &mut to));
+                // Either side may end it as it likes.
+                let _ = io::copy(&mut &server, &mut &client);
+            });
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn calls_go_through_the_proxy_of_the_environment_but_for_no_proxy() {
+    let emulator = Emulator::builder().tls().start().await.unwrap();
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let certificate = directory.join("proxy-certificate.pem");
+    std::fs::write(&certificate, emulator.certificate().unwrap()).unwrap();
+    let (address, asked) = proxy();
+    let create = |wire: &str, name: &str, no_proxy: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
+            .args(["spaces", "create", "--anonymous", "--display-name", name, "--output", "name", "--wire", wire])
+            .args(["--endpoint", &emulator.endpoint()])
+            .env("HTTPS_PROXY", format!("http://user:secret@{address}"))
+            .env("NO_PROXY", no_proxy)
+            .env("SSL_CERT_FILE", &certificate)
+            .env_remove("https_proxy")
+            .env_remove("no_proxy")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{wire}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let target = (emulator.address().to_string(), "Basic dXNlcjpzZWNyZXQ=".to_owned());
+    for (at, wire) in ["grpc", "http", "auto"].into_iter().enumerate() {
+        create(wire, wire, "");
+        assert_eq!(*asked.lock().unwrap(), vec![target.clone(); at + 1], "{wire}");
+    }
+    create("auto", "directly", "127.0.0.1");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+    assert_eq!(emulator.spaces().len(), 4);
+}
