@@ -7,7 +7,7 @@ use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
     emulator::{Emulator, Fault},
     policy::RetryPolicy,
-    proto::google::chat::v1::space::SpaceType,
+    proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
 };
 use tonic::Code;
 
@@ -78,6 +78,48 @@ async fn without_a_request_id_a_lost_answer_is_an_error() {
         emulator.fail_next(Fault::Unavailable);
         chat.create_space(Space::named("b")).await.unwrap();
         assert_eq!(emulator.spaces().len(), 3);
+    }
+}
+
+/// Reading needs no request id to be made again.
+#[tokio::test]
+async fn what_only_reads_is_made_again_where_an_answer_is_lost() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).build().unwrap();
+        let name = chat.create_space(Space::named("a")).await.unwrap().name;
+        emulator.fail_next(Fault::ResetAfter);
+        chat.stub().get_space(GetSpaceRequest { name: name.clone(), ..GetSpaceRequest::default() }).await.unwrap();
+        // What changes something is not.
+        emulator.fail_next(Fault::ResetAfter);
+        let lost = chat.stub().delete_space(DeleteSpaceRequest { name, ..Default::default() }).await;
+        assert_eq!(lost.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(emulator.received().len(), 4, "{wire}");
+    }
+}
+
+/// AIP-4222; the values are as Google's own clients send them.
+#[tokio::test]
+async fn calls_say_which_resource_they_are_about() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).build().unwrap();
+        let space = chat.create_space(Space::named("a")).await.unwrap();
+        let mut stub = chat.stub();
+        stub.get_space(GetSpaceRequest { name: space.name.clone(), ..Default::default() }).await.unwrap();
+        let renamed = Space { display_name: "b".to_owned(), ..space.clone() };
+        let update_mask = Some(prost_types::FieldMask { paths: vec!["display_name".to_owned()] });
+        let update = UpdateSpaceRequest { space: Some(renamed), update_mask, use_admin_access: false };
+        stub.update_space(update).await.unwrap();
+        let _ = stub.get_space(GetSpaceRequest { name: "spaces/\u{e9}&b".to_owned(), ..Default::default() }).await;
+        let sent: Vec<_> = emulator
+            .received()
+            .iter()
+            .map(|call| call.headers.get("x-goog-request-params").map(|value| value.to_str().unwrap().to_owned()))
+            .collect();
+        let about = Some(format!("name={}", space.name));
+        let updated = Some(format!("space.name={}", space.name));
+        assert_eq!(sent, [None, about, updated, Some("name=spaces/%C3%A9%26b".to_owned())], "{wire}");
     }
 }
 

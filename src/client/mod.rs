@@ -20,7 +20,7 @@ pub use error::Error;
 
 use crate::{
     Credentials, Schema,
-    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, Trace},
+    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, RoutingHeader, Trace},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
     transport::{Auto, BuildError, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
 };
@@ -282,8 +282,9 @@ impl ClientBuilder {
         let channel = channel.map_err(ClientError::Authorize)?;
         let channel = Trace::attempts(channel, &origin);
         let repeated = Retry::new(channel, schema.clone(), self.retry);
-        let known = RequestId::new(repeated, schema).fill(self.fill_request_ids);
-        let checked = checks::Checks::new(known, rules);
+        let known = RequestId::new(repeated, schema.clone()).fill(self.fill_request_ids);
+        let routed = RoutingHeader::new(known, schema);
+        let checked = checks::Checks::new(routed, rules);
         let channel = BoxCloneSyncService::new(Trace::calls(checked, &origin));
         Ok(Client { channel: Channel(channel), wire, fill_request_ids: self.fill_request_ids })
     }

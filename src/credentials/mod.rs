@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use gcp_auth::TokenProvider;
 use http::HeaderValue;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tonic::Status;
 
 use key::Key;
@@ -22,11 +22,29 @@ pub struct Credentials(Source);
 enum Source {
     Anonymous,
     Token(HeaderValue),
-    ApplicationDefault(Arc<OnceCell<Arc<dyn TokenProvider>>>),
-    Provider(Arc<dyn TokenProvider>),
+    ApplicationDefault(Arc<OnceCell<OneAtATime>>),
+    Provider(Arc<OneAtATime>),
     Key(Arc<Key>),
     /// The key that the environment names, and what is wrong with it.
     Unusable(Arc<str>),
+}
+
+/// A source that keeps and renews its tokens itself, and is asked by one caller at a
+/// time: those who wait find what the first has fetched.
+struct OneAtATime {
+    provider: Arc<dyn TokenProvider>,
+    turn: Mutex<()>,
+}
+
+impl OneAtATime {
+    fn new(provider: Arc<dyn TokenProvider>) -> Self {
+        Self { provider, turn: Mutex::default() }
+    }
+
+    async fn token(&self, scopes: &[&str]) -> Result<Arc<gcp_auth::Token>, gcp_auth::Error> {
+        let _turn = self.turn.lock().await;
+        self.provider.token(scopes).await
+    }
 }
 
 /// Why credentials cannot be used.
@@ -78,9 +96,10 @@ impl Credentials {
         }
     }
 
-    /// Tokens from a source of the caller's own, which keeps and renews them.
+    /// Tokens from a source of the caller's own, which keeps and renews them. It is
+    /// asked by one call at a time, for each of which it has 6 seconds.
     pub fn provider(provider: Arc<dyn TokenProvider>) -> Self {
-        Self(Source::Provider(provider))
+        Self(Source::Provider(Arc::new(OneAtATime::new(provider))))
     }
 
     /// A service account's key, the JSON text of its file: calls are made as
@@ -145,7 +164,7 @@ impl Credentials {
         scopes: &[&str],
         rejected: Option<&HeaderValue>,
     ) -> Result<Option<HeaderValue>, Status> {
-        let provider: &dyn TokenProvider = match &self.0 {
+        let provider: &OneAtATime = match &self.0 {
             Source::Anonymous => return Ok(None),
             Source::Token(header) => return Ok(Some(header.clone())),
             Source::ApplicationDefault(provider) => {
@@ -153,11 +172,12 @@ impl Credentials {
                     Status::unauthenticated(format!("no credentials were found ({cause}); {THREE_WAYS}"))
                 };
                 // gcp_auth asks the metadata server without a time limit.
-                let look = tokio::time::timeout(LOOK_UP, provider.get_or_try_init(gcp_auth::provider)).await;
+                let found = provider.get_or_try_init(async || gcp_auth::provider().await.map(OneAtATime::new));
+                let look = tokio::time::timeout(LOOK_UP, found).await;
                 let look = look.map_err(|_| missing(format!("nothing within {LOOK_UP:?}")))?;
-                &**look.map_err(|error| missing(without_secrets(&error)))?
+                look.map_err(|error| missing(without_secrets(&error)))?
             }
-            Source::Provider(provider) => &**provider,
+            Source::Provider(provider) => provider,
             Source::Unusable(problem) => {
                 return Err(Status::unauthenticated(format!(
                     "GOOGLE_APPLICATION_CREDENTIALS: {problem}; {THREE_WAYS}"

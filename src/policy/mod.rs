@@ -3,6 +3,7 @@
 //! From the stub down:
 //!
 //! - [`Trace`] has a span around each call, and each attempt of one.
+//! - [`RoutingHeader`] says which resource a call is about.
 //! - [`RequestId`] fills in the request id of methods that have one, once a call.
 //! - [`Retry`] makes a call again where that is safe, within a deadline.
 //! - [`Authorize`] adds the access token and the headers that say who calls.
@@ -10,6 +11,7 @@
 mod authorize;
 mod request_id;
 mod retry;
+mod routing_header;
 mod trace;
 
 use bytes::Bytes;
@@ -21,6 +23,7 @@ pub use authorize::{Authorize, AuthorizeError, Scopes};
 pub(crate) use request_id::uuid;
 pub use request_id::{Repeatable, RequestId};
 pub use retry::{ATTEMPTS, Retry, RetryPolicy};
+pub use routing_header::RoutingHeader;
 pub use trace::Trace;
 
 use crate::transport::{CollectError, collect};

@@ -35,7 +35,8 @@ pub const ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-atte
 /// UNAVAILABLE is tried again ([AIP-194](https://google.aip.dev/194)) where the
 /// server says so, or where it cannot have received the call; where a
 /// connection broke, or an attempt took too long, only if the call is
-/// [`Repeatable`]. RESOURCE_EXHAUSTED is tried again when the server says, in
+/// [`Repeatable`], as those of a method whose first HTTP binding is a GET always
+/// are. RESOURCE_EXHAUSTED is tried again when the server says, in
 /// `Retry-After` or `RetryInfo`, or as the others.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -121,12 +122,17 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, call: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut call: Request<Body>) -> Self::Future {
         let mut inner = ready(&mut self.inner);
         let (schema, policy) = &*self.shared;
         let method = schema.method(call.uri().path());
-        if method.is_none_or(|method| method.is_client_streaming() || method.is_server_streaming()) {
+        let Some(method) = method.filter(|method| !method.is_client_streaming() && !method.is_server_streaming())
+        else {
             return Box::pin(inner.call(call));
+        };
+        // A GET only reads.
+        if method.http_bindings().next().is_some_and(|(verb, _)| verb == http::Method::GET) {
+            call.extensions_mut().insert(Repeatable);
         }
         let policy = call.extensions().get::<RetryPolicy>().unwrap_or(policy).clone();
         Box::pin(async move {

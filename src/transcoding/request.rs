@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{http_body, query};
+use super::{http_body, path, query};
 use crate::{
     json::{self, WriteOptions},
     schema::{
@@ -24,6 +24,15 @@ pub(crate) struct Target<'t> {
     pub(crate) content_type: Option<Vec<u8>>,
 }
 
+/// How enum values are written, and asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enums {
+    /// By name, as JSON has them unless something else is said.
+    Names,
+    /// By number, with `$alt=json;enum-encoding=int` for the answer.
+    Numbers,
+}
+
 impl Method {
     /// Transcodes a request message, given as its wire bytes, into the HTTP
     /// request that it is: verb, path and query, and the body with its content
@@ -35,7 +44,7 @@ impl Method {
     /// was tried, or if it sets a field that HTTP/JSON cannot carry;
     /// UNIMPLEMENTED if the method has no HTTP rule.
     pub fn to_http(&self, wire: &[u8]) -> Result<http::Request<Vec<u8>>, Status> {
-        let target = transcode(self.tables(), self.table(), wire)?;
+        let target = transcode(self.tables(), self.table(), wire, Enums::Names)?;
         let mut request = http::Request::builder().method(target.verb).uri(target.target);
         if target.body.is_some() {
             let kind = target.content_type.unwrap_or_else(|| b"application/json".to_vec());
@@ -55,7 +64,12 @@ impl Method {
 /// INVALID_ARGUMENT if no binding fits, with every path that was tried; if a
 /// field is set that neither path, query nor body can carry; or if the message
 /// has no JSON form. UNIMPLEMENTED if the method has no HTTP rule.
-pub(crate) fn transcode<'t>(tables: &Tables, method: &'t MethodType, wire: &[u8]) -> Result<Target<'t>, Status> {
+pub(crate) fn transcode<'t>(
+    tables: &Tables,
+    method: &'t MethodType,
+    wire: &[u8],
+    enums: Enums,
+) -> Result<Target<'t>, Status> {
     let name = method.path.trim_start_matches('/');
     if method.rules.is_empty() {
         return Err(Status::unimplemented(format!(
@@ -68,7 +82,7 @@ pub(crate) fn transcode<'t>(tables: &Tables, method: &'t MethodType, wire: &[u8]
         let values = variables(tables, input, rule, wire).map_err(Status::invalid_argument)?;
         match rule.template.expand(&values) {
             Ok(path) => {
-                return by_rule(tables, method, rule, wire, path)
+                return by_rule(tables, method, rule, wire, path, enums)
                     .map_err(|problem| Status::invalid_argument(format!("{name}: {problem}")));
             }
             Err(error) => {
@@ -97,12 +111,43 @@ fn variables(tables: &Tables, input: &MessageType, rule: &HttpRule, wire: &[u8])
         .collect()
 }
 
+/// The variables of a method's first binding as `x-goog-request-params` has them:
+/// `name=spaces/AAAA`, percent-encoded but for slashes. Those without a value are
+/// left out.
+///
+/// # Errors
+///
+/// If the bytes are not such a message.
+pub(crate) fn routing_params(tables: &Tables, method: &MethodType, wire: &[u8]) -> Result<String, String> {
+    let mut params = String::new();
+    let Some(rule) = method.rules.first() else { return Ok(params) };
+    let values = variables(tables, &tables.messages[method.input as usize], rule, wire)?;
+    for (name, value) in rule.template.variables().zip(values) {
+        if value.is_empty() {
+            continue;
+        }
+        if !params.is_empty() {
+            params.push('&');
+        }
+        params.push_str(name);
+        params.push('=');
+        for (at, segment) in value.split('/').enumerate() {
+            if at > 0 {
+                params.push('/');
+            }
+            path::percent_encode(&mut params, segment.as_bytes());
+        }
+    }
+    Ok(params)
+}
+
 fn by_rule<'t>(
     tables: &Tables,
     method: &MethodType,
     rule: &'t HttpRule,
     wire: &[u8],
     mut target: String,
+    enums: Enums,
 ) -> Result<Target<'t>, String> {
     let input = &tables.messages[method.input as usize];
     // The body is the message without what the path binds.
@@ -114,7 +159,7 @@ fn by_rule<'t>(
         stripped = strip(tables, input, &paths, wire)?;
         &stripped
     };
-    let options = WriteOptions::default();
+    let options = WriteOptions { enums_as_integers: enums == Enums::Numbers, ..WriteOptions::default() };
     let mut content_type = None;
     let mut raw = |wire: &[u8]| {
         let (kind, data) = http_body::read(wire).map_err(|error| error.to_string())?;
@@ -163,6 +208,9 @@ fn by_rule<'t>(
             .collect();
         let skip = |field: &crate::schema::Field| Some(field.number) == in_body || bound.contains(&field.number);
         query::put_message(&mut target, tables, input, "", rest, &[method.input], &skip)?;
+    }
+    if enums == Enums::Numbers {
+        query::put_parameter(&mut target, "$alt", "json;enum-encoding=int");
     }
     Ok(Target { rule, verb: rule.verb.clone(), target, body, content_type })
 }

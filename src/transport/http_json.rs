@@ -34,7 +34,11 @@ use super::{
 use crate::{
     Schema,
     schema::{HttpRule, Tables},
-    transcoding::{accept, frame, gzip, request, status},
+    transcoding::{
+        accept, frame, gzip,
+        request::{self, Enums},
+        status,
+    },
 };
 
 /// The HTTP client that [`HttpJson`] uses unless it is given another:
@@ -59,6 +63,7 @@ struct Shared {
     schema: Schema,
     origin: Origin,
     limit: usize,
+    enums: Enums,
 }
 
 /// Builds an [`HttpJson`].
@@ -67,6 +72,7 @@ pub struct HttpJsonBuilder {
     schema: Schema,
     origin: String,
     limit: usize,
+    enums: Enums,
 }
 
 /// Why an [`HttpJson`] cannot be built.
@@ -104,6 +110,15 @@ impl HttpJsonBuilder {
         self
     }
 
+    /// Sends enum values as numbers and asks for them so
+    /// (`$alt=json;enum-encoding=int`), as Google's own clients do, in place of
+    /// their names. Answers are read in either form.
+    #[must_use]
+    pub fn enums_as_integers(mut self, integers: bool) -> Self {
+        self.enums = if integers { Enums::Numbers } else { Enums::Names };
+        self
+    }
+
     /// Builds the service over hyper-util's pooled client. Does no IO but
     /// reading the system's certificates.
     ///
@@ -136,7 +151,8 @@ impl HttpJsonBuilder {
         if self.schema.methods().all(|method| method.http_bindings().next().is_none()) {
             return Err(BuildError::NoRules);
         }
-        Ok(HttpJson { inner, shared: Arc::new(Shared { schema: self.schema, origin, limit: self.limit }) })
+        let shared = Shared { schema: self.schema, origin, limit: self.limit, enums: self.enums };
+        Ok(HttpJson { inner, shared: Arc::new(shared) })
     }
 }
 
@@ -144,7 +160,7 @@ impl HttpJson {
     /// Begins to build the service for the methods of `schema`, at an endpoint
     /// such as `https://chat.googleapis.com`.
     pub fn builder(schema: Schema, endpoint: impl Into<String>) -> HttpJsonBuilder {
-        HttpJsonBuilder { schema, origin: endpoint.into(), limit: MESSAGE_LIMIT }
+        HttpJsonBuilder { schema, origin: endpoint.into(), limit: MESSAGE_LIMIT, enums: Enums::Names }
     }
 }
 
@@ -220,9 +236,9 @@ impl Shared {
         let framed = collect(body, limit).await.map_err(|error| broken("the request", error))?;
         let encoding = head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes);
         let target = if method.is_client_streaming() {
-            upload(tables, &method, framed, encoding, limit)?
+            upload(tables, &method, framed, encoding, limit, self.enums)?
         } else {
-            request::transcode(tables, method.table(), &frame::unary(framed, encoding, limit)?)?
+            request::transcode(tables, method.table(), &frame::unary(framed, encoding, limit)?, self.enums)?
         };
         let binding = Binding::new(&method, target.rule);
         let span = Span::current();
@@ -400,11 +416,12 @@ fn upload<'t>(
     framed: Bytes,
     encoding: Option<&[u8]>,
     limit: usize,
+    enums: Enums,
 ) -> Result<request::Target<'t>, Status> {
     let mut frames = frame::Frames::new(encoding, limit);
     frames.push(framed);
     let first = frames.next()?.unwrap_or_default();
-    let mut target = request::transcode(tables, method.table(), &first)?;
+    let mut target = request::transcode(tables, method.table(), &first, enums)?;
     while let Some(message) = frames.next()? {
         let more = request::more_data(tables, method.table(), target.rule, &message);
         target.body.get_or_insert_default().extend(more.map_err(Status::invalid_argument)?);
