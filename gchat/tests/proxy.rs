@@ -10,12 +10,14 @@ use std::{
 
 use google_chat::emulator::Emulator;
 
-/// Starts a proxy that only makes tunnels. What it was asked is kept: the target and
-/// the credentials.
-fn proxy() -> (SocketAddr, Arc<Mutex<Vec<(String, String)>>>) {
+/// The target and the credentials of each tunnel.
+type Asked = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Starts a proxy that only makes tunnels. What it was asked is kept.
+fn proxy() -> (SocketAddr, Asked) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let asked = Arc::<Mutex<Vec<_>>>::default();
+    let asked = Asked::default();
     let seen = Arc::clone(&asked);
     thread::spawn(move || {
         for client in listener.incoming() {
