@@ -4,23 +4,20 @@
 //! Nothing is refused here that the server could accept: where the
 //! documentation leaves a unit or a rule open, the looser reading counts.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use http::{Request, Response};
+use http::Request;
 use http_body_util::Full;
 use prost::Message;
 use tonic::{Code, Status, body::Body};
-use tower::Service;
 
 use super::SCOPE;
 use crate::{
-    policy::{Scopes, ready, take},
+    policy::{
+        Scopes,
+        service::{Answer, Inner, service},
+        take,
+    },
     proto::google::{
         chat::v1::{CreateSpaceRequest, Space, space::SpaceType},
         rpc::{self, BadRequest, bad_request::FieldViolation},
@@ -58,21 +55,10 @@ impl<S> Checks<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Checks<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+service!(Checks);
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, call: Request<Body>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
+impl<S> Checks<S> {
+    fn through<I: Inner>(&self, mut inner: I, call: Request<Body>) -> Answer {
         let idle = !self.rules.check && self.rules.scopes.is_some();
         if call.uri().path() != CREATE_SPACE || idle {
             return Box::pin(inner.call(call));

@@ -1,17 +1,9 @@
-use std::{
-    convert::Infallible,
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Request, header::AUTHORIZATION};
 use tonic::body::Body;
-use tower::Service;
 
-use super::ready;
+use super::service::{Answer, Inner, service};
 use crate::{Credentials, transport::Origin};
 
 /// Among a call's extensions: the OAuth 2.0 scopes that its token is to have,
@@ -84,21 +76,10 @@ impl<S> Authorize<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Authorize<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+service!(Authorize);
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut call: Request<Body>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
+impl<S> Authorize<S> {
+    fn through<I: Inner>(&self, mut inner: I, mut call: Request<Body>) -> Answer {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             for (name, value) in &shared.headers {

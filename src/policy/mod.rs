@@ -12,6 +12,7 @@ mod authorize;
 mod request_id;
 mod retry;
 mod routing_header;
+pub(crate) mod service;
 mod trace;
 
 use bytes::Bytes;
@@ -27,12 +28,6 @@ pub use routing_header::RoutingHeader;
 pub use trace::Trace;
 
 use crate::transport::{CollectError, collect};
-
-/// The service that was made ready, to be called; a clone takes its place.
-pub(crate) fn ready<S: Clone>(inner: &mut S) -> S {
-    let fresh = inner.clone();
-    std::mem::replace(inner, fresh)
-}
 
 /// Takes the frames off a call. What a stub sends is as large as it likes.
 pub(crate) async fn take(call: Request<Body>) -> Result<(Parts, Bytes), Status> {

@@ -1,11 +1,4 @@
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::RETRY_AFTER, request, response};
@@ -13,9 +6,13 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
-use tower::Service;
 
-use super::{Repeatable, authorize::Renewal, ready, take};
+use super::{
+    Repeatable,
+    authorize::Renewal,
+    service::{self, Inner, service},
+    take,
+};
 use crate::{
     Schema,
     transcoding::status,
@@ -109,21 +106,10 @@ impl<S> Retry<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Retry<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+service!(Retry);
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut call: Request<Body>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
+impl<S> Retry<S> {
+    fn through<I: Inner>(&self, mut inner: I, mut call: Request<Body>) -> service::Answer {
         let (schema, policy) = &*self.shared;
         let method = schema.method(call.uri().path());
         let Some(method) = method.filter(|method| !method.is_client_streaming() && !method.is_server_streaming())
@@ -145,10 +131,7 @@ where
 }
 
 /// Makes a call until it is answered for good.
-async fn attempts<S>(mut inner: S, head: request::Parts, frames: Bytes, policy: &RetryPolicy) -> Response<Body>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
-{
+async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, policy: &RetryPolicy) -> Response<Body> {
     let asked = head.headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
     let total = asked.unwrap_or(policy.total);
     let begun = Instant::now();
@@ -232,10 +215,7 @@ struct Answer {
 /// The largest answer that is kept: far more than a stub takes by default.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-async fn attempt<S>(inner: &mut S, call: Request<Body>) -> Answer
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
+async fn attempt<S: Inner>(inner: &mut S, call: Request<Body>) -> Answer {
     let ready: Result<(), Infallible> = std::future::poll_fn(|context| inner.poll_ready(context)).await;
     let Ok(()) = ready;
     let Ok(response) = inner.call(call).await;

@@ -1,16 +1,11 @@
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request};
 use http_body_util::Full;
 use tonic::{Status, body::Body};
-use tower::Service;
 
-use super::{ready, take};
+use super::{
+    service::{Answer, Inner, service},
+    take,
+};
 use crate::{
     Schema,
     schema::Method,
@@ -47,21 +42,10 @@ impl<S> RoutingHeader<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for RoutingHeader<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+service!(RoutingHeader);
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, call: Request<Body>) -> Self::Future {
-        let mut inner = ready(&mut self.inner);
+impl<S> RoutingHeader<S> {
+    fn through<I: Inner>(&self, mut inner: I, call: Request<Body>) -> Answer {
         let Some(method) = self.routed(&call) else { return Box::pin(inner.call(call)) };
         Box::pin(async move {
             match with_header(call, &method).await {

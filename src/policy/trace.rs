@@ -1,19 +1,19 @@
 use std::{
-    convert::Infallible,
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::Frame;
 use tonic::{Code, Status, body::Body};
-use tower::Service;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{ATTEMPTS, ready};
+use super::{
+    ATTEMPTS,
+    service::{Answer, Inner, service},
+};
 use crate::{
     transcoding::status::code_name,
     transport::{self, Origin},
@@ -83,25 +83,14 @@ impl<S> Trace<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Trace<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+service!(Trace);
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, call: Request<Body>) -> Self::Future {
+impl<S> Trace<S> {
+    fn through<I: Inner>(&self, mut inner: I, call: Request<Body>) -> Answer {
         let span = self.span(&call);
         if span.is_disabled() {
-            return Box::pin(self.inner.call(call));
+            return Box::pin(inner.call(call));
         }
-        let mut inner = ready(&mut self.inner);
         let answered = span.clone();
         let calling = async move {
             let response = inner.call(call).await?;
