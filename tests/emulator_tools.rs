@@ -1,15 +1,20 @@
 //! What the emulator has for those who test and look: the calls that came, the page,
 //! the settings and faults by HTTP, reflection and health.
 
+use bytes::Bytes;
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
     emulator::{Emulator, Fault},
     policy::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Grpc, HttpJson, Origin},
+    transport::{Gateway, Grpc, HttpJson, Origin, reflect},
 };
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client as HyperClient, rt::TokioExecutor};
 use prost::Message;
 use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 #[tokio::test]
 async fn what_was_received_can_be_looked_at() {
@@ -38,4 +43,109 @@ async fn what_was_received_can_be_looked_at() {
     let message = CreateSpaceRequest { request_id: "a b".to_owned(), ..Space::named("Room").into() }.encode_to_vec();
     framed[4] = u8::try_from(message.len()).unwrap();
     assert_eq!(received[1].body, [framed, message].concat());
+}
+
+async fn http(emulator: &Emulator, verb: &str, path: &str, body: &str) -> (u16, String) {
+    let client: HyperClient<_, Full<Bytes>> = HyperClient::builder(TokioExecutor::new()).build_http();
+    let request = Request::builder().method(verb).uri(format!("{}{path}", emulator.endpoint()));
+    let answer = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap())
+}
+
+fn client(emulator: &Emulator) -> Client {
+    let builder = Client::builder().endpoint(emulator.endpoint()).credentials(Credentials::anonymous());
+    builder.wire(Wire::HttpJson).retry(RetryPolicy::never()).build().unwrap()
+}
+
+#[tokio::test]
+async fn the_page_shows_spaces_and_calls_to_people() {
+    let emulator = Emulator::start().await.unwrap();
+    let (status, empty) = http(&emulator, "GET", "/", "").await;
+    assert!(status == 200 && empty.contains("No space was created yet."), "{empty}");
+    let made = client(&emulator).create_space(Space::named("<b>Launch & room</b>")).await.unwrap();
+    client(&emulator).create_space(Space::named("<b>Launch & room</b>")).await.unwrap_err();
+    let (_, page) = http(&emulator, "GET", "/", "").await;
+    for part in [
+        &*made.name,
+        "&lt;b&gt;Launch &amp; room&lt;/b&gt;",
+        "POST /v1/spaces?requestId=",
+        "HTTP/JSON",
+        "gl-rust/",
+        "ALREADY_EXISTS",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("<b>"), "{page}");
+}
+
+#[tokio::test]
+async fn settings_faults_and_the_clock_are_changed_by_http() {
+    let emulator = Emulator::start().await.unwrap();
+    let chat = client(&emulator);
+    let (status, settings) = http(&emulator, "PATCH", "/emulator/settings", r#"{"appConfigured":false}"#).await;
+    assert!(status == 200 && settings.contains("\"appConfigured\": false"), "{settings}");
+    let error = chat.create_space(Space::named("a")).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound, "{error}");
+    http(&emulator, "PATCH", "/emulator/settings", r#"{"appConfigured":true,"writesPerMinute":1}"#).await;
+    chat.create_space(Space::named("a")).await.unwrap();
+    assert_eq!(chat.create_space(Space::named("b")).await.unwrap_err().code(), Code::ResourceExhausted);
+    let (_, clock) = http(&emulator, "POST", "/emulator/clock", r#"{"advance":61}"#).await;
+    assert_eq!(clock, "{\n  \"ahead\": 61.0\n}\n");
+    let faults = r#"{"next":["resetBefore",{"quotaExceeded":{"retryAfter":7}}],"share":{"share":1,"kinds":["html"]}}"#;
+    assert_eq!(http(&emulator, "POST", "/emulator/faults", faults).await.0, 200);
+    for code in [Code::Unavailable, Code::ResourceExhausted, Code::Internal] {
+        assert_eq!(chat.create_space(Space::named("b")).await.unwrap_err().code(), code);
+    }
+    http(&emulator, "POST", "/emulator/faults", r#"{"share":{"share":0,"kinds":[]}}"#).await;
+    chat.create_space(Space::named("b")).await.unwrap();
+
+    let (_, calls) = http(&emulator, "GET", "/emulator/calls", "").await;
+    let calls: serde_json::Value = serde_json::from_str(&calls).unwrap();
+    let codes: Vec<_> = calls.as_array().unwrap().iter().map(|call| call["code"].as_str()).collect();
+    let expected = ["NOT_FOUND", "OK", "RESOURCE_EXHAUSTED", "", "RESOURCE_EXHAUSTED", "INTERNAL", "OK"];
+    assert_eq!(codes, expected.map(|code| Some(code).filter(|code| !code.is_empty())));
+    assert!(calls[1]["body"].as_str().unwrap().contains("\"displayName\":\"a\""));
+
+    // What is wrong is said, and changes nothing.
+    for (verb, path, body, status, part) in [
+        ("PATCH", "/emulator/settings", r#"{"appConfigured":1}"#, 400, "invalid type: integer `1`, expected a boolean"),
+        ("PATCH", "/emulator/settings", r#"{"colour":1}"#, 400, "unknown field `colour`, expected one of"),
+        ("PATCH", "/emulator/settings", r#"{"tokenLifetime":-1}"#, 400, "negative"),
+        ("PATCH", "/emulator/settings", "", 400, "the body: EOF"),
+        ("POST", "/emulator/faults", r#"{"next":["fire"]}"#, 400, "unknown variant `fire`"),
+        ("GET", "/emulator/faults", "", 405, "/emulator/faults takes POST"),
+        ("POST", "/", "", 405, "/ takes GET, HEAD"),
+        ("GET", "/emulator/nothing", "", 404, "there are /emulator/settings"),
+    ] {
+        let (found, answer) = http(&emulator, verb, path, body).await;
+        assert!(found == status && answer.contains(part), "{verb} {path}: {found} {answer}");
+    }
+    chat.create_space(Space::named("c")).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_gateway_can_be_made_of_what_reflection_says() {
+    let emulator = Emulator::start().await.unwrap();
+    let backend = Grpc::new(Origin::parse(&emulator.endpoint()).unwrap()).unwrap();
+    let schema = reflect(backend.clone()).await.unwrap();
+    assert!(schema.message("grpc.health.v1.HealthCheckRequest").is_some());
+    // The HTTP rules are there, too.
+    let mut json =
+        HttpJson::builder(schema.clone(), "http://in.process").build_over(Gateway::new(schema, backend)).unwrap();
+    let made =
+        ChatServiceClient::new(&mut json).create_space(CreateSpaceRequest::from(Space::named("a"))).await.unwrap();
+    assert_eq!(emulator.spaces(), [made.into_inner()]);
+}
+
+#[tokio::test]
+async fn health_is_said_by_grpc() {
+    let emulator = Emulator::start().await.unwrap();
+    let mut health = HealthClient::new(Grpc::new(Origin::parse(&emulator.endpoint()).unwrap()).unwrap());
+    for service in ["", "google.chat.v1.ChatService"] {
+        let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+    }
+    let unknown = health.check(HealthCheckRequest { service: "nothing".to_owned() }).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
 }

@@ -1,7 +1,6 @@
 //! `gchat gateway`.
 
 use std::{
-    collections::{HashMap, VecDeque},
     convert::Infallible,
     net::SocketAddr,
     path::PathBuf,
@@ -13,17 +12,15 @@ use std::{
 };
 
 use google_chat::{
-    Schema,
     json::{Defaults, ReadOptions, WriteOptions},
-    transport::{GatewayLayer, Grpc, Origin, serve},
+    transport::{GatewayLayer, Grpc, Origin, reflect, serve},
 };
-use http::{HeaderValue, Request, Response, StatusCode, uri::PathAndQuery};
-use prost::Message;
+use http::{HeaderValue, Request, Response, StatusCode};
 use tonic::body::Body;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
-use crate::{call::Raw, failure::Failure, input, output};
+use crate::{failure::Failure, input, output};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -73,7 +70,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let backend = Grpc::new(Origin::parse(&args.backend).map_err(Failure::usage)?).map_err(Failure::machine)?;
     let schema = match args.reflection {
-        true => reflected(backend.clone()).await?,
+        true => reflect(backend.clone()).await?,
         false => input::schema(args.descriptor_set.as_deref())?,
     };
     if schema.methods().all(|method| method.http_bindings().next().is_none()) {
@@ -151,104 +148,4 @@ async fn ended() {
         return;
     }
     let _ = tokio::signal::ctrl_c().await;
-}
-
-/// The fields of `grpc.reflection.v1` that are needed.
-#[derive(Clone, PartialEq, Message)]
-struct Question {
-    #[prost(string, optional, tag = "3")]
-    file_by_filename: Option<String>,
-    #[prost(string, optional, tag = "4")]
-    file_containing_symbol: Option<String>,
-    #[prost(string, optional, tag = "7")]
-    list_services: Option<String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Answer {
-    #[prost(message, optional, tag = "4")]
-    files: Option<Files>,
-    #[prost(message, optional, tag = "6")]
-    services: Option<Services>,
-    #[prost(message, optional, tag = "7")]
-    error: Option<Refusal>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Files {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    descriptors: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Services {
-    #[prost(message, repeated, tag = "1")]
-    service: Vec<Named>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Named {
-    #[prost(string, tag = "1")]
-    name: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Refusal {
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
-/// The server's own schema: every service's file, with its imports.
-async fn reflected(backend: Grpc) -> Result<Schema, Failure> {
-    const REFLECTION: [&str; 2] = [
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    ];
-    let list = Question { list_services: Some(String::new()), ..Question::default() };
-    let mut path = REFLECTION[0];
-    let services = match ask(&backend, path, &list).await {
-        Err(Failure::Status(status)) if status.code() == tonic::Code::Unimplemented => {
-            path = REFLECTION[1];
-            ask(&backend, path, &list).await?
-        }
-        other => other?,
-    };
-    // By name, in the order in which they came; the descriptors' own bytes, since
-    // prost's types would drop the HTTP rules.
-    let mut known: HashMap<String, Vec<u8>> = HashMap::new();
-    let mut wanted: VecDeque<Question> = services
-        .services
-        .unwrap_or_default()
-        .service
-        .into_iter()
-        .filter(|service| !service.name.starts_with("grpc.reflection."))
-        .map(|service| Question { file_containing_symbol: Some(service.name), ..Question::default() })
-        .collect();
-    while let Some(question) = wanted.pop_front() {
-        if question.file_by_filename.as_ref().is_some_and(|name| known.contains_key(name)) {
-            continue;
-        }
-        for bytes in ask(&backend, path, &question).await?.files.unwrap_or_default().descriptors {
-            let file = prost_types::FileDescriptorProto::decode(bytes.as_slice())
-                .map_err(|error| Failure::machine(format!("the server's reflection: {error}")))?;
-            let imports = file.dependency.iter().filter(|name| !known.contains_key(*name));
-            wanted.extend(imports.map(|name| Question { file_by_filename: Some(name.clone()), ..Question::default() }));
-            known.insert(file.name().to_owned(), bytes);
-        }
-    }
-    let set = Files { descriptors: known.into_values().collect() };
-    Schema::decode(&set.encode_to_vec()).map_err(|error| Failure::machine(format!("the server's schema: {error}")))
-}
-
-async fn ask(backend: &Grpc, path: &'static str, question: &Question) -> Result<Answer, Failure> {
-    let mut stub = tonic::client::Grpc::new(backend.clone());
-    let Ok(()) = stub.ready().await;
-    let request = tonic::Request::new(tonic::codegen::tokio_stream::once(question.encode_to_vec()));
-    let mut answers = stub.streaming(request, PathAndQuery::from_static(path), Raw).await?.into_inner();
-    let answer = answers.message().await?.ok_or_else(|| Failure::machine("the server's reflection gave no answer"))?;
-    let answer = Answer::decode(answer.as_slice()).map_err(Failure::machine)?;
-    match answer.error {
-        Some(refusal) => Err(Failure::machine(format!("the server's reflection: {}", refusal.message))),
-        None => Ok(answer),
-    }
 }

@@ -236,6 +236,12 @@ impl Rows for Disk {
         rows.into_iter().map(|(place, bytes)| Ok((place as u64, room(&bytes)?))).collect()
     }
 
+    fn newest(&mut self, limit: usize) -> Result<Vec<Room>, Status> {
+        let sql = "SELECT room FROM rooms ORDER BY place DESC LIMIT ?";
+        let rows = self.rows(sql, [limit as i64], |row| row.get::<_, Vec<u8>>(0))?;
+        rows.iter().map(|bytes| room(bytes)).collect()
+    }
+
     fn begin(&mut self) -> Result<(), Status> {
         self.failed = false;
         self.execute("BEGIN", [])

@@ -1,16 +1,24 @@
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// What goes wrong with a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON, at `/emulator/faults`: `"unavailable"`, `{"latency":0.2}` (in seconds),
+/// `{"quotaExceeded":{"retryAfter":1}}`, `"html"`, `"resetBefore"`, `"resetAfter"`,
+/// `"truncated"`, `"expiredToken"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Fault {
     /// It takes so much longer.
-    Latency(Duration),
+    Latency(#[serde(with = "super::settings::seconds")] Duration),
     /// UNAVAILABLE, and nothing was done.
     Unavailable,
     /// RESOURCE_EXHAUSTED, and nothing was done; with `Retry-After`, in seconds.
     QuotaExceeded {
         /// How long to wait.
+        #[serde(default)]
         retry_after: Option<u64>,
     },
     /// HTTP 500 with a page of HTML; nothing was done.

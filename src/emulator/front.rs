@@ -1,4 +1,4 @@
-//! What stands before the API on the emulator's port: the token endpoint, and
+//! What stands before the API on the emulator's port: what else is served there, and
 //! the faults.
 
 use std::{
@@ -17,10 +17,11 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tonic::{Code, Status, body::Body};
+use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::{Service, ServiceExt};
 
 use super::{
-    State,
+    State, admin,
     faults::Fault,
     lock,
     received::{Received, Watched},
@@ -29,7 +30,7 @@ use super::{
 use crate::{
     proto::google::chat::v1::chat_service_server::ChatServiceServer,
     transcoding,
-    transport::{self, BoxError, Gateway, collect},
+    transport::{self, BoxError, Gateway, Reflection, collect},
 };
 
 /// What a token request may hold.
@@ -39,6 +40,8 @@ const LIMIT: usize = 64 * 1024;
 pub(super) struct Front {
     pub(super) state: Arc<State>,
     pub(super) gateway: Gateway<ChatServiceServer<Chat>>,
+    pub(super) reflection: Reflection,
+    pub(super) health: HealthServer<HealthService>,
 }
 
 impl Service<Request<Incoming>> for Front {
@@ -53,8 +56,14 @@ impl Service<Request<Incoming>> for Front {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let front = self.clone();
         Box::pin(async move {
-            if request.uri().path() == "/token" {
-                return front.token(request).await;
+            match request.uri().path() {
+                "/token" => return front.token(request).await,
+                path if admin::serves(path) => return admin::answer(&front.state, request).await,
+                path if Reflection::serves(path) => return Ok(front.reflection.oneshot(request).await?),
+                path if path.starts_with("/grpc.health.v1.Health/") => {
+                    return Ok(front.health.oneshot(request).await?);
+                }
+                _ => {}
             }
             let (request, number) = front.watched(request);
             let fault = lock(&front.state.faults).roll();
@@ -152,7 +161,7 @@ fn code(answer: &Response<Body>) -> Code {
 }
 
 /// Answers a call with a status, in the form of its wire.
-fn refuse(grpc: bool, status: Status, retry_after: Option<u64>) -> Result<Response<Body>, BoxError> {
+pub(super) fn refuse(grpc: bool, status: Status, retry_after: Option<u64>) -> Result<Response<Body>, BoxError> {
     let mut response: Response<Body> = match grpc {
         true => status.into_http(),
         false => {

@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod admin;
 #[cfg(feature = "emulator-store")]
 mod disk;
 mod faults;
@@ -51,6 +52,7 @@ use std::{
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::Status;
+use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 
 pub use faults::Fault;
 pub use received::Received;
@@ -60,7 +62,7 @@ use self::{faults::Faults, identity::Tokens, received::Log, store::Keeper};
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::{Connector, ConnectorBuilder, Gateway, serve},
+    transport::{Connector, ConnectorBuilder, Gateway, Reflection, serve},
 };
 
 /// How long a write counts against the quota.
@@ -294,7 +296,15 @@ impl EmulatorBuilder {
             writes: Mutex::default(),
         });
         let chat = ChatServiceServer::new(service::Chat { state: Arc::clone(&state) });
-        let front = front::Front { state: Arc::clone(&state), gateway: Gateway::new(schema, chat) };
+        let sets = [proto::DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
+        let reporter = tonic_health::server::HealthReporter::new();
+        reporter.set_serving::<ChatServiceServer<service::Chat>>().await;
+        let front = front::Front {
+            state: Arc::clone(&state),
+            gateway: Gateway::new(schema, chat),
+            reflection: Reflection::new(&sets).map_err(io::Error::other)?,
+            health: HealthServer::new(HealthService::from_health_reporter(reporter)),
+        };
         let (tls, certificate) = match self.tls {
             false => (None, None),
             true => {

@@ -1,10 +1,16 @@
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::proto::google::chat::v1::{HistoryState, space::SpaceThreadingState};
 
 /// What the emulated organization is like, and what the emulator does where the
 /// documentation leaves it open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As JSON, at `/emulator/settings`, the names are in lowerCamelCase and times are
+/// in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
     /// Whether calls without credentials are taken, as those of a user to whom every
@@ -26,6 +32,7 @@ pub struct Settings {
     /// an address.
     pub users: Option<Vec<String>>,
     /// How long an access token lives, at most a year.
+    #[serde(with = "seconds")]
     pub token_lifetime: Duration,
     /// Whether two spaces of an organization may not have one display name.
     pub unique_names: bool,
@@ -35,8 +42,10 @@ pub struct Settings {
     /// Whether a user may not set `customer`; else it is ignored.
     pub strict_customer: bool,
     /// The history of a space that says nothing of it.
+    #[serde(with = "history")]
     pub history: HistoryState,
     /// How messages of a named space are threaded.
+    #[serde(with = "threading")]
     pub threading: SpaceThreadingState,
     /// Whether a group chat in import mode keeps its display name; the
     /// documentation says both.
@@ -65,5 +74,61 @@ impl Default for Settings {
             group_chat_names: true,
             writes_per_minute: None,
         }
+    }
+}
+
+/// A time as a number of seconds.
+pub(super) mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(time.as_secs_f64())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// An enum of the API by the name of its value.
+macro_rules! by_name {
+    ($module:ident, $enum:ty) => {
+        mod $module {
+            use std::borrow::Cow;
+
+            use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+            pub(super) fn serialize<S: Serializer>(value: &$enum, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(value.as_str_name())
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$enum, D::Error> {
+                let name = Cow::<str>::deserialize(deserializer)?;
+                <$enum>::from_str_name(&name).ok_or_else(|| D::Error::custom(format!("`{name}` is no value of it")))
+            }
+        }
+    };
+}
+
+by_name!(history, crate::proto::google::chat::v1::HistoryState);
+by_name!(threading, crate::proto::google::chat::v1::space::SpaceThreadingState);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_back_from_their_json() {
+        let settings = Settings {
+            users: Some(vec!["alice@example.com".to_owned()]),
+            history: HistoryState::HistoryOff,
+            token_lifetime: Duration::from_millis(1_500),
+            ..Settings::default()
+        };
+        let json = serde_json::to_value(&settings).unwrap();
+        assert_eq!((&json["history"], &json["tokenLifetime"]), (&"HISTORY_OFF".into(), &1.5.into()));
+        assert_eq!(serde_json::from_value::<Settings>(json).unwrap(), settings);
     }
 }

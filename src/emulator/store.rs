@@ -28,6 +28,8 @@ pub(super) trait Rows: Send {
     /// At most so many rooms after a place, in the order of their creation, with
     /// their places.
     fn after(&mut self, place: u64, limit: usize) -> Result<Vec<(u64, Room)>, Status>;
+    /// At most so many rooms, the newest first.
+    fn newest(&mut self, limit: usize) -> Result<Vec<Room>, Status>;
     /// Begins what [`Rows::commit`] makes last, all of it or nothing.
     #[cfg(feature = "emulator-store")]
     fn begin(&mut self) -> Result<(), Status> {
@@ -176,6 +178,13 @@ impl Store {
         }
     }
 
+    /// At most so many rooms, the newest first.
+    pub(super) fn newest(&mut self, limit: usize, now: SystemTime) -> Result<Vec<Room>, Status> {
+        let mut rooms = self.rows.newest(limit)?;
+        rooms.retain(|room| !room.is_expired(Timestamp::from(now)));
+        Ok(rooms)
+    }
+
     /// A room that is there; one that was to be imported and was not is no more.
     fn live(&mut self, id: &str, now: Timestamp) -> Result<Option<Room>, Status> {
         match self.rows.room(id)? {
@@ -261,6 +270,10 @@ impl Rows for Memory {
     fn after(&mut self, place: u64, limit: usize) -> Result<Vec<(u64, Room)>, Status> {
         let rooms = self.rooms.range(place.saturating_add(1)..).take(limit);
         Ok(rooms.map(|(place, room)| (*place, room.clone())).collect())
+    }
+
+    fn newest(&mut self, limit: usize) -> Result<Vec<Room>, Status> {
+        Ok(self.rooms.values().rev().take(limit).cloned().collect())
     }
 }
 

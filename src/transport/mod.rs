@@ -5,6 +5,7 @@
 //! - [`Grpc`]: from a stub to a gRPC server, over HTTP/2.
 //! - [`Auto`]: from a stub by one of these, as the network allows.
 //! - [`Gateway`]: from REST clients to a gRPC service.
+//! - [`Reflection`]: what a gRPC server says of its schema; [`reflect`] asks for it.
 //!
 //! A service under a stub reports every failure as a gRPC status, never as an
 //! error of its own: tonic would turn that into UNKNOWN.
@@ -19,6 +20,7 @@ mod grpc;
 mod http_json;
 mod incoming;
 mod outgoing;
+mod reflection;
 mod reply;
 #[cfg(feature = "server")]
 mod serve;
@@ -29,6 +31,7 @@ pub use connector::{ConnectError, Connector, ConnectorBuilder, Origin, OriginErr
 pub use gateway::{Gateway, GatewayLayer};
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HttpJson, HttpJsonBuilder, PooledClient};
+pub use reflection::{Reflection, reflect};
 #[cfg(feature = "server")]
 pub use serve::serve;
 pub use wire::{Auto, Wire};

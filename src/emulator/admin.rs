@@ -1,0 +1,234 @@
+//! What the emulator serves about itself: a page at `/` for people, and settings,
+//! faults, the clock and the calls under `/emulator/` for tests in any language.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE},
+};
+use http_body_util::Full;
+use prost_types::Timestamp;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tonic::{Status, body::Body};
+
+use super::{
+    State,
+    faults::Fault,
+    identity::{Grant, Identity},
+    lock,
+    received::Received,
+    settings::{Settings, seconds},
+};
+use crate::{
+    Space,
+    proto::google::chat::v1::space::SpaceType,
+    transcoding::status::code_name,
+    transport::{BoxError, collect},
+};
+
+/// What a request here may hold.
+const LIMIT: usize = 64 * 1024;
+/// How many of the newest spaces, and of the last calls, the page shows.
+const SHOWN: usize = 50;
+
+/// Whether a path is one of these.
+pub(super) fn serves(path: &str) -> bool {
+    path == "/" || path.starts_with("/emulator/")
+}
+
+/// What `POST /emulator/faults` takes. What is left out is as it was.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FaultsChange {
+    /// Those of the next calls, after those that are still to come.
+    #[serde(default)]
+    next: Vec<Fault>,
+    share: Option<Share>,
+}
+
+/// As [`Emulator::fail_share`](super::Emulator::fail_share) has it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Share {
+    share: f64,
+    #[serde(default)]
+    seed: u64,
+    kinds: Vec<Fault>,
+}
+
+/// What `POST /emulator/clock` takes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ClockChange {
+    #[serde(with = "seconds")]
+    advance: Duration,
+}
+
+pub(super) async fn answer<B>(state: &State, request: Request<B>) -> Result<Response<Body>, BoxError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (head, body) = request.into_parts();
+    let body = collect(body, LIMIT).await.unwrap_or_default();
+    let allow = match head.uri.path() {
+        "/" | "/emulator/calls" => "GET, HEAD",
+        "/emulator/settings" => "GET, HEAD, PATCH",
+        _ => "POST",
+    };
+    let reads = [Method::GET, Method::HEAD].contains(&head.method);
+    let answer = match (head.uri.path(), head.method.as_str()) {
+        ("/", _) if reads => return page(state).await,
+        ("/emulator/settings", _) if reads => Ok(json!(state.settings())),
+        ("/emulator/settings", "PATCH") => change_settings(state, &body),
+        ("/emulator/calls", _) if reads => Ok(lock(&state.log).all().map(described).collect()),
+        ("/emulator/faults", "POST") => read(&body).map(|change| change_faults(state, change)),
+        ("/emulator/clock", "POST") => read(&body).map(|change: ClockChange| {
+            let mut ahead = lock(&state.ahead);
+            *ahead = ahead.saturating_add(change.advance);
+            json!({"ahead": ahead.as_secs_f64()})
+        }),
+        ("/" | "/emulator/settings" | "/emulator/calls" | "/emulator/faults" | "/emulator/clock", _) => {
+            let status = Status::unimplemented(format!("{} takes {allow}", head.uri.path()));
+            let mut response = super::front::refuse(false, status, None)?;
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            return Ok(response);
+        }
+        (path, _) => Err(Status::not_found(format!(
+            "nothing is served at {path}; there are /emulator/settings, /emulator/faults, /emulator/clock and \
+             /emulator/calls"
+        ))),
+    };
+    match answer {
+        Ok(value) => response("application/json", format!("{value:#}\n")),
+        Err(status) => super::front::refuse(false, status, None),
+    }
+}
+
+fn response(kind: &'static str, text: String) -> Result<Response<Body>, BoxError> {
+    let mut response = Response::new(Body::new(Full::new(Bytes::from(text))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
+    serde_json::from_slice(body).map_err(|error| Status::invalid_argument(format!("the body: {error}")))
+}
+
+fn change_settings(state: &State, body: &[u8]) -> Result<Value, Status> {
+    let change: serde_json::Map<String, Value> = read(body)?;
+    let mut settings = lock(&state.settings);
+    let mut value = json!(*settings);
+    for (name, new) in change {
+        value[name] = new;
+    }
+    *settings = serde_json::from_value::<Settings>(value.clone())
+        .map_err(|error| Status::invalid_argument(format!("the settings: {error}")))?;
+    Ok(value)
+}
+
+fn change_faults(state: &State, change: FaultsChange) -> Value {
+    let mut faults = lock(&state.faults);
+    if let Some(Share { share, seed, kinds }) = change.share {
+        faults.set_share(share, seed, &kinds);
+    }
+    change.next.into_iter().for_each(|fault| faults.push(fault));
+    json!({})
+}
+
+fn described(call: &Received) -> Value {
+    let headers: Value = call
+        .headers
+        .iter()
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .collect();
+    let grpc = is_grpc(call);
+    json!({
+        "at": Timestamp::from(call.at).to_string(),
+        "verb": call.verb.as_str(),
+        "target": call.target,
+        "headers": headers,
+        // What is framed is no text.
+        "body": (!grpc).then(|| String::from_utf8_lossy(&call.body)),
+        "bytes": call.body.len(),
+        "code": call.code.map(code_name),
+    })
+}
+
+fn is_grpc(call: &Received) -> bool {
+    call.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+const STYLE: &str = "
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+table { border-collapse: collapse; width: 100%; }
+th { text-align: left; font-weight: 600; }
+th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top; overflow-wrap: anywhere; }
+code { font: 13px ui-monospace, monospace; }
+.failed { color: #c33; } .none { opacity: .6; }";
+
+/// The page: the newest spaces and the last calls, the newest first.
+async fn page(state: &State) -> Result<Response<Body>, BoxError> {
+    let now = state.now();
+    let rooms = state.store.run(move |store| store.newest(SHOWN, now)).await.unwrap_or_default();
+    let anybody = Grant::of(Identity::App, &["chat.app.spaces"]);
+    let spaces: Vec<String> = rooms.iter().map(|room| space_row(&room.seen(&anybody))).collect();
+    let calls: Vec<String> = lock(&state.log).all().rev().take(SHOWN).map(|call| call_row(call, now)).collect();
+    let table = |head: &[&str], rows: &[String], none: &str| {
+        if rows.is_empty() {
+            return format!("<p class=none>{none}</p>");
+        }
+        let head: String = head.iter().map(|name| format!("<th>{name}")).collect();
+        format!("<table><tr>{head}</tr>\n{}</table>", rows.concat())
+    };
+    let address = format!("{}://{}", state.scheme, state.address);
+    let page = format!(
+        "<!DOCTYPE html>\n<html lang=en>\n<meta charset=utf-8>\n<meta http-equiv=refresh content=3>\n\
+         <meta name=viewport content=\"width=device-width\">\n<title>Google Chat emulator</title>\n\
+         <style>{STYLE}</style>\n<h1>Google Chat emulator at <code>{address}</code></h1>\n\
+         <h2>Newest spaces</h2>\n{}\n<h2>Last calls</h2>\n{}\n",
+        table(&["Name", "Display name", "Kind", "Members", "Created"], &spaces, "No space was created yet."),
+        table(&["Ago", "Call", "Wire", "Client", "Outcome"], &calls, "No call came yet."),
+    );
+    response("text/html; charset=utf-8", page)
+}
+
+fn space_row(space: &Space) -> String {
+    let members = space.membership_count.unwrap_or_default();
+    let (people, groups) = (members.joined_direct_human_user_count, members.joined_group_count);
+    let members = if groups > 0 { format!("{people} and {groups} groups") } else { people.to_string() };
+    let import = if space.import_mode { ", in import mode" } else { "" };
+    let kind = SpaceType::try_from(space.space_type).unwrap_or_default().as_str_name();
+    let created = space.create_time.map_or_else(String::new, |time| time.to_string());
+    format!(
+        "<tr><td><code>{}</code><td>{}<td>{kind}{import}<td>{members}<td>{created}</tr>\n",
+        escaped(&space.name),
+        escaped(&space.display_name)
+    )
+}
+
+fn call_row(call: &Received, now: SystemTime) -> String {
+    let ago = now.duration_since(call.at).unwrap_or_default().as_secs();
+    let wire = if is_grpc(call) { "gRPC" } else { "HTTP/JSON" };
+    let agent = call.headers.get("x-goog-api-client").or_else(|| call.headers.get("user-agent"));
+    let agent = agent.map_or_else(String::new, |agent| escaped(&String::from_utf8_lossy(agent.as_bytes())));
+    let (class, outcome) = match call.code {
+        Some(tonic::Code::Ok) => ("", "OK"),
+        Some(code) => (" class=failed", code_name(code)),
+        None => (" class=failed", "no answer"),
+    };
+    let (verb, target) = (escaped(call.verb.as_str()), escaped(&call.target));
+    format!(
+        "<tr><td>{ago} s<td><code>{verb} {target}</code><td>{wire}<td><code>{agent}</code><td{class}>{outcome}</tr>\n"
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
