@@ -124,6 +124,20 @@ async fn settings_faults_and_the_clock_are_changed_by_http() {
     chat.create_space(Space::named("c")).await.unwrap_err();
 }
 
+/// Google's system parameter, for who can set no header.
+#[tokio::test]
+async fn the_token_may_come_in_the_query() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| (settings.anonymous, settings.shortcuts) = (false, true));
+    let space = r#"{"displayName":"a","spaceType":"SPACE"}"#;
+    let (status, answer) = http(&emulator, "POST", "/v1/spaces", space).await;
+    assert_eq!(status, 401, "{answer}");
+    let (status, answer) = http(&emulator, "POST", "/v1/spaces?access_token=user:alice@example.com", space).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = http(&emulator, "POST", "/v1/spaces?access_token=a%0Ab", space).await;
+    assert!(status == 400 && answer.contains("access_token: it holds what a header cannot"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_gateway_can_be_made_of_what_reflection_says() {
     let emulator = Emulator::start().await.unwrap();

@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use google_chat::emulator::{Emulator, Fault};
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// clients in any language; the key is a published one, for tests
     #[arg(long, value_name = "FILE")]
     write_credentials: Option<PathBuf>,
+    /// Makes a key of its own for that, which nobody else can sign with
+    #[arg(long, requires = "write_credentials")]
+    fresh_key: bool,
     /// Refuses calls without credentials, as Google Chat does
     #[arg(long)]
     require_credentials: bool,
@@ -42,10 +46,14 @@ pub(crate) struct Args {
     /// Chat allows 60
     #[arg(long, value_name = "COUNT")]
     writes_per_minute: Option<u32>,
-    /// The share of calls that fail: before they are carried out, after it, or
-    /// with UNAVAILABLE
+    /// The share of calls that something befalls
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     fail_share: f64,
+    /// What that is, one of these each: unavailable, quota[=SECONDS to retry after], html,
+    /// reset-before, reset-after, truncated, expired-token, latency=MILLISECONDS
+    #[arg(long, value_name = "FAULT", value_delimiter = ',', value_parser = fault,
+          default_value = "reset-before,reset-after,unavailable")]
+    fail_with: Vec<Fault>,
     /// What the choice of the calls that fail begins with
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
@@ -55,6 +63,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut builder = Emulator::builder().address(args.listen);
     if let Some(file) = &args.data {
         builder = builder.data(file, args.durable);
+    }
+    if args.fresh_key {
+        builder = builder.key(fresh_key()?);
     }
     if args.tls_certificate.is_some() {
         builder = builder.tls();
@@ -73,7 +84,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         settings.delegated_scopes = args.delegated_scopes;
         settings.writes_per_minute = args.writes_per_minute;
     });
-    emulator.fail_share(args.fail_share, args.seed, &[Fault::ResetBefore, Fault::ResetAfter, Fault::Unavailable]);
+    emulator.fail_share(args.fail_share, args.seed, &args.fail_with);
     if let Some(file) = &args.write_credentials {
         write_key(file, &emulator.key_file())?;
     }
@@ -84,11 +95,35 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 /// Writes the key, but over no other: Google gives a key out only once.
 fn write_key(file: &Path, key: &str) -> Result<(), Failure> {
     let written = fs::read_to_string(file).unwrap_or_default();
-    if file.exists() && !written.contains("\"published-test-key\"") {
+    let ours = ["\"published-test-key\"", "\"fresh-test-key-"].iter().any(|id| written.contains(id));
+    if file.exists() && !ours {
         let problem = "holds something else; name a file that does not exist";
         return Err(Failure::usage(format!("--write-credentials: {} {problem}", file.display())));
     }
     fs::write(file, key).map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display())))
+}
+
+/// A private key for tests: RSA of 2048 bits, as PEM of PKCS #8.
+fn fresh_key() -> Result<String, Failure> {
+    let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).map_err(Failure::machine)?;
+    let pem = rsa::pkcs8::EncodePrivateKey::to_pkcs8_pem(&key, rsa::pkcs8::LineEnding::LF).map_err(Failure::machine)?;
+    Ok(pem.to_string())
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    let (name, number) = text.split_once('=').map_or((text, None), |(name, number)| (name, Some(number)));
+    let number = number.map(str::parse).transpose().map_err(|_| format!("{name} takes a whole number"))?;
+    Ok(match (name, number) {
+        ("unavailable", None) => Fault::Unavailable,
+        ("quota", retry_after) => Fault::QuotaExceeded { retry_after },
+        ("html", None) => Fault::Html,
+        ("reset-before", None) => Fault::ResetBefore,
+        ("reset-after", None) => Fault::ResetAfter,
+        ("truncated", None) => Fault::Truncated,
+        ("expired-token", None) => Fault::ExpiredToken,
+        ("latency", Some(millis)) => Fault::Latency(Duration::from_millis(millis)),
+        _ => return Err("no such fault".to_owned()),
+    })
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -158,3 +158,25 @@ async fn over_tls_the_written_certificate_is_trusted() {
     let made = chat.create_space(Space::named("a")).with_response().await.unwrap();
     assert_eq!(made.wire, Wire::Grpc);
 }
+
+#[test]
+fn a_fresh_key_goes_through_the_token_flow_and_the_published_one_does_not() {
+    let (fresh, published) = (fresh("fresh-key.json"), fresh("published-key.json"));
+    let emulator =
+        Emulator::start(&["--require-credentials", "--write-credentials", fresh.to_str().unwrap(), "--fresh-key"]);
+    let other = Emulator::start(&["--write-credentials", published.to_str().unwrap()]);
+    // The published key, sent to where the fresh one is known.
+    let text = std::fs::read_to_string(&published).unwrap();
+    std::fs::write(&published, text.replace(&other.endpoint, &emulator.endpoint)).unwrap();
+    let create = |key: &Path| {
+        Command::new(env!("CARGO_BIN_EXE_gchat"))
+            .args(["spaces", "create", "--display-name", "a", "--endpoint", &emulator.endpoint, "--credentials"])
+            .args([key.to_str().unwrap(), "--subject", "alice@example.com"])
+            .output()
+            .unwrap()
+    };
+    assert!(create(&fresh).status.success());
+    let refused = create(&published);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("Invalid JWT Signature"), "{refused:?}");
+}

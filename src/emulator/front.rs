@@ -108,7 +108,7 @@ impl Front {
         let uris: Vec<String> = uris.into_iter().flatten().collect();
         let (status, answer) = {
             let mut tokens = lock(&self.state.tokens);
-            tokens.exchange(&form, &uris, &settings, self.state.now())
+            tokens.exchange(&form, &self.state.key, &uris, &settings, self.state.now())
         };
         let answer = Full::new(Bytes::from(answer.to_string()));
         let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");

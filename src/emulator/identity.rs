@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     time::{Duration, SystemTime},
 };
 
@@ -14,6 +15,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use ring::{
+    digest,
     rand::{SecureRandom, SystemRandom},
     signature::{self, KeyPair},
 };
@@ -112,13 +114,46 @@ pub(super) struct Tokens {
 /// An answer of the token endpoint.
 pub(super) type Answer = (u16, Value);
 
-/// The JSON of a service account's key whose tokens come from `token_uri`.
-pub(super) fn key_file(token_uri: &str) -> String {
+/// The service account's key: what its file holds, and what signatures are checked
+/// with.
+pub(super) struct ServiceKey {
+    id: String,
+    pem: String,
+    public: Vec<u8>,
+}
+
+impl fmt::Debug for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServiceKey").field(&self.id).finish()
+    }
+}
+
+impl ServiceKey {
+    pub(super) fn published() -> Result<Self, String> {
+        Self::new(KEY.to_owned()).map(|key| Self { id: "published-test-key".to_owned(), ..key })
+    }
+
+    /// # Errors
+    ///
+    /// If the text is no RSA key, as PEM of PKCS #8, of 2048 bits or more.
+    pub(super) fn new(pem: String) -> Result<Self, String> {
+        let text: String = pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+        let der = STANDARD.decode(text).map_err(|error| format!("the key is not PEM: {error}"))?;
+        let pair = signature::RsaKeyPair::from_pkcs8(&der).map_err(|error| format!("the key is not RSA: {error}"))?;
+        let public = pair.public_key().as_ref().to_vec();
+        let mark = digest::digest(&digest::SHA256, &public);
+        let mark: String = mark.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { id: format!("fresh-test-key-{mark}"), pem, public })
+    }
+}
+
+/// The JSON of the key, whose tokens come from `token_uri`.
+pub(super) fn key_file(key: &ServiceKey, token_uri: &str) -> String {
     let key = json!({
         "type": "service_account",
         "project_id": PROJECT,
-        "private_key_id": "published-test-key",
-        "private_key": KEY,
+        "private_key_id": key.id,
+        "private_key": key.pem,
         "client_email": EMAIL,
         "client_id": CLIENT_ID,
         "auth_uri": "https://accounts.google.com/o/oauth2/auth",
@@ -147,9 +182,16 @@ impl Tokens {
     }
 
     /// Exchanges the form of a token request for a token.
-    pub(super) fn exchange(&mut self, form: &[u8], uris: &[String], settings: &Settings, now: SystemTime) -> Answer {
+    pub(super) fn exchange(
+        &mut self,
+        form: &[u8],
+        key: &ServiceKey,
+        uris: &[String],
+        settings: &Settings,
+        now: SystemTime,
+    ) -> Answer {
         self.fetches += 1;
-        let claims = match claims(form, uris, now) {
+        let claims = match claims(form, key, uris, now) {
             Ok(claims) => claims,
             Err(refused) => return *refused,
         };
@@ -192,7 +234,7 @@ impl Tokens {
 }
 
 /// The claims of a request's assertion, if they are signed and timely.
-fn claims(form: &[u8], uris: &[String], now: SystemTime) -> Result<Value, Box<Answer>> {
+fn claims(form: &[u8], key: &ServiceKey, uris: &[String], now: SystemTime) -> Result<Value, Box<Answer>> {
     let grant = |text: &str| Box::new(refuse(400, "invalid_grant", text));
     let request = |text: &str| Box::new(refuse(400, "invalid_request", text));
     let form = std::str::from_utf8(form).map_err(|_| request("The form is not UTF-8."))?;
@@ -211,8 +253,7 @@ fn claims(form: &[u8], uris: &[String], now: SystemTime) -> Result<Value, Box<An
     if claims.get("iss").and_then(Value::as_str) != Some(EMAIL) {
         return Err(grant("Invalid grant: account not found"));
     }
-    let key = public_key().ok_or_else(|| Box::new(refuse(500, "internal_failure", "Backend Error")))?;
-    let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key);
+    let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &key.public);
     key.verify(signed.as_bytes(), &decode(signature)?).map_err(|_| grant("Invalid JWT Signature."))?;
     let audience = claims.get("aud").and_then(Value::as_str).unwrap_or_default();
     if audience != GOOGLES && !uris.iter().any(|uri| uri == audience) {
@@ -236,10 +277,4 @@ fn base64url() -> GeneralPurpose {
     let config =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false);
     GeneralPurpose::new(&URL_SAFE, config)
-}
-
-fn public_key() -> Option<Vec<u8>> {
-    let text: String = KEY.lines().filter(|line| !line.starts_with("-----")).collect();
-    let pair = signature::RsaKeyPair::from_pkcs8(&STANDARD.decode(text).ok()?).ok()?;
-    Some(pair.public_key().as_ref().to_vec())
 }

@@ -58,7 +58,12 @@ pub use faults::Fault;
 pub use received::Received;
 pub use settings::Settings;
 
-use self::{faults::Faults, identity::Tokens, received::Log, store::Keeper};
+use self::{
+    faults::Faults,
+    identity::{ServiceKey, Tokens},
+    received::Log,
+    store::Keeper,
+};
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
@@ -76,11 +81,12 @@ pub struct Emulator {
 }
 
 /// How an emulator is to be started.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "an emulator is started by its start"]
 pub struct EmulatorBuilder {
     address: SocketAddr,
     tls: bool,
+    key: Option<String>,
     #[cfg(feature = "emulator-store")]
     data: Option<(std::path::PathBuf, bool)>,
 }
@@ -92,6 +98,7 @@ struct State {
     scheme: &'static str,
     settings: Mutex<Settings>,
     store: Keeper,
+    key: ServiceKey,
     tokens: Mutex<Tokens>,
     faults: Mutex<Faults>,
     log: Mutex<Log>,
@@ -157,6 +164,7 @@ impl Emulator {
         EmulatorBuilder {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: false,
+            key: None,
             #[cfg(feature = "emulator-store")]
             data: None,
         }
@@ -184,10 +192,10 @@ impl Emulator {
     }
 
     /// The JSON of a service account's key whose tokens come from this emulator,
-    /// for clients in any language. The private key is a published one, for
-    /// tests.
+    /// for clients in any language. The private key is a published one, for tests,
+    /// unless the emulator was given another.
     pub fn key_file(&self) -> String {
-        identity::key_file(&self.state.token_uri())
+        identity::key_file(&self.state.key, &self.state.token_uri())
     }
 
     /// The key, as the Chat app's credentials; [`Credentials::for_user`] makes
@@ -245,6 +253,12 @@ impl Emulator {
     }
 }
 
+impl fmt::Debug for EmulatorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmulatorBuilder").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl EmulatorBuilder {
     /// Sets where to listen. By default on loopback, at a port that the system
     /// chooses.
@@ -256,6 +270,13 @@ impl EmulatorBuilder {
     /// Serves over TLS, with a certificate made for the address and `localhost`.
     pub fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// Sets the service account's private key: RSA of 2048 bits or more, as PEM of
+    /// PKCS #8. By default it is a published one, which anybody can sign with.
+    pub fn key(mut self, pem: impl Into<String>) -> Self {
+        self.key = Some(pem.into());
         self
     }
 
@@ -272,7 +293,7 @@ impl EmulatorBuilder {
     ///
     /// # Errors
     ///
-    /// If the address cannot be listened at, or the file cannot be used.
+    /// If the address cannot be listened at, or the file or the key cannot be used.
     pub async fn start(self) -> io::Result<Emulator> {
         let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(io::Error::other)?;
         #[cfg(feature = "emulator-store")]
@@ -282,6 +303,7 @@ impl EmulatorBuilder {
         };
         #[cfg(not(feature = "emulator-store"))]
         let store = Keeper::in_memory();
+        let key = self.key.map_or_else(ServiceKey::published, ServiceKey::new).map_err(io::Error::other)?;
         let listener = TcpListener::bind(self.address).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
@@ -289,6 +311,7 @@ impl EmulatorBuilder {
             scheme: if self.tls { "https" } else { "http" },
             settings: Mutex::default(),
             store,
+            key,
             tokens: Mutex::default(),
             faults: Mutex::default(),
             log: Mutex::default(),

@@ -37,6 +37,8 @@ pub(crate) struct System {
     pub(crate) write: WriteOptions,
     /// `alt=sse`: a stream as server-sent events.
     pub(crate) events: bool,
+    /// `access_token`: the caller's, in place of the `authorization` header.
+    pub(crate) access_token: Option<String>,
 }
 
 impl System {
@@ -52,7 +54,7 @@ impl System {
         query: &str,
         mut write: WriteOptions,
     ) -> Result<Self, Status> {
-        let mut events = false;
+        let (mut events, mut access_token) = (false, None);
         let input = &tables.messages[method.input as usize];
         for (key, value) in query::parameters(query).map_err(Status::invalid_argument)? {
             // A field of the request comes before a system parameter of that name.
@@ -75,10 +77,11 @@ impl System {
                     }
                     write.enums_as_integers |= parts.any(|part| part == "enum-encoding=int");
                 }
+                "access_token" => access_token = Some(value),
                 _ => {}
             }
         }
-        Ok(Self { write, events })
+        Ok(Self { write, events, access_token })
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, TE, VARY},
+    header::{ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE, VARY},
 };
 use http_body_util::Full;
 use tonic::{Status, body::Body};
@@ -266,7 +266,15 @@ impl Shared {
             accept::transcode(tables, method, rule, &values, query, &body, &self.read)?
         };
         let (form, packs) = (Form::asked_for(&head.headers), takes_gzip(&head.headers));
-        let call = call(method, message, head.headers, timeout)?;
+        let mut call = call(method, message, head.headers, timeout)?;
+        if let Some(token) = system.access_token
+            && !call.headers().contains_key(AUTHORIZATION)
+        {
+            let mut token = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| Status::invalid_argument("access_token: it holds what a header cannot"))?;
+            token.set_sensitive(true);
+            call.headers_mut().insert(AUTHORIZATION, token);
+        }
         let response = send(inner, call).await?;
         let (metadata, mut incoming) = Incoming::new(response, self.limit, deadline)?;
         let metadata = reply::metadata(metadata);
