@@ -82,9 +82,9 @@ where
     let reads = [Method::GET, Method::HEAD].contains(&head.method);
     let answer = match (head.uri.path(), head.method.as_str()) {
         ("/", _) if reads => return page(state).await,
-        ("/emulator/settings", _) if reads => Ok(json!(state.settings())),
+        ("/emulator/settings", _) if reads => Ok(json!(*state.settings())),
         ("/emulator/settings", "PATCH") => change_settings(state, &body),
-        ("/emulator/calls", _) if reads => Ok(lock(&state.log).all().map(described).collect()),
+        ("/emulator/calls", _) if reads => Ok(lock(&state.log).all().map(|call| described(&call)).collect()),
         ("/emulator/faults", "POST") => read(&body).map(|change| change_faults(state, change)),
         ("/emulator/clock", "POST") => read(&body).map(|change: ClockChange| {
             let mut ahead = lock(&state.ahead);
@@ -122,12 +122,12 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
 fn change_settings(state: &State, body: &[u8]) -> Result<Value, Status> {
     let change: serde_json::Map<String, Value> = read(body)?;
     let mut settings = lock(&state.settings);
-    let mut value = json!(*settings);
+    let mut value = json!(**settings);
     for (name, new) in change {
         value[name] = new;
     }
-    *settings = serde_json::from_value::<Settings>(value.clone())
-        .map_err(|error| Status::invalid_argument(format!("the settings: {error}")))?;
+    let changed = serde_json::from_value::<Settings>(value.clone());
+    *settings = changed.map_err(|error| Status::invalid_argument(format!("the settings: {error}")))?.into();
     Ok(value)
 }
 
@@ -179,7 +179,7 @@ async fn page(state: &State) -> Result<Response<Body>, BoxError> {
     let rooms = state.store.run(move |store| store.newest(SHOWN, now)).await.unwrap_or_default();
     let anybody = Grant::of(Identity::App, &["chat.app.spaces"]);
     let spaces: Vec<String> = rooms.iter().map(|room| space_row(&room.seen(&anybody))).collect();
-    let calls: Vec<String> = lock(&state.log).all().rev().take(SHOWN).map(|call| call_row(call, now)).collect();
+    let calls: Vec<String> = lock(&state.log).all().rev().take(SHOWN).map(|call| call_row(&call, now)).collect();
     let table = |head: &[&str], rows: &[String], none: &str| {
         if rows.is_empty() {
             return format!("<p class=none>{none}</p>");

@@ -17,20 +17,28 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{
+    ids,
     room::Room,
-    store::{Rows, Store},
+    store::{Rows, Store, decode},
 };
 
 /// How many operations share a commit, at most.
 const GROUP: usize = 256;
 
 /// The form of the file that this version reads and writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// How many pages the log grows by before they go to their places: those that
+/// change often do so once.
+const CHECKPOINT: i64 = 16_384;
+
+/// How much of the file is kept in memory, in KiB.
+const CACHE: i64 = 32 * 1024;
 
 const TABLES: &str = "
+    CREATE TABLE ids (secret INTEGER NOT NULL);
     CREATE TABLE rooms (
         place INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
         request_id TEXT UNIQUE,
         customer TEXT,
         display_name TEXT,
@@ -137,6 +145,8 @@ fn serve(store: &mut Store, jobs: &Receiver<Job>) {
 
 struct Disk {
     connection: Connection,
+    secret: i64,
+    last: i64,
     /// Whether something failed since the transaction began.
     failed: bool,
 }
@@ -148,9 +158,19 @@ impl Disk {
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
-        let disk = Self { connection, failed: false };
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+        connection.pragma_update(None, "cache_size", -CACHE)?;
+        let mut disk = Self { connection, secret: 0, last: 0, failed: false };
         if disk.version()? == 0 {
-            disk.connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+            let secret = ids::secret() as i64;
+            disk.connection.execute_batch(&format!(
+                "BEGIN; {TABLES} INSERT INTO ids VALUES ({secret}); PRAGMA user_version = {VERSION}; COMMIT;"
+            ))?;
+        }
+        if disk.version()? == VERSION {
+            disk.secret = disk.connection.query_row("SELECT secret FROM ids", [], |row| row.get(0))?;
+            let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence";
+            disk.last = disk.connection.query_row(last, [], |row| row.get(0))?;
         }
         Ok(disk)
     }
@@ -185,47 +205,53 @@ impl Disk {
     }
 }
 
-fn room(bytes: &[u8]) -> Result<Room, Status> {
-    Room::decode(bytes).map_err(|error| Status::internal(format!("The emulator's file: {error}")))
-}
-
 impl Rows for Disk {
-    fn by_request(&mut self, request_id: &str) -> Result<Option<String>, Status> {
-        let found = self
-            .connection
-            .prepare_cached("SELECT id FROM rooms WHERE request_id = ?")
-            .and_then(|mut statement| statement.query_row([request_id], |row| row.get(0)).optional());
-        self.noting(found)
+    fn secret(&self) -> u64 {
+        self.secret as u64
     }
 
-    fn room(&mut self, id: &str) -> Result<Option<Room>, Status> {
-        let found = self
-            .connection
-            .prepare_cached("SELECT room FROM rooms WHERE id = ?")
-            .and_then(|mut statement| statement.query_row([id], |row| row.get::<_, Vec<u8>>(0)).optional());
-        self.noting(found)?.map(|bytes| room(&bytes)).transpose()
+    fn last(&self) -> u64 {
+        self.last as u64
     }
 
-    fn named(&mut self, (customer, name): &(String, String)) -> Result<Vec<String>, Status> {
+    fn by_request(&mut self, request_id: &str) -> Result<Option<u64>, Status> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT place FROM rooms WHERE request_id = ?")
+            .and_then(|mut statement| statement.query_row([request_id], |row| row.get::<_, i64>(0)).optional());
+        self.noting(found).map(|place| place.map(|place| place as u64))
+    }
+
+    fn room(&mut self, place: u64) -> Result<Option<Room>, Status> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT room FROM rooms WHERE place = ?")
+            .and_then(|mut statement| statement.query_row([place as i64], |row| row.get::<_, Vec<u8>>(0)).optional());
+        self.noting(found)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    fn named(&mut self, (customer, name): &(String, String)) -> Result<Vec<u64>, Status> {
         // Of many with one name, which only a setting allows, some will do.
-        let sql = "SELECT id FROM rooms WHERE display_name = ? AND customer = ? LIMIT 16";
-        self.rows(sql, [name, customer], |row| row.get(0))
+        let sql = "SELECT place FROM rooms WHERE display_name = ? AND customer = ? LIMIT 16";
+        self.rows(sql, [name, customer], |row| Ok(row.get::<_, i64>(0)? as u64))
     }
 
-    fn put(&mut self, room: &Room, before: Option<&Room>) -> Result<(), Status> {
+    fn put(&mut self, place: u64, room: &Room, before: Option<&Room>) -> Result<(), Status> {
         let (customer, name) = room.display_key().unzip();
         let bytes = room.encode_to_vec();
-        let request_id = Some(room.request_id.as_str()).filter(|id| !id.is_empty());
+        let place = place as i64;
         if before.is_some() {
-            let sql = "UPDATE rooms SET customer = ?, display_name = ?, room = ? WHERE id = ?";
-            return self.execute(sql, params![customer, name, bytes, room.id()]);
+            let sql = "UPDATE rooms SET customer = ?, display_name = ?, room = ? WHERE place = ?";
+            return self.execute(sql, params![customer, name, bytes, place]);
         }
-        let sql = "INSERT INTO rooms (id, request_id, customer, display_name, room) VALUES (?, ?, ?, ?, ?)";
-        self.execute(sql, params![room.id(), request_id, customer, name, bytes])
+        let request_id = Some(room.request_id.as_str()).filter(|id| !id.is_empty());
+        let sql = "INSERT INTO rooms (place, request_id, customer, display_name, room) VALUES (?, ?, ?, ?, ?)";
+        self.last = self.last.max(place);
+        self.execute(sql, params![place, request_id, customer, name, bytes])
     }
 
-    fn remove(&mut self, room: &Room) -> Result<(), Status> {
-        self.execute("DELETE FROM rooms WHERE id = ?", [room.id()])
+    fn remove(&mut self, place: u64, _: &Room) -> Result<(), Status> {
+        self.execute("DELETE FROM rooms WHERE place = ?", [place as i64])
     }
 
     fn after(&mut self, place: u64, limit: usize) -> Result<Vec<(u64, Room)>, Status> {
@@ -233,13 +259,13 @@ impl Rows for Disk {
         let place = i64::try_from(place).unwrap_or(i64::MAX);
         let rows =
             self.rows(sql, params![place, limit as i64], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-        rows.into_iter().map(|(place, bytes)| Ok((place as u64, room(&bytes)?))).collect()
+        rows.into_iter().map(|(place, bytes)| Ok((place as u64, decode(&bytes)?))).collect()
     }
 
     fn newest(&mut self, limit: usize) -> Result<Vec<Room>, Status> {
         let sql = "SELECT room FROM rooms ORDER BY place DESC LIMIT ?";
         let rows = self.rows(sql, [limit as i64], |row| row.get::<_, Vec<u8>>(0))?;
-        rows.iter().map(|bytes| room(bytes)).collect()
+        rows.iter().map(|bytes| decode(bytes)).collect()
     }
 
     fn begin(&mut self) -> Result<(), Status> {

@@ -20,13 +20,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::{Service, ServiceExt};
 
-use super::{
-    State, admin,
-    faults::Fault,
-    lock,
-    received::{Received, Watched},
-    service::Chat,
-};
+use super::{State, admin, faults::Fault, lock, received::Watched, service::Chat};
 use crate::{
     proto::google::chat::v1::chat_service_server::ChatServiceServer,
     transcoding,
@@ -72,9 +66,7 @@ impl Service<Request<Incoming>> for Front {
                 None => front.pass(request).await,
                 Some(fault) => front.fail(request, fault).await,
             }?;
-            if let Some(call) = lock(&state.log).call(number) {
-                call.code = Some(code(&answer));
-            }
+            lock(&state.log).end(number, code(&answer));
             Ok(answer)
         })
     }
@@ -84,14 +76,7 @@ impl Front {
     /// Keeps a call for those who ask what came.
     fn watched(&self, request: Request<Incoming>) -> (Request<Body>, u64) {
         let (head, body) = request.into_parts();
-        let number = lock(&self.state.log).begin(Received {
-            at: self.state.now(),
-            verb: head.method.clone(),
-            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-            headers: head.headers.clone(),
-            body: Bytes::new(),
-            code: None,
-        });
+        let number = lock(&self.state.log).begin(self.state.now(), &head);
         let body = Body::new(Watched { body, state: Arc::clone(&self.state), number });
         (Request::from_parts(head, body), number)
     }

@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -67,7 +68,7 @@ impl Identity {
 pub(super) struct Grant {
     pub(super) identity: Identity,
     /// Without `https://www.googleapis.com/auth/`.
-    pub(super) scopes: Vec<String>,
+    pub(super) scopes: Arc<[Box<str>]>,
     /// The method that is called, by its name.
     pub(super) method: &'static str,
     /// Whether every space is open to the caller: who needs no credentials, and
@@ -80,11 +81,10 @@ pub(super) struct Grant {
 
 impl Grant {
     pub(super) fn of(identity: Identity, scopes: &[&str]) -> Self {
-        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Self::until(identity, scopes, SystemTime::UNIX_EPOCH)
+        Self::until(identity, scopes.iter().map(|scope| Box::from(*scope)).collect(), SystemTime::UNIX_EPOCH)
     }
 
-    fn until(identity: Identity, scopes: Vec<String>, end: SystemTime) -> Self {
+    pub(super) fn until(identity: Identity, scopes: Arc<[Box<str>]>, end: SystemTime) -> Self {
         Self { identity, scopes, method: "", sees_all: false, imports_only: false, end }
     }
 
@@ -94,7 +94,7 @@ impl Grant {
     }
 
     pub(super) fn has(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|one| one == scope)
+        self.scopes.iter().any(|one| **one == *scope)
     }
 }
 
@@ -196,8 +196,8 @@ impl Tokens {
             Err(refused) => return *refused,
         };
         let scopes = claims.get("scope").and_then(Value::as_str).unwrap_or_default();
-        let scopes: Vec<String> =
-            scopes.split_whitespace().filter_map(|scope| scope.strip_prefix(SCOPE)).map(str::to_owned).collect();
+        let scopes: Arc<[Box<str>]> =
+            scopes.split_whitespace().filter_map(|scope| scope.strip_prefix(SCOPE)).map(Box::from).collect();
         if scopes.is_empty() {
             return refuse(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.");
         }
@@ -209,11 +209,11 @@ impl Tokens {
             }
             Some(email) => Identity::User(email.to_owned()),
         };
-        let allowed = |scope: &String| {
+        let allowed = |scope: &str| {
             let mut listed = settings.delegated_scopes.iter().flatten();
             settings.delegated_scopes.is_none() || listed.any(|one| one.strip_prefix(SCOPE).unwrap_or(one) == scope)
         };
-        if identity != Identity::App && !scopes.iter().all(allowed) {
+        if identity != Identity::App && !scopes.iter().all(|scope| allowed(scope)) {
             let text = "Client is unauthorized to retrieve access tokens using this method, or client not authorized \
                         for any of the scopes requested.";
             return refuse(401, "unauthorized_client", text);

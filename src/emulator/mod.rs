@@ -34,6 +34,8 @@ mod faults;
 mod filter;
 mod front;
 mod identity;
+mod ids;
+mod index;
 mod received;
 mod room;
 mod rules;
@@ -96,7 +98,7 @@ pub struct EmulatorBuilder {
 struct State {
     address: SocketAddr,
     scheme: &'static str,
-    settings: Mutex<Settings>,
+    settings: Mutex<Arc<Settings>>,
     store: Keeper,
     key: ServiceKey,
     tokens: Mutex<Tokens>,
@@ -129,8 +131,8 @@ impl State {
         format!("{}://{address}/token", self.scheme)
     }
 
-    fn settings(&self) -> Settings {
-        lock(&self.settings).clone()
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&lock(&self.settings))
     }
 
     /// Counts a write against the quota.
@@ -210,7 +212,7 @@ impl Emulator {
 
     /// Changes what the organization is like from now on.
     pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut lock(&self.state.settings));
+        change(Arc::make_mut(&mut lock(&self.state.settings)));
     }
 
     /// Has the next call go wrong; several of these, the next calls in order.
@@ -244,7 +246,7 @@ impl Emulator {
     /// wire; those that a [`Fault`] befell are among them. Requests for tokens are
     /// not.
     pub fn received(&self) -> Vec<Received> {
-        lock(&self.state.log).all().cloned().collect()
+        lock(&self.state.log).all().collect()
     }
 
     /// How often a token was asked for.

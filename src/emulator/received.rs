@@ -6,8 +6,8 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, request::Parts};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use tonic::Code;
@@ -42,14 +42,43 @@ pub struct Received {
 /// The last calls, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    calls: VecDeque<Received>,
+    calls: VecDeque<Call>,
     /// How many came before those.
     gone: u64,
 }
 
+/// A call as it is kept: what it holds is copied, since a part of the buffer that a
+/// connection reads into would keep all of it.
+#[derive(Debug)]
+struct Call {
+    at: SystemTime,
+    verb: Method,
+    target: Box<str>,
+    /// Each name and value, with the lengths of both.
+    headers: Vec<u8>,
+    lengths: Vec<(u16, u32)>,
+    body: Vec<u8>,
+    code: Option<Code>,
+}
+
 impl Log {
     /// Keeps a call that begins. What it returns names the call.
-    pub(super) fn begin(&mut self, call: Received) -> u64 {
+    pub(super) fn begin(&mut self, at: SystemTime, head: &Parts) -> u64 {
+        let mut call = Call {
+            at,
+            verb: head.method.clone(),
+            target: head.uri.path_and_query().map_or("", |target| target.as_str()).into(),
+            headers: Vec::with_capacity(256),
+            lengths: Vec::with_capacity(head.headers.len()),
+            body: Vec::new(),
+            code: None,
+        };
+        for (name, value) in &head.headers {
+            call.headers.extend_from_slice(name.as_str().as_bytes());
+            call.headers.extend_from_slice(value.as_bytes());
+            // No head is longer than that.
+            call.lengths.push((name.as_str().len() as u16, value.len() as u32));
+        }
         if self.calls.len() == CALLS {
             self.calls.pop_front();
             self.gone += 1;
@@ -58,13 +87,50 @@ impl Log {
         self.gone + self.calls.len() as u64 - 1
     }
 
-    /// A call that is still kept.
-    pub(super) fn call(&mut self, number: u64) -> Option<&mut Received> {
+    fn call(&mut self, number: u64) -> Option<&mut Call> {
         self.calls.get_mut(usize::try_from(number.checked_sub(self.gone)?).ok()?)
     }
 
-    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &Received> {
-        self.calls.iter()
+    /// Keeps a piece of a call's body.
+    fn add(&mut self, number: u64, piece: &[u8]) {
+        if let Some(call) = self.call(number) {
+            let room = BODY - call.body.len();
+            call.body.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+    }
+
+    /// Keeps what became of a call.
+    pub(super) fn end(&mut self, number: u64, code: Code) {
+        if let Some(call) = self.call(number) {
+            call.code = Some(code);
+        }
+    }
+
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = Received> {
+        self.calls.iter().map(Call::received)
+    }
+}
+
+impl Call {
+    fn received(&self) -> Received {
+        let mut headers = HeaderMap::with_capacity(self.lengths.len());
+        let mut rest = &self.headers[..];
+        for (name, value) in &self.lengths {
+            let (one, after) = rest.split_at(usize::from(*name));
+            let (two, after) = after.split_at(*value as usize);
+            rest = after;
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(one), HeaderValue::from_bytes(two)) {
+                headers.append(name, value);
+            }
+        }
+        Received {
+            at: self.at,
+            verb: self.verb.clone(),
+            target: self.target.to_string(),
+            headers,
+            body: Bytes::copy_from_slice(&self.body),
+            code: self.code,
+        }
     }
 }
 
@@ -84,14 +150,8 @@ impl Body for Watched {
         let frame = Pin::new(&mut this.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(data) = frame.data_ref()
-            && let Some(call) = lock(&this.state.log).call(this.number)
         {
-            let room = BODY - call.body.len();
-            let more = data.slice(..data.len().min(room));
-            call.body = match call.body.is_empty() {
-                true => more,
-                false => BytesMut::from_iter(call.body.iter().chain(&more)).freeze(),
-            };
+            lock(&this.state.log).add(this.number, data);
         }
         frame
     }
@@ -107,24 +167,26 @@ impl Body for Watched {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     #[test]
     fn the_last_calls_are_kept() {
         let mut log = Log::default();
-        let call = |target: String| Received {
-            at: SystemTime::UNIX_EPOCH,
-            verb: Method::GET,
-            target,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            code: None,
+        let begin = |log: &mut Log, at: usize| {
+            let request = Request::get(format!("/{at}")).header("a", at.to_string()).header("b", "").body(());
+            log.begin(SystemTime::UNIX_EPOCH, &request.unwrap().into_parts().0)
         };
-        let numbers: Vec<u64> = (0..CALLS + 10).map(|at| log.begin(call(at.to_string()))).collect();
-        assert_eq!(log.all().count(), CALLS);
-        assert!(log.call(numbers[9]).is_none());
-        for number in [10, 500, CALLS + 9] {
-            assert_eq!(log.call(numbers[number]).map(|call| call.target.clone()), Some(number.to_string()));
-        }
+        let numbers: Vec<u64> = (0..CALLS + 10).map(|at| begin(&mut log, at)).collect();
+        log.end(numbers[9], Code::Ok);
+        log.end(numbers[10], Code::Aborted);
+        log.add(numbers[10], b"ab");
+        log.add(numbers[10], &[b'c'; BODY]);
+        let calls: Vec<Received> = log.all().collect();
+        assert_eq!((calls.len(), &*calls[0].target, &*calls[CALLS - 1].target), (CALLS, "/10", "/1009"));
+        assert_eq!((&calls[0].headers["a"], &calls[0].headers["b"]), (&"10".parse().unwrap(), &"".parse().unwrap()));
+        assert_eq!((calls[0].code, calls[1].code), (Some(Code::Aborted), None));
+        assert!(calls[0].body.starts_with(b"abc") && calls[0].body.len() == BODY);
     }
 }

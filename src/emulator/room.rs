@@ -100,11 +100,6 @@ impl Room {
         room
     }
 
-    /// The part of the name after `spaces/`.
-    pub(super) fn id(&self) -> &str {
-        self.space.name.strip_prefix("spaces/").unwrap_or_default()
-    }
-
     /// Whether the space was to be imported, and was not in time.
     pub(super) fn is_expired(&self, now: Timestamp) -> bool {
         self.space.import_mode && self.space.import_mode_expire_time.is_some_and(|end| end.seconds <= now.seconds)

@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::{
+    sync::{Arc, LazyLock},
+    time::SystemTime,
+};
 
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -27,15 +30,19 @@ pub(super) struct Chat {
 }
 
 /// The scopes of callers without a token of their own.
-const ALL: [&str; 7] = [
-    "chat.app.spaces",
-    "chat.app.memberships",
-    "chat.app.delete",
-    "chat.spaces",
-    "chat.memberships",
-    "chat.delete",
-    "chat.import",
-];
+static ALL: LazyLock<Arc<[Box<str>]>> = LazyLock::new(|| {
+    [
+        "chat.app.spaces",
+        "chat.app.memberships",
+        "chat.app.delete",
+        "chat.spaces",
+        "chat.memberships",
+        "chat.delete",
+        "chat.import",
+    ]
+    .map(Box::from)
+    .into()
+});
 
 const LIST_MEMBERSHIPS: Access = Access {
     method: "ListMemberships",
@@ -92,10 +99,10 @@ impl Chat {
     /// Who calls, and with which scopes.
     fn grant(&self, metadata: &MetadataMap, method: &'static str, settings: &Settings) -> Result<Grant, Status> {
         let user = |email: &str| Identity::User(email.to_owned());
+        let of = |identity| Grant { method, ..Grant::until(identity, Arc::clone(&ALL), SystemTime::UNIX_EPOCH) };
         let Some(header) = metadata.get("authorization") else {
-            let anybody = Grant::of(user("anonymous@example.com"), &ALL);
             return match settings.anonymous {
-                true => Ok(Grant { sees_all: true, method, ..anybody }),
+                true => Ok(Grant { sees_all: true, ..of(user("anonymous@example.com")) }),
                 false => Err(rules::no_credentials(method)),
             };
         };
@@ -104,10 +111,10 @@ impl Chat {
         let token = if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" };
         if settings.shortcuts {
             if token == "app" {
-                return Ok(Grant { method, ..Grant::of(Identity::App, &ALL) });
+                return Ok(of(Identity::App));
             }
             if let Some(email) = token.strip_prefix("user:") {
-                return Ok(Grant { method, ..Grant::of(user(email), &ALL) });
+                return Ok(of(user(email)));
             }
         }
         let tokens = lock(&self.state.tokens);
@@ -126,7 +133,7 @@ impl Chat {
         method: &'static str,
         write: bool,
         authorize: impl FnOnce(&mut Grant, &Settings) -> Result<(), Status>,
-    ) -> Result<(Grant, Settings), Status> {
+    ) -> Result<(Grant, Arc<Settings>), Status> {
         let settings = self.state.settings();
         let mut grant = self.grant(metadata, method, &settings)?;
         if !settings.api_enabled {
@@ -150,7 +157,7 @@ impl Chat {
         metadata: &MetadataMap,
         access: &'static Access,
         admin: bool,
-    ) -> Result<(Grant, Settings), Status> {
+    ) -> Result<(Grant, Arc<Settings>), Status> {
         // Of the quotas that of writing spaces is kept.
         let write = ["UpdateSpace", "DeleteSpace"].contains(&access.method);
         self.admit(metadata, access.method, write, |grant, _| rules::authorize(grant, access, admin))
