@@ -11,7 +11,7 @@ use http_body_util::Full;
 use prost::Message;
 use tonic::{Code, Status, body::Body};
 
-use super::SCOPE;
+use super::{SCOPE, create_space::METHOD};
 use crate::{
     policy::{
         Scopes,
@@ -24,8 +24,6 @@ use crate::{
     },
     transcoding::frame,
 };
-
-const CREATE_SPACE: &str = "/google.chat.v1.ChatService/CreateSpace";
 
 /// Source: the comments of the official protos.
 pub(crate) const DISPLAY_NAME: usize = 128;
@@ -50,8 +48,8 @@ pub(super) struct Rules {
 }
 
 impl<S> Checks<S> {
-    pub(super) fn new(inner: S, rules: Rules) -> Self {
-        Self { inner, rules: Arc::new(rules) }
+    pub(super) fn new(inner: S, rules: Arc<Rules>) -> Self {
+        Self { inner, rules }
     }
 }
 
@@ -60,7 +58,7 @@ service!(Checks);
 impl<S> Checks<S> {
     fn through<I: Inner>(&self, mut inner: I, call: Request<Body>) -> Answer {
         let idle = !self.rules.check && self.rules.scopes.is_some();
-        if call.uri().path() != CREATE_SPACE || idle {
+        if call.uri().path().get(1..) != Some(METHOD) || idle {
             return Box::pin(inner.call(call));
         }
         let rules = Arc::clone(&self.rules);
@@ -94,7 +92,7 @@ impl Rules {
     /// # Errors
     ///
     /// INVALID_ARGUMENT with every violation, as a server would report them.
-    fn check(&self, request: &CreateSpaceRequest) -> Result<(), Status> {
+    pub(super) fn check(&self, request: &CreateSpaceRequest) -> Result<(), Status> {
         let mut violations = Vec::new();
         match &request.space {
             None => violations.push(("space", "is required".to_owned())),

@@ -10,6 +10,9 @@ use super::{Client, Error, Wire};
 use crate::policy::{ATTEMPTS, RetryPolicy, uuid};
 use crate::proto::google::chat::v1::{CreateSpaceRequest, Space, space::SpaceType};
 
+/// The method, as an [`Error`] names it.
+pub(super) const METHOD: &str = "google.chat.v1.ChatService/CreateSpace";
+
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 impl Space {
@@ -80,7 +83,7 @@ impl CreateSpace {
         }
         let answer = self.client.stub().create_space(request).await;
         let wire = self.client.wire();
-        let failed = |status| Error::new(status, "google.chat.v1.ChatService/CreateSpace", wire, request_id.clone());
+        let failed = |status| Error::new(status, METHOD, wire, request_id.clone());
         let (metadata, space, _) = answer.map_err(failed)?.into_parts();
         let attempts = attempts(&metadata);
         Ok(CreatedSpace { space, metadata, wire, request_id, attempts })

@@ -3,7 +3,10 @@ use std::{fmt, time::Duration};
 use prost::{Message, Name};
 use tonic::{Code, Status};
 
-use super::{Wire, create_space::attempts};
+use super::{
+    Wire,
+    create_space::{METHOD, attempts},
+};
 use crate::{
     proto::google::rpc::{self, bad_request::FieldViolation, help::Link},
     transcoding::status::{asked_wait, code_name},
@@ -42,6 +45,12 @@ impl Error {
             wire,
             request_id,
         }))
+    }
+
+    /// The error of a call that was made by the stub: what its status says, and what
+    /// to do. `method` is as [`Error::method`] has it.
+    pub fn of(status: Status, method: &'static str, wire: Wire) -> Self {
+        Self::new(status, method, wire, String::new())
     }
 
     /// The gRPC code.
@@ -162,9 +171,15 @@ impl Error {
         let says = |text: &str| self.message().to_ascii_lowercase().contains(text);
         let violated = |field: &str| self.0.violations.iter().any(|one| one.field.ends_with(field));
         Some(match (self.code(), self.reason()) {
+            (Code::NotFound, _) if says("space") && !says("app") => {
+                "check the name: spaces/{space}, of a space that the caller may see"
+            }
             (Code::AlreadyExists, _) => "choose another display name: a space of the organization has this one",
             (_, Some("SERVICE_DISABLED")) => {
                 "enable the Google Chat API in the Google Cloud project of the app, and wait a few minutes"
+            }
+            (_, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) if self.0.method != METHOD => {
+                "get a token with a scope that the method's page names"
             }
             (_, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) => {
                 "get a token with the scope chat.spaces.create (as a user), chat.app.spaces.create (as an app) or \

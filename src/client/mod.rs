@@ -9,7 +9,9 @@ mod error;
 
 use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, task};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header::USER_AGENT};
+use http_body_util::Full;
 use tokio::sync::OnceCell;
 use tonic::body::Body;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
@@ -22,7 +24,7 @@ use crate::{
     Credentials, Schema,
     policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, RoutingHeader, Trace},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Auto, BuildError, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
+    transport::{Auto, BoxError, BuildError, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
 };
 
 /// Where Google Chat is.
@@ -46,6 +48,7 @@ const SCOPE: &str = "https://www.googleapis.com/auth/";
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
+    rules: Arc<checks::Rules>,
     wire: Arc<OnceCell<Wire>>,
     fill_request_ids: bool,
 }
@@ -150,6 +153,17 @@ impl Client {
         CreateSpace::new(self.clone(), request.into())
     }
 
+    /// Says whether a call would be refused before it is sent, without making it;
+    /// also where [`ClientBuilder::checks`] is off.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT with all that is certain to fail.
+    pub fn check(&self, request: &crate::CreateSpaceRequest) -> Result<(), Error> {
+        let failed = |status| Error::new(status, create_space::METHOD, self.wire(), request.request_id.clone());
+        self.rules.check(request).map_err(failed)
+    }
+
     /// The generated stub, over the same wire and with the same credentials.
     pub fn stub(&self) -> ChatServiceClient<Channel> {
         ChatServiceClient::new(self.channel.clone())
@@ -244,9 +258,61 @@ impl ClientBuilder {
     /// or the system has no root certificates.
     pub fn build(self) -> Result<Client, ClientError> {
         let transport = ClientError::Transport;
-        let origin = Origin::parse(&self.endpoint).map_err(|error| transport(BuildError::Origin(error)))?;
+        let (origin, schema) = self.parts()?;
+        let connect = |error| transport(BuildError::Connect(error));
+        let connector = self.connector.clone().build(&origin).map_err(connect)?;
+        let grpc = Grpc::over(connector.clone(), origin.clone()).map_request(naming(Wire::Grpc));
+        let http_json = HttpJson::builder(schema.clone(), &self.endpoint).build_connecting(connector.clone());
+        let http_json = http_json.map_err(transport)?.map_request(naming(Wire::HttpJson));
+        let mut wire = Arc::new(OnceCell::new_with(Some(self.wire)));
+        let channel = match self.wire {
+            Wire::Grpc => BoxCloneSyncService::new(grpc),
+            Wire::HttpJson => BoxCloneSyncService::new(http_json),
+            Wire::Auto => {
+                let auto = Auto::new(connector, origin.clone(), grpc, http_json);
+                wire = auto.chosen();
+                BoxCloneSyncService::new(auto)
+            }
+        };
+        self.over(channel, wire, &origin, schema)
+    }
+
+    /// Builds the client over an HTTP service of the caller's, to which calls go as
+    /// HTTP/JSON: a mock, or a client with layers of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the endpoint is no URL, or the credentials would go there in clear text.
+    pub fn build_over<S, B>(self, http: S) -> Result<Client, ClientError>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (origin, schema) = self.parts()?;
+        let http_json = HttpJson::builder(schema.clone(), &self.endpoint).build_over(http);
+        let http_json = http_json.map_err(ClientError::Transport)?.map_request(naming(Wire::HttpJson));
+        let wire = Arc::new(OnceCell::new_with(Some(Wire::HttpJson)));
+        self.over(BoxCloneSyncService::new(http_json), wire, &origin, schema)
+    }
+
+    fn parts(&self) -> Result<(Origin, Schema), ClientError> {
+        let origin = Origin::parse(&self.endpoint).map_err(BuildError::Origin).map_err(ClientError::Transport)?;
+        Ok((origin, Schema::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?))
+    }
+
+    /// Puts the policies over what sends.
+    fn over(
+        self,
+        channel: BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>,
+        wire: Arc<OnceCell<Wire>>,
+        origin: &Origin,
+        schema: Schema,
+    ) -> Result<Client, ClientError> {
         let app = self.credentials.is_app();
-        let rules = checks::Rules { check: self.checks, app, scopes: self.scopes.clone() };
+        let rules = Arc::new(checks::Rules { check: self.checks, app, scopes: self.scopes.clone() });
         let is_user = app == Some(false);
         let scopes = self
             .scopes
@@ -261,32 +327,17 @@ impl ClientBuilder {
             let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
             headers.insert("x-goog-user-project", value);
         }
-        let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?;
-        let connect = |error| transport(BuildError::Connect(error));
-        let connector = self.connector.build(&origin).map_err(connect)?;
+        let connect = |error| ClientError::Transport(BuildError::Connect(error));
         self.credentials.connect_by(&self.connector).map_err(connect)?;
-        let grpc = Grpc::over(connector.clone(), origin.clone()).map_request(naming(Wire::Grpc));
-        let http_json = HttpJson::builder(schema.clone(), self.endpoint).build_connecting(connector.clone());
-        let http_json = http_json.map_err(transport)?.map_request(naming(Wire::HttpJson));
-        let mut wire = Arc::new(OnceCell::new_with(Some(self.wire)));
-        let channel = match self.wire {
-            Wire::Grpc => BoxCloneSyncService::new(grpc),
-            Wire::HttpJson => BoxCloneSyncService::new(http_json),
-            Wire::Auto => {
-                let auto = Auto::new(connector, origin.clone(), grpc, http_json);
-                wire = auto.chosen();
-                BoxCloneSyncService::new(auto)
-            }
-        };
-        let channel = Authorize::new(channel, &origin, self.credentials, scopes, headers);
+        let channel = Authorize::new(channel, origin, self.credentials, scopes, headers);
         let channel = channel.map_err(ClientError::Authorize)?;
-        let channel = Trace::attempts(channel, &origin);
+        let channel = Trace::attempts(channel, origin);
         let repeated = Retry::new(channel, schema.clone(), self.retry);
         let known = RequestId::new(repeated, schema.clone()).fill(self.fill_request_ids);
         let routed = RoutingHeader::new(known, schema);
-        let checked = checks::Checks::new(routed, rules);
-        let channel = BoxCloneSyncService::new(Trace::calls(checked, &origin));
-        Ok(Client { channel: Channel(channel), wire, fill_request_ids: self.fill_request_ids })
+        let checked = checks::Checks::new(routed, Arc::clone(&rules));
+        let channel = BoxCloneSyncService::new(Trace::calls(checked, origin));
+        Ok(Client { channel: Channel(channel), rules, wire, fill_request_ids: self.fill_request_ids })
     }
 }
 

@@ -135,6 +135,16 @@ impl Credentials {
         }
     }
 
+    /// Gets a token for these scopes, in full, to see whether there is one to be had;
+    /// it is kept for the calls that come.
+    ///
+    /// # Errors
+    ///
+    /// UNAUTHENTICATED, with what to do; UNAVAILABLE if its source cannot be reached.
+    pub async fn try_token(&self, scopes: &[&str]) -> Result<(), Status> {
+        self.header(scopes, None).await.map(drop)
+    }
+
     /// Has a key's exchange use connections made this way.
     #[cfg(feature = "chat")]
     pub(crate) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<(), ConnectError> {

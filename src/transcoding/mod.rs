@@ -45,3 +45,4 @@ pub(crate) mod status;
 pub use crate::schema::{PathTemplate, TemplateError};
 pub use lint::Lint;
 pub use path::{ExpandError, MatchError};
+pub use query::TextError;

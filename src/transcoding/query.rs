@@ -1,12 +1,12 @@
 //! The query: fields that neither path nor body carries.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use super::path::{decode, percent_encode};
 use crate::{
     json::{self, ReadOptions, WriteOptions, mask},
     schema::{
-        Cardinality, Field, Kind, MessageType, Shape, Tables,
+        Cardinality, Field, Kind, Message, MessageType, Shape, Tables,
         wire::{DEPTH, LEN, Payload, Reader, put_len, put_varint},
     },
 };
@@ -194,6 +194,34 @@ pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, String> {
             Ok((text(key)?, text(value)?))
         })
         .collect()
+}
+
+/// Why a text is no value of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextError(Box<str>);
+
+impl fmt::Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TextError {}
+
+impl Message {
+    /// Appends to a message's wire bytes the field at a dotted path, in JSON or proto
+    /// names, with a value as a query parameter has it. A repeated field gets one
+    /// more value.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the path or the value; nothing is appended then.
+    pub fn put_text(&self, wire: &mut Vec<u8>, path: &str, text: &str) -> Result<(), String> {
+        let tables = &*self.schema.0;
+        let fields =
+            resolve(tables, self.table(), path).ok_or_else(|| format!("{} has no field `{path}`", self.name()))?;
+        put_text(wire, tables, &fields, text)
+    }
 }
 
 /// The fields along a dotted path of JSON or proto names.
