@@ -19,7 +19,7 @@ use tonic::{
 use tower::util::BoxCloneSyncService;
 
 use crate::{
-    connection::{Connection, WireFlag},
+    connection::{Connection, Needs, Target, WireFlag},
     failure::Failure,
     input, output,
 };
@@ -44,9 +44,6 @@ pub(crate) struct Args {
     /// A header of the call, as NAME:VALUE; can be repeated
     #[arg(short = 'H', long, value_name = "NAME:VALUE")]
     header: Vec<String>,
-    /// An OAuth scope to ask for; can be repeated
-    #[arg(long, value_name = "SCOPE", default_value = "https://www.googleapis.com/auth/chat.spaces.create")]
-    scope: Vec<String>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -57,15 +54,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let schema = input::schema(args.descriptor_set.as_deref())?;
     let method = input::method(&schema, &args.method)?;
     let wire = input::request(&method, &input::message(&args.request)?)?;
-    let emulator = args.connection.emulator().await?;
-    let endpoint = emulator.as_ref().map_or(args.connection.endpoint.clone(), |emulator| emulator.endpoint());
+    let target = args.connection.target().await?;
     let mut request = Request::new(wire);
     request.set_timeout(Duration::from_secs(args.connection.timeout.min(99_999_999)));
     for header in &args.header {
         let (name, value) = split_header(header)?;
         request.metadata_mut().as_mut().append(name, value);
     }
-    let mut stub = tonic::client::Grpc::new(channel(&args, schema, &endpoint, emulator.is_some())?);
+    let mut stub = tonic::client::Grpc::new(channel(&target, schema)?);
     let Ok(()) = stub.ready().await;
     let path = PathAndQuery::try_from(method.path()).map_err(Failure::usage)?;
     if method.is_client_streaming() || method.is_server_streaming() {
@@ -81,24 +77,23 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     print(&method, &answer, Some(2))
 }
 
-fn channel(args: &Args, schema: Schema, endpoint: &str, anonymous: bool) -> Result<Channel, Failure> {
-    let origin = Origin::parse(endpoint).map_err(Failure::usage)?;
-    let credentials = match anonymous {
-        true => google_chat::Credentials::anonymous(),
-        false => args.connection.credentials()?,
-    };
+/// The scopes of a method that is not known here.
+const NEEDS: Needs = Needs { user: "chat.spaces.create", app: "chat.app.spaces.create" };
+
+fn channel(target: &Target, schema: Schema) -> Result<Channel, Failure> {
+    let origin = Origin::parse(&target.endpoint).map_err(Failure::usage)?;
     let authorized = |service: BoxCloneSyncService<_, _, _>| {
-        Authorize::new(service, &origin, credentials.clone(), args.scope.clone(), HeaderMap::new())
-            .map_err(Failure::usage)
+        let credentials = target.who.credentials.clone();
+        Authorize::new(service, &origin, credentials, target.scopes(NEEDS), HeaderMap::new()).map_err(Failure::usage)
     };
     let connector = transport::connector(&origin).map_err(Failure::machine)?;
     let annotated = schema.methods().any(|method| method.http_bindings().next().is_some());
     let grpc = BoxCloneSyncService::new(Grpc::over(connector.clone(), origin.clone()));
     let http_json = || {
-        let http_json = HttpJson::builder(schema, endpoint).build_connecting(connector.clone());
+        let http_json = HttpJson::builder(schema, &target.endpoint).build_connecting(connector.clone());
         http_json.map(BoxCloneSyncService::new).map_err(Failure::usage)
     };
-    Ok(BoxCloneSyncService::new(authorized(match args.connection.wire {
+    Ok(BoxCloneSyncService::new(authorized(match target.wire {
         WireFlag::Auto if annotated => {
             let http_json = http_json()?;
             BoxCloneSyncService::new(Auto::new(connector, origin.clone(), grpc, http_json))

@@ -1,41 +1,48 @@
 //! Where a call goes, over which wire and as whom: the flags that commands
 //! share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use google_chat::{Client, Credentials, ENDPOINT, Wire, emulator::Emulator};
+use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, Wire, emulator::Emulator};
+use serde::Deserialize;
 
-use crate::failure::Failure;
+use crate::{config::Config, failure::Failure};
 
 #[derive(clap::Args)]
 pub(crate) struct Connection {
-    /// How the call travels
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) wire: WireFlag,
+    /// How the call travels [default: auto]
+    #[arg(long, value_enum)]
+    wire: Option<WireFlag>,
     /// Starts an emulator for this one command; needs no credentials
     #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
     emulator: bool,
-    /// Where the API is
-    #[arg(long, value_name = "URL", env = "GCHAT_ENDPOINT", default_value = ENDPOINT)]
-    pub(crate) endpoint: String,
+    /// Where the API is [default: https://chat.googleapis.com]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
     /// A service account's key file; without it, application default credentials
     #[arg(long, value_name = "FILE", conflicts_with = "access_token")]
     credentials: Option<PathBuf>,
     /// The user that the service account acts for (domain-wide delegation)
-    #[arg(long, value_name = "EMAIL", requires = "credentials")]
+    #[arg(long, value_name = "EMAIL", conflicts_with_all = ["access_token", "anonymous"])]
     subject: Option<String>,
     /// An access token
-    #[arg(long, value_name = "TOKEN", env = "GCHAT_ACCESS_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN")]
     access_token: Option<String>,
     /// Makes the call without credentials, for an emulator elsewhere
     #[arg(long, conflicts_with_all = ["credentials", "access_token"])]
     anonymous: bool,
+    /// An OAuth 2.0 scope to ask for, in full or without
+    /// https://www.googleapis.com/auth/; can be repeated. By default what the
+    /// command needs
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<String>,
     /// How long the call may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum WireFlag {
     /// gRPC where the network lets HTTP/2 through, else HTTP/JSON
     #[default]
@@ -44,44 +51,158 @@ pub(crate) enum WireFlag {
     Http,
 }
 
+impl From<WireFlag> for Wire {
+    fn from(flag: WireFlag) -> Self {
+        match flag {
+            WireFlag::Auto => Self::Auto,
+            WireFlag::Grpc => Self::Grpc,
+            WireFlag::Http => Self::HttpJson,
+        }
+    }
+}
+
+/// Where a command's calls go, and as whom: flags, environment and config file
+/// together.
+pub(crate) struct Target {
+    pub(crate) endpoint: String,
+    pub(crate) wire: WireFlag,
+    pub(crate) who: Who,
+    pub(crate) scopes: Vec<String>,
+    /// The emulator of this one command; it stops when this goes out of scope.
+    _emulator: Option<Emulator>,
+}
+
+/// Who makes the calls.
+pub(crate) struct Who {
+    pub(crate) credentials: Credentials,
+    /// In words, without secrets.
+    pub(crate) name: String,
+    /// Whether it is a person, where that is known.
+    pub(crate) is_user: Option<bool>,
+}
+
+/// The scopes that a command needs: as a user, and as the app.
+#[derive(Clone, Copy)]
+pub(crate) struct Needs {
+    pub(crate) user: &'static str,
+    pub(crate) app: &'static str,
+}
+
 impl Connection {
-    /// The emulator that a call is made to, if one was asked for. It stops when
-    /// it goes out of scope.
-    pub(crate) async fn emulator(&self) -> Result<Option<Emulator>, Failure> {
-        match self.emulator {
-            true => Emulator::start().await.map(Some).map_err(Failure::machine),
-            false => Ok(None),
+    /// Puts together where calls go, and starts the emulator if one was asked for.
+    ///
+    /// # Errors
+    ///
+    /// If the config file, a variable or a key cannot be used.
+    pub(crate) async fn target(&self) -> Result<Target, Failure> {
+        let config = Config::read()?;
+        let wire = self.wire.or(config.wire).unwrap_or_default();
+        let scopes = self.scope.clone();
+        if self.emulator {
+            let emulator = Emulator::start().await.map_err(Failure::machine)?;
+            let endpoint = emulator.endpoint();
+            return Ok(Target { endpoint, wire, who: Who::nobody(), scopes, _emulator: Some(emulator) });
         }
+        let who = self.who(&config)?;
+        let endpoint = self.endpoint.clone().or(config.endpoint).unwrap_or_else(|| ENDPOINT.to_owned());
+        Ok(Target { endpoint, wire, who, scopes, _emulator: None })
     }
 
-    pub(crate) fn client(&self, emulator: Option<&Emulator>) -> Result<Client, Failure> {
-        let wire = match self.wire {
-            WireFlag::Auto => Wire::Auto,
-            WireFlag::Grpc => Wire::Grpc,
-            WireFlag::Http => Wire::HttpJson,
-        };
-        let builder = Client::builder().wire(wire);
-        let builder = match emulator {
-            Some(emulator) => builder.endpoint(emulator.endpoint()).credentials(Credentials::anonymous()),
-            None => builder.endpoint(&self.endpoint).credentials(self.credentials()?),
-        };
-        builder.build().map_err(Failure::usage)
-    }
-
-    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
+    fn who(&self, config: &Config) -> Result<Who, Failure> {
         if self.anonymous {
-            return Ok(Credentials::anonymous());
+            return Ok(Who::nobody());
         }
-        if let Some(token) = &self.access_token {
-            return Credentials::token(token).map_err(Failure::usage);
+        let subject = self.subject.as_deref().or(config.subject.as_deref());
+        match (&self.credentials, &self.access_token) {
+            (Some(file), _) => Who::key(file, subject),
+            (None, Some(token)) => Who::token(token),
+            (None, None) => match (&config.access_token, &config.credentials) {
+                (Some(token), _) => Who::token(token),
+                (None, Some(file)) => Who::key(file, subject),
+                (None, None) => Who::default(self.subject.as_deref().or(subject)),
+            },
         }
-        let Some(file) = &self.credentials else { return Ok(Credentials::application_default()) };
-        let key = std::fs::read_to_string(file)
+    }
+}
+
+const NOBODY: &str = "nobody (no credentials)";
+
+impl Who {
+    fn nobody() -> Self {
+        Self { credentials: Credentials::anonymous(), name: NOBODY.to_owned(), is_user: None }
+    }
+
+    fn token(token: &str) -> Result<Self, Failure> {
+        let credentials = Credentials::token(token).map_err(Failure::usage)?;
+        Ok(Self { credentials, name: "the bearer of an access token".to_owned(), is_user: None })
+    }
+
+    fn key(file: &Path, subject: Option<&str>) -> Result<Self, Failure> {
+        let json = std::fs::read_to_string(file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-        let app = Credentials::service_account_key(&key).map_err(Failure::usage)?;
-        match &self.subject {
-            Some(email) => app.for_user(email).map_err(Failure::usage),
-            None => Ok(app),
+        let app = Credentials::service_account_key(&json)
+            .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+        Self::account(app, &json, subject)
+    }
+
+    /// Application default credentials: a key that the environment names, or what
+    /// gcp_auth finds.
+    fn default(subject: Option<&str>) -> Result<Self, Failure> {
+        let credentials = Credentials::application_default();
+        let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(std::fs::read_to_string);
+        if let Some(Ok(json)) = named
+            && credentials.is_app().is_some()
+        {
+            return Self::account(credentials, &json, subject);
         }
+        if subject.is_some() {
+            return Err(Failure::usage("a subject needs a service account's key: give it with --credentials"));
+        }
+        Ok(Self { credentials, name: "application default credentials".to_owned(), is_user: None })
+    }
+
+    fn account(app: Credentials, json: &str, subject: Option<&str>) -> Result<Self, Failure> {
+        let key: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+        let email = key["client_email"].as_str().unwrap_or("a service account");
+        let (credentials, name) = match subject {
+            Some(subject) => (app.for_user(subject).map_err(Failure::usage)?, format!("{subject} by {email}")),
+            None => (app, email.to_owned()),
+        };
+        Ok(Self { credentials, name, is_user: Some(subject.is_some()) })
+    }
+}
+
+impl Target {
+    /// Whether calls go without credentials.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.who.name == NOBODY
+    }
+
+    /// The scopes to ask for, in full.
+    pub(crate) fn scopes(&self, needs: Needs) -> Vec<String> {
+        let needed = if self.who.is_user == Some(true) { needs.user } else { needs.app };
+        let scopes = if self.scopes.is_empty() { vec![needed.to_owned()] } else { self.scopes.clone() };
+        scopes
+            .into_iter()
+            .map(|scope| match scope.contains("://") {
+                true => scope,
+                false => format!("https://www.googleapis.com/auth/{scope}"),
+            })
+            .collect()
+    }
+
+    /// Begins to build the client. For creating, scopes are chosen by the call.
+    pub(crate) fn builder(&self, needs: Option<Needs>) -> ClientBuilder {
+        let builder =
+            Client::builder().wire(self.wire.into()).endpoint(&self.endpoint).credentials(self.who.credentials.clone());
+        match needs {
+            Some(needs) => builder.scopes(self.scopes(needs)),
+            None if self.scopes.is_empty() => builder,
+            None => builder.scopes(self.scopes.clone()),
+        }
+    }
+
+    pub(crate) fn client(&self, needs: Option<Needs>) -> Result<Client, Failure> {
+        self.builder(needs).build().map_err(Failure::usage)
     }
 }

@@ -2,10 +2,14 @@
 
 use std::{io::BufRead, path::PathBuf};
 
-use google_chat::{ENDPOINT, Schema, schema::Method};
+use google_chat::{
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT, Schema, policy::RetryPolicy, schema::Method,
+};
+use http_body_util::{BodyExt, Full};
+use prost::{Message, bytes::Bytes};
 use serde_json::{Map, Value};
 
-use crate::{failure::Failure, input, output};
+use crate::{call::Raw, config::Config, connection::Target, failure::Failure, input, output};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -30,9 +34,13 @@ pub(crate) struct Args {
     /// A descriptor set with imports; the embedded one, of Google Chat, by default
     #[arg(long, value_name = "FILE")]
     descriptor_set: Option<PathBuf>,
-    /// Where the API is
-    #[arg(long, value_name = "URL", env = "GCHAT_ENDPOINT", default_value = ENDPOINT)]
-    endpoint: String,
+    /// Adds what the client would: its checks, a request id, its headers, and the
+    /// credentials of $GCHAT_ACCESS_TOKEN
+    #[arg(long, conflicts_with_all = ["descriptor_set", "ndjson"])]
+    as_client: bool,
+    /// Where the API is [default: https://chat.googleapis.com]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -47,20 +55,65 @@ enum Format {
     Json,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let schema = input::schema(args.descriptor_set.as_deref())?;
     let Some(name) = &args.method else { return lines(&schema) };
     let method = input::method(&schema, name)?;
     let json = input::message(&args.request)?;
-    let wire = input::request(&method, &json)?;
-    let request = method.to_http(&wire)?;
+    let mut wire = input::request(&method, &json)?;
+    let endpoint =
+        args.endpoint.clone().map_or_else(|| Config::read().map(|config| config.endpoint), |it| Ok(Some(it)));
+    let endpoint = endpoint?.unwrap_or_else(|| ENDPOINT.to_owned());
+    let request = match args.as_client {
+        true => as_sent(Client::builder().endpoint(&endpoint), &method, &mut wire).await?,
+        false => method.to_http(&wire)?,
+    };
     let text = match args.format {
         Format::Json => format!("{}\n", as_json(&request)?),
-        Format::Http => as_http(&request, &args.endpoint),
-        Format::Curl => as_curl(&request, &args.endpoint),
-        Format::Grpcurl => as_grpcurl(&method, &wire, args)?,
+        Format::Http => as_http(&request, &endpoint),
+        Format::Curl => as_curl(&request, &endpoint, args.as_client),
+        Format::Grpcurl => as_grpcurl(&method, &wire, args, &endpoint)?,
     };
     output::write(text.as_bytes())
+}
+
+/// The curl command of creating a space as the client does it.
+pub(crate) async fn curl_of_create(target: &Target, request: &CreateSpaceRequest) -> Result<String, Failure> {
+    target.client(None)?.check(request)?;
+    let method = input::method(&output::schema()?, "google.chat.v1.ChatService/CreateSpace")?;
+    let sent = as_sent(target.builder(None), &method, &mut request.encode_to_vec()).await?;
+    Ok(as_curl(&sent, &target.endpoint, !target.is_anonymous()))
+}
+
+/// The HTTP request that the client makes of a call: it is let do so, and stopped
+/// before it sends. Credentials are left out, since getting a token would be a request
+/// of its own. A request id that it fills in is added to the message.
+async fn as_sent(builder: ClientBuilder, method: &Method, wire: &mut Vec<u8>) -> Result<Request, Failure> {
+    let (sender, mut sent) = tokio::sync::mpsc::unbounded_channel();
+    let http = tower::service_fn(move |request: http::Request<Full<Bytes>>| {
+        let kept = sender.send(request);
+        async move { Err::<http::Response<Full<Bytes>>, _>(kept.map_or("not kept", |()| "not sent")) }
+    });
+    let builder = builder.credentials(Credentials::anonymous()).retry(RetryPolicy::never());
+    let client = builder.build_over(http).map_err(Failure::usage)?;
+    let mut stub = tonic::client::Grpc::new(client.channel());
+    let Ok(()) = stub.ready().await;
+    let path = http::uri::PathAndQuery::try_from(method.path()).map_err(Failure::usage)?;
+    let answer = stub.unary(tonic::Request::new(wire.clone()), path, Raw).await.map(drop);
+    let Ok(request) = sent.try_recv() else {
+        return Err(answer.map_or_else(Failure::from, |()| Failure::machine("the client sent nothing")));
+    };
+    let (mut head, body) = request.into_parts();
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let id = target.split(['?', '&']).find_map(|part| part.strip_prefix("requestId="));
+    if let Some(id) = id.map(decoded)
+        && method.input().put_text(wire, "requestId", &id).is_err()
+    {
+        return Err(Failure::machine("the request id has no place in the message"));
+    }
+    head.uri = target.parse().map_err(Failure::machine)?;
+    let body = body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
+    Ok(Request::from_parts(head, body))
 }
 
 /// One request a line in, one a line out.
@@ -147,12 +200,19 @@ fn as_http(request: &Request, endpoint: &str) -> String {
     text
 }
 
-fn as_curl(request: &Request, endpoint: &str) -> String {
+fn as_curl(request: &Request, endpoint: &str, authorized: bool) -> String {
     let url = format!("{}{}", endpoint.trim_end_matches('/'), request.uri());
     let mut command = format!("curl --request {} {}", request.method(), quoted(&url));
+    if authorized {
+        command.push_str(" \\\n  --header \"authorization: Bearer $GCHAT_ACCESS_TOKEN\"");
+    }
     for (name, value) in request.headers() {
         let header = format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
-        command.push_str(&format!(" \\\n  --header {}", quoted(&header)));
+        match name.as_str() {
+            // What is asked for packed is to be unpacked.
+            "accept-encoding" => command.push_str(" \\\n  --compressed"),
+            _ => command.push_str(&format!(" \\\n  --header {}", quoted(&header))),
+        }
     }
     if !request.body().is_empty() {
         command.push_str(&format!(" \\\n  --data-raw {}", quoted(&String::from_utf8_lossy(request.body()))));
@@ -161,13 +221,14 @@ fn as_curl(request: &Request, endpoint: &str) -> String {
     command
 }
 
-fn as_grpcurl(method: &Method, wire: &[u8], args: &Args) -> Result<String, Failure> {
+fn as_grpcurl(method: &Method, wire: &[u8], args: &Args, endpoint: &str) -> Result<String, Failure> {
     let json = method.input().to_json(wire).map_err(Failure::machine)?;
-    let (plain, host) = match args.endpoint.split_once("://") {
+    let (plain, host) = match endpoint.split_once("://") {
         Some(("http", host)) => (" -plaintext", host),
         Some((_, host)) => ("", host),
-        None => ("", args.endpoint.as_str()),
+        None => ("", endpoint),
     };
+    let authorized = if args.as_client { " -H \"authorization: Bearer $GCHAT_ACCESS_TOKEN\"" } else { "" };
     let host = host.trim_end_matches('/');
     let port = match (host.contains(':'), plain) {
         (true, _) => "",
@@ -178,7 +239,7 @@ fn as_grpcurl(method: &Method, wire: &[u8], args: &Args) -> Result<String, Failu
         .descriptor_set
         .as_ref()
         .map_or_else(String::new, |file| format!(" -protoset {}", quoted(&file.display().to_string())));
-    Ok(format!("grpcurl{plain}{set} -d {} {host}{port} {}\n", quoted(&json), &method.path()[1..]))
+    Ok(format!("grpcurl{plain}{set}{authorized} -d {} {host}{port} {}\n", quoted(&json), &method.path()[1..]))
 }
 
 /// A text as one word of a POSIX shell.

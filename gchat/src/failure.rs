@@ -15,6 +15,12 @@ pub(crate) enum Failure {
     Status(Box<tonic::Status>),
     /// Something of this machine: a file, a port.
     Machine(String),
+    /// What creating a space needs is not all there.
+    Missing(String),
+    /// So many rows of a file failed for good.
+    Rows(String),
+    /// The server is not there for now.
+    Later(String),
 }
 
 impl Failure {
@@ -30,6 +36,9 @@ impl Failure {
         ExitCode::from(match self {
             Self::Usage(_) => 2,
             Self::Machine(_) => 1,
+            Self::Missing(_) => 3,
+            Self::Rows(_) => 7,
+            Self::Later(_) => 6,
             Self::Call(error) => code(error.code()),
             Self::Status(status) => code(status.code()),
         })
@@ -39,7 +48,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(problem) | Self::Machine(problem) => f.write_str(problem),
+            Self::Usage(problem)
+            | Self::Machine(problem)
+            | Self::Missing(problem)
+            | Self::Rows(problem)
+            | Self::Later(problem) => f.write_str(problem),
             Self::Call(error) => error.fmt(f),
             Self::Status(status) => write!(f, "{:?}: {}", status.code(), status.message()),
         }
@@ -50,6 +63,8 @@ fn code(code: tonic::Code) -> u8 {
     match code {
         tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => 3,
         tonic::Code::AlreadyExists => 4,
+        tonic::Code::NotFound => 5,
+        tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::ResourceExhausted => 6,
         _ => 1,
     }
 }

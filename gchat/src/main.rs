@@ -1,7 +1,10 @@
 //! `gchat`: Google Chat from the command line.
 
+mod bulk;
 mod call;
+mod config;
 mod connection;
+mod doctor;
 mod emulator;
 mod explain;
 mod failure;
@@ -10,15 +13,16 @@ mod input;
 mod output;
 mod spaces;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use failure::Failure;
 
 /// Google Chat from the command line, over gRPC or HTTP/JSON
 #[derive(Parser)]
-#[command(name = "gchat", version, after_help = EXIT_CODES)]
+#[command(name = "gchat", version, after_help = format!("{}\n\n{EXIT_CODES}", config::HELP))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,10 +31,13 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the call failed
+  1  the call failed, or something of this machine
   2  the command line or its input is wrong
   3  credentials are missing or were refused
-  4  the display name is taken";
+  4  the display name is taken
+  5  the space was not found
+  6  the server was not reached, took too long or wants a pause: try again
+  7  some rows of a file failed for good";
 
 #[derive(Subcommand)]
 enum Command {
@@ -43,17 +50,60 @@ enum Command {
     /// Print the HTTP request that a call is, without sending anything
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// Find out what is missing for a space to be created, and how to mend it
+    #[command(after_help = doctor::STEPS)]
+    Doctor(doctor::Args),
     /// Run a local Google Chat for tests and development
     Emulator(emulator::Args),
     /// Offer a gRPC server's methods as REST
     #[command(after_help = gateway::EXAMPLES)]
     Gateway(gateway::Args),
+    /// Write the schema of Google Chat: an encoded FileDescriptorSet, with HTTP rules
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema {
+        /// Where to; standard output by default
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print a shell's completions
+    #[command(after_help = "Example:\n  gchat completions bash >~/.local/share/bash-completion/completions/gchat")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages
+    #[command(after_help = "Example:\n  gchat man ~/.local/share/man/man1")]
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  gchat schema --output chat.bin
+  grpcurl -protoset chat.bin -plaintext -d '{}' localhost:8086 google.chat.v1.ChatService/ListSpaces
+  buf build chat.bin -o - >/dev/null
+  Envoy: envoy.filters.http.grpc_json_transcoder, proto_descriptor: chat.bin";
+
+impl Command {
+    /// Whether there is work for more than one thread.
+    fn is_busy(&self) -> bool {
+        match self {
+            Self::Spaces(command) => command.is_bulk(),
+            Self::Gateway(_) | Self::Emulator(_) => true,
+            _ => false,
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // One thread: a command makes one call, or waits for the network.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match cli.command.is_busy() {
+        true => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        // One thread: a command makes one call, or waits for the network.
+        false => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command)),
         Err(error) => Err(Failure::usage(format!("the runtime cannot be started: {error}"))),
@@ -61,7 +111,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("gchat: {failure}");
+            let (red, normal) = if output::colours(&std::io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+            eprintln!("{red}gchat:{normal} {failure}");
             failure.exit_code()
         }
     }
@@ -71,8 +122,19 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Spaces(command) => spaces::run(command).await,
         Command::Call(args) => call::run(*args).await,
-        Command::Explain(args) => explain::run(&args),
+        Command::Explain(args) => explain::run(&args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Emulator(args) => emulator::run(args).await,
         Command::Gateway(args) => gateway::run(args).await,
+        Command::Schema { output: None } => output::write(google_chat::proto::DESCRIPTOR_SET),
+        Command::Schema { output: Some(file) } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
+            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display()))),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "gchat", &mut text);
+            output::write(&text)
+        }
+        Command::Man { folder } => clap_mangen::generate_to(Cli::command(), &folder)
+            .map_err(|error| Failure::machine(format!("cannot write to {}: {error}", folder.display()))),
     }
 }

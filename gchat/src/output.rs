@@ -1,21 +1,56 @@
 //! What a command prints of a space.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use google_chat::{Schema, Space, json::WriteOptions, proto};
 
 use crate::failure::Failure;
 
 /// How results are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
-    /// ProtoJSON, indented
-    #[default]
+    /// ProtoJSON
     Json,
     /// The resource name alone
     Name,
     /// A line for each field
     Table,
+}
+
+impl Output {
+    /// What was asked for, else what suits who reads.
+    pub(crate) fn or_usual(asked: Option<Self>) -> Self {
+        asked.unwrap_or(if io::stdout().is_terminal() { Self::Table } else { Self::Json })
+    }
+}
+
+/// Prints spaces, a line for each.
+pub(crate) fn print_lines(spaces: &[Space], output: Output) -> Result<(), Failure> {
+    let schema = schema()?;
+    let mut text = String::new();
+    for space in spaces {
+        match output {
+            Output::Name => text.push_str(&space.name),
+            Output::Json => text.push_str(&schema.to_json(space).map_err(Failure::machine)?),
+            Output::Table => {
+                let kind = space.space_type().as_str_name();
+                text.push_str(&format!("{:20} {kind:14} {}", space.name, plain(&space.display_name)));
+            }
+        }
+        text.push('\n');
+    }
+    write(text.as_bytes())
+}
+
+/// A text without what a terminal would take for orders.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Whether to use colours on a stream: on a terminal, unless NO_COLOR says otherwise
+/// (https://no-color.org).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 pub(crate) fn print(space: &Space, output: Output) -> Result<(), Failure> {
@@ -61,10 +96,11 @@ fn table(space: &Space) -> Result<String, Failure> {
     let fields: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(&compact).map_err(Failure::machine)?;
     let width = fields.keys().map(String::len).max().unwrap_or_default();
+    let (faint, normal) = if colours(&io::stdout()) { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
     let mut text = String::new();
     for (name, value) in &fields {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.push_str(&format!("{name:width$}  {value}\n"));
+        text.push_str(&format!("{faint}{name:width$}{normal}  {}\n", plain(&value)));
     }
     Ok(text)
 }

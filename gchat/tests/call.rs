@@ -7,7 +7,7 @@ use std::{
 
 fn gchat(args: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
-    command.args(args).env_clear().env("HOME", "/nonexistent");
+    command.args(args).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that does not read its input closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());

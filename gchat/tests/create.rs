@@ -10,7 +10,7 @@ use serde_json::Value;
 fn gchat(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
     // Nothing of this machine: no login, no gcloud, no settings.
-    command.args(args).env_clear().env("HOME", "/nonexistent").stdin(Stdio::null());
+    command.args(args).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
     command
 }
 

@@ -169,6 +169,12 @@ impl Client {
         ChatServiceClient::new(self.channel.clone())
     }
 
+    /// The service under the stub, for stubs that were generated elsewhere from the
+    /// same protos.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// The wire that calls travel over: [`Wire::Auto`] as long as no connection has
     /// decided.
     pub fn wire(&self) -> Wire {

@@ -46,3 +46,4 @@ pub use crate::schema::{PathTemplate, TemplateError};
 pub use lint::Lint;
 pub use path::{ExpandError, MatchError};
 pub use query::TextError;
+pub use status::code_name;

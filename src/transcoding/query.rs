@@ -196,13 +196,21 @@ pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, String> {
         .collect()
 }
 
-/// Why a text is no value of a field.
+/// Why a field cannot be given as a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TextError(Box<str>);
+#[non_exhaustive]
+pub enum TextError {
+    /// There is no field at the path, or none that a text can give.
+    Path(String),
+    /// The text is no value of the field.
+    Value(String),
+}
 
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Path(problem) | Self::Value(problem) => f.write_str(problem),
+        }
     }
 }
 
@@ -216,11 +224,17 @@ impl Message {
     /// # Errors
     ///
     /// Says what is wrong with the path or the value; nothing is appended then.
-    pub fn put_text(&self, wire: &mut Vec<u8>, path: &str, text: &str) -> Result<(), String> {
+    pub fn put_text(&self, wire: &mut Vec<u8>, path: &str, text: &str) -> Result<(), TextError> {
         let tables = &*self.schema.0;
-        let fields =
-            resolve(tables, self.table(), path).ok_or_else(|| format!("{} has no field `{path}`", self.name()))?;
-        put_text(wire, tables, &fields, text)
+        let fields = resolve(tables, self.table(), path);
+        let fields = fields.ok_or_else(|| TextError::Path(format!("{} has no field `{path}`", self.name())))?;
+        let textual = |shape| matches!(shape, Shape::Wrapper | Shape::FieldMask | Shape::Timestamp | Shape::Duration);
+        match fields.last().filter(|leaf| leaf.is_message()).map(|leaf| tables.message_of(leaf)) {
+            Some(message) if !textual(message.shape) => {
+                Err(TextError::Path(format!("`{path}` is a {}, which has no form as text", message.name)))
+            }
+            _ => put_text(wire, tables, &fields, text).map_err(TextError::Value),
+        }
     }
 }
 

@@ -86,8 +86,8 @@ const NAMES: [(Code, &str); 17] = [
     (Code::Unauthenticated, "UNAUTHENTICATED"),
 ];
 
-/// The name of a code, as `google.rpc.Code` has it.
-pub(crate) fn code_name(code: Code) -> &'static str {
+/// The name of a code, as `google.rpc.Code` has it: `ALREADY_EXISTS`.
+pub fn code_name(code: Code) -> &'static str {
     NAMES[code as usize].1
 }
 

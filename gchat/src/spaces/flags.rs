@@ -1,52 +1,13 @@
-//! `gchat spaces`.
+//! A space as flags.
 
-use std::time::Duration;
-
-use google_chat::{CreateSpaceRequest, Space};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    connection::Connection,
-    failure::Failure,
-    input,
-    output::{self, Output},
-};
-
-#[derive(clap::Subcommand)]
-pub(crate) enum Command {
-    /// Create a space
-    #[command(after_help = EXAMPLES)]
-    Create(Box<Create>),
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  gchat spaces create --display-name \"Launch room\" --emulator
-  gchat spaces create --display-name \"Launch room\" --customer customers/my_customer
-  gchat spaces create --display-name \"Launch room\" --credentials key.json --subject alice@example.com
-  echo '{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}' | gchat spaces create --from-json -";
-
-#[derive(clap::Args)]
-pub(crate) struct Create {
-    #[command(flatten)]
-    space: SpaceFlags,
-    /// A whole Space as JSON, from a file or from standard input (-)
-    #[arg(long, value_name = "FILE|-", conflicts_with = "SpaceFlags")]
-    from_json: Option<String>,
-    /// An identifier for the request, so that it can be sent again
-    #[arg(long, value_name = "ID")]
-    request_id: Option<String>,
-    #[command(flatten)]
-    connection: Connection,
-    /// How to print the space
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
-}
+use crate::failure::Failure;
 
 /// Every settable field of Space.
 #[derive(clap::Args)]
 #[group(id = "SpaceFlags", multiple = true)]
-struct SpaceFlags {
+pub(super) struct SpaceFlags {
     /// The name that people see, at most 128 characters
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
@@ -97,32 +58,10 @@ struct SpaceFlags {
     single_user_bot_dm: bool,
 }
 
-pub(crate) async fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Create(args) => create(*args).await,
-    }
-}
-
-async fn create(args: Create) -> Result<(), Failure> {
-    let json = match &args.from_json {
-        Some(source) => input::read(source)?,
-        None => args.space.to_json()?.to_string(),
-    };
-    let space: Space =
-        output::schema()?.from_json(&json).map_err(|error| Failure::usage(format!("the space: {error}")))?;
-    // Stops when it goes out of scope.
-    let emulator = args.connection.emulator().await?;
-    let client = args.connection.client(emulator.as_ref())?;
-    let request = CreateSpaceRequest { request_id: args.request_id.unwrap_or_default(), ..space.into() };
-    let timeout = Duration::from_secs(args.connection.timeout);
-    let space = client.create_space(request).timeout(timeout).await?;
-    output::print(&space, args.output)
-}
-
 impl SpaceFlags {
     /// The space, as the ProtoJSON that a file would hold. What is wrong with a
     /// value is found when that is read.
-    fn to_json(&self) -> Result<Value, Failure> {
+    pub(super) fn to_json(&self) -> Result<Value, Failure> {
         let mut space = Map::new();
         let mut set = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -132,7 +71,7 @@ impl SpaceFlags {
         let text = |value: &Option<String>| value.clone().map(Value::from);
         let flag = |value: bool| value.then_some(Value::Bool(true));
         set("displayName", text(&self.display_name));
-        set("spaceType", Some(self.space_type.as_deref().unwrap_or("SPACE").into()));
+        set("spaceType", text(&self.space_type));
         set("externalUserAllowed", flag(self.external_user_allowed));
         set("spaceHistoryState", text(&self.history));
         set("importMode", flag(self.import_mode));

@@ -1,0 +1,87 @@
+//! How far a run is: a bar on a terminal, else a line now and then.
+
+use std::{
+    io::{IsTerminal, stderr},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a line is written where there is no terminal.
+const LINES: Duration = Duration::from_secs(10);
+
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    total: u64,
+    /// Those that an earlier run has brought to their end.
+    before: u64,
+    begun: Instant,
+    said: Instant,
+}
+
+impl Progress {
+    pub(super) fn new(total: u64, before: u64, quiet: bool) -> Self {
+        let bar = (!quiet && stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:32} {pos} of {len} rows  {msg}");
+            if let Ok(style) = style {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, quiet, total, before, begun: now, said: now }
+    }
+
+    /// Shows how far it is, if it is time to.
+    pub(super) fn show(&mut self, done: u64, retries: u64) {
+        if self.bar.is_none() && (self.quiet || self.said.elapsed() < LINES) {
+            return;
+        }
+        let own = done.saturating_sub(self.before);
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let rate = own as f64 / seconds.max(0.001);
+        let left = match own {
+            0 => String::new(),
+            _ => format!(", {} left", time(self.total.saturating_sub(done) as f64 / rate)),
+        };
+        let text = format!("{:.0} a minute, {retries} retries{left}", rate * 60.0);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(done);
+                bar.set_message(text);
+            }
+            None => {
+                self.said = Instant::now();
+                eprintln!("gchat: {done} of {} rows, {text}", self.total);
+            }
+        }
+    }
+
+    pub(super) fn end(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A time in the two largest units that it has.
+pub(super) fn time(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        assert_eq!([0.4, 61.0, 9_000.0].map(time), ["0 s", "1 min 1 s", "2 h 30 min"]);
+    }
+}

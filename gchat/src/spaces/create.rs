@@ -1,0 +1,94 @@
+//! `gchat spaces create`.
+
+use std::{path::PathBuf, time::Duration};
+
+use google_chat::{CreateSpaceRequest, Space};
+
+use super::flags::SpaceFlags;
+use crate::{
+    bulk,
+    connection::Connection,
+    explain,
+    failure::Failure,
+    input,
+    output::{self, Output},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  gchat spaces create --display-name \"Launch room\" --emulator
+  gchat spaces create --display-name \"Launch room\" --customer customers/my_customer
+  gchat spaces create --display-name \"Launch room\" --credentials key.json --subject alice@example.com
+  echo '{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}' | gchat spaces create --from-json -
+  gchat spaces create --from rooms.csv --customer customers/my_customer >created.ndjson
+
+With --from, spaces are made of the rows of a file: NDJSON with a Space in each line, or
+CSV whose header names fields (displayName, spaceDetails.description). Flags give what a
+row does not. The whole file is looked at first; nothing is sent if a row is wrong. What
+became of each row is printed as a line of JSON, in the order of the file. A journal
+beside the file lets the same command go on where it was stopped, by whatever, without
+creating a space twice. Rows that failed for good are written to FILE.failed.ndjson,
+which --from takes as well.";
+
+#[derive(clap::Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    space: SpaceFlags,
+    /// A whole Space as JSON, from a file or from standard input (-)
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["SpaceFlags", "from"])]
+    from_json: Option<String>,
+    /// An identifier for the request, so that it can be sent again
+    #[arg(long, value_name = "ID", conflicts_with = "from")]
+    request_id: Option<String>,
+    /// Many spaces, from the rows of an NDJSON or CSV file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["emulator", "dry_run", "output"])]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    bulk: bulk::Args,
+    /// Sends nothing, and prints what would be sent as a curl command
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints nothing but errors
+    #[arg(long, conflicts_with = "output")]
+    quiet: bool,
+    #[command(flatten)]
+    connection: Connection,
+    /// How to print the space [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+}
+
+impl Create {
+    pub(super) fn is_bulk(&self) -> bool {
+        self.from.is_some()
+    }
+}
+
+pub(super) async fn run(args: Create) -> Result<(), Failure> {
+    if let Some(file) = &args.from {
+        let target = args.connection.target().await?;
+        let timeout = Duration::from_secs(args.connection.timeout);
+        return bulk::run(file, &args.space.to_json()?, &args.bulk, &target, timeout, args.quiet).await;
+    }
+    let json = match &args.from_json {
+        Some(source) => input::read(source)?,
+        None => {
+            let mut space = args.space.to_json()?;
+            if let Some(space) = space.as_object_mut() {
+                space.entry("spaceType").or_insert_with(|| "SPACE".into());
+            }
+            space.to_string()
+        }
+    };
+    let space: Space =
+        output::schema()?.from_json(&json).map_err(|error| Failure::usage(format!("the space: {error}")))?;
+    // It may hold the emulator.
+    let target = args.connection.target().await?;
+    let request = CreateSpaceRequest { request_id: args.request_id.unwrap_or_default(), ..space.into() };
+    if args.dry_run {
+        return output::write(explain::curl_of_create(&target, &request).await?.as_bytes());
+    }
+    let timeout = Duration::from_secs(args.connection.timeout);
+    let space = target.client(None)?.create_space(request).timeout(timeout).await?;
+    if args.quiet { Ok(()) } else { output::print(&space, Output::or_usual(args.output)) }
+}

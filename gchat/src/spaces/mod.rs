@@ -1,0 +1,211 @@
+//! `gchat spaces`.
+
+mod create;
+mod flags;
+mod update;
+
+use std::time::Duration;
+
+use google_chat::{
+    Channel, Client, Error,
+    proto::google::chat::v1::{
+        CompleteImportSpaceRequest, DeleteSpaceRequest, GetSpaceRequest, ListSpacesRequest,
+        chat_service_client::ChatServiceClient,
+    },
+};
+
+use crate::{
+    connection::{Connection, Needs, Target},
+    failure::Failure,
+    output::{self, Output},
+};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Create a space, or many from a file
+    #[command(after_help = create::EXAMPLES)]
+    Create(Box<create::Create>),
+    /// Print a space
+    Get(Get),
+    /// Print the spaces that the caller is a member of
+    #[command(after_help = LIST_EXAMPLES)]
+    List(List),
+    /// Change a space: what is given, and nothing else
+    #[command(after_help = update::EXAMPLES)]
+    Update(Box<update::Update>),
+    /// Delete a space, with its messages and memberships
+    Delete(Delete),
+    /// End a space's import mode, so that people see it
+    CompleteImport(CompleteImport),
+}
+
+impl Command {
+    /// Whether it makes many calls at once.
+    pub(crate) fn is_bulk(&self) -> bool {
+        matches!(self, Self::Create(args) if args.is_bulk())
+    }
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  gchat spaces list --filter 'spaceType = \"SPACE\"'
+  gchat spaces list --output name | xargs -n 1 gchat spaces get";
+
+#[derive(clap::Args)]
+pub(crate) struct Get {
+    /// The space: spaces/{space}
+    name: String,
+    /// Uses the caller's privileges as an administrator
+    #[arg(long)]
+    admin: bool,
+    #[command(flatten)]
+    connection: Connection,
+    /// How to print the space [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// Which spaces, as the API has it
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    filter: String,
+    /// How many at most [default: all]
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    connection: Connection,
+    /// How to print them: a line each [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Delete {
+    /// The space: spaces/{space}
+    name: String,
+    /// Does not ask; needed where nobody can be asked
+    #[arg(long)]
+    yes: bool,
+    /// Uses the caller's privileges as an administrator
+    #[arg(long)]
+    admin: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct CompleteImport {
+    /// The space: spaces/{space}
+    name: String,
+    #[command(flatten)]
+    connection: Connection,
+    /// How to print the space [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+}
+
+const READ: Needs = Needs { user: "chat.spaces.readonly", app: "chat.bot" };
+const READ_AS_ADMIN: Needs = Needs { user: "chat.admin.spaces.readonly", app: "chat.bot" };
+const DELETE: Needs = Needs { user: "chat.delete", app: "chat.app.delete" };
+const DELETE_AS_ADMIN: Needs = Needs { user: "chat.admin.delete", app: "chat.app.delete" };
+const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
+
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(args) => create::run(*args).await,
+        Command::Get(args) => get(args).await,
+        Command::List(args) => list(args).await,
+        Command::Update(args) => update::run(*args).await,
+        Command::Delete(args) => delete(args).await,
+        Command::CompleteImport(args) => complete_import(args).await,
+    }
+}
+
+/// The client of one command, and its stub.
+struct Caller {
+    client: Client,
+    stub: ChatServiceClient<Channel>,
+    timeout: Duration,
+    /// It may hold the emulator.
+    _target: Target,
+}
+
+impl Caller {
+    async fn new(connection: &Connection, needs: Needs) -> Result<Self, Failure> {
+        let target = connection.target().await?;
+        let client = target.client(Some(needs))?;
+        let timeout = Duration::from_secs(connection.timeout);
+        Ok(Self { stub: client.stub(), client, timeout, _target: target })
+    }
+
+    fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        // tonic panics on what eight digits of hours cannot say.
+        request.set_timeout(self.timeout.min(Duration::from_secs(99_999_999 * 3600)));
+        request
+    }
+
+    /// The failure of a call, with what to do.
+    fn failed(&self, method: &'static str) -> impl Fn(tonic::Status) -> Failure {
+        let wire = self.client.wire();
+        move |status| Error::of(status, method, wire).into()
+    }
+}
+
+async fn get(args: Get) -> Result<(), Failure> {
+    let mut caller = Caller::new(&args.connection, if args.admin { READ_AS_ADMIN } else { READ }).await?;
+    let request = caller.request(GetSpaceRequest { name: args.name, use_admin_access: args.admin });
+    let space = caller.stub.get_space(request).await;
+    let space = space.map_err(caller.failed("google.chat.v1.ChatService/GetSpace"))?.into_inner();
+    output::print(&space, Output::or_usual(args.output))
+}
+
+async fn list(args: List) -> Result<(), Failure> {
+    let mut caller = Caller::new(&args.connection, READ).await?;
+    let output = Output::or_usual(args.output);
+    let (mut left, mut page_token) = (args.limit.unwrap_or(usize::MAX), String::new());
+    loop {
+        let page_size = left.min(1_000) as i32;
+        let request = ListSpacesRequest { page_size, page_token, filter: args.filter.clone() };
+        let page = caller.stub.list_spaces(caller.request(request)).await;
+        let page = page.map_err(caller.failed("google.chat.v1.ChatService/ListSpaces"))?.into_inner();
+        let spaces = &page.spaces[..page.spaces.len().min(left)];
+        output::print_lines(spaces, output)?;
+        left -= spaces.len();
+        page_token = page.next_page_token;
+        if page_token.is_empty() || left == 0 {
+            return Ok(());
+        }
+    }
+}
+
+async fn delete(args: Delete) -> Result<(), Failure> {
+    if !args.yes && !confirmed(&args.name)? {
+        return Err(Failure::usage("nothing was deleted"));
+    }
+    let mut caller = Caller::new(&args.connection, if args.admin { DELETE_AS_ADMIN } else { DELETE }).await?;
+    let request = caller.request(DeleteSpaceRequest { name: args.name, use_admin_access: args.admin });
+    let done = caller.stub.delete_space(request).await;
+    done.map(drop).map_err(caller.failed("google.chat.v1.ChatService/DeleteSpace"))
+}
+
+/// Asks whether to go on, which needs somebody to be asked.
+fn confirmed(name: &str) -> Result<bool, Failure> {
+    use std::io::{IsTerminal, stderr, stdin};
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        return Err(Failure::usage(format!("deleting {name} cannot be undone; say --yes to do it")));
+    }
+    eprint!("Delete {name} with its messages and memberships? This cannot be undone. [y/N] ");
+    let mut answer = String::new();
+    stdin().read_line(&mut answer).map_err(Failure::machine)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+async fn complete_import(args: CompleteImport) -> Result<(), Failure> {
+    let mut caller = Caller::new(&args.connection, IMPORT).await?;
+    let request = caller.request(CompleteImportSpaceRequest { name: args.name });
+    let answer = caller.stub.complete_import_space(request).await;
+    let answer = answer.map_err(caller.failed("google.chat.v1.ChatService/CompleteImportSpace"))?.into_inner();
+    output::print(&answer.space.unwrap_or_default(), Output::or_usual(args.output))
+}

@@ -1,0 +1,94 @@
+//! `gchat spaces update`.
+
+use google_chat::{
+    Space,
+    proto::google::chat::v1::{GetSpaceRequest, UpdateSpaceRequest},
+};
+use prost_types::FieldMask;
+use serde_json::Value;
+
+use super::{Caller, flags::SpaceFlags};
+use crate::{
+    connection::{Connection, Needs},
+    failure::Failure,
+    output::{self, Output},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  gchat spaces update spaces/AAQAjCNSsU0 --display-name \"Launch room, closed\"
+  gchat spaces update spaces/AAQAjCNSsU0 --permission manageApps=managers";
+
+#[derive(clap::Args)]
+pub(crate) struct Update {
+    /// The space: spaces/{space}
+    name: String,
+    #[command(flatten)]
+    space: SpaceFlags,
+    /// Uses the caller's privileges as an administrator
+    #[arg(long)]
+    admin: bool,
+    #[command(flatten)]
+    connection: Connection,
+    /// How to print the space [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+}
+
+const NEEDS: Needs = Needs { user: "chat.spaces", app: "chat.app.spaces" };
+const AS_ADMIN: Needs = Needs { user: "chat.admin.spaces", app: "chat.app.spaces" };
+
+pub(super) async fn run(args: Update) -> Result<(), Failure> {
+    let json = args.space.to_json()?;
+    let paths = mask(&json)?;
+    let space: Space =
+        output::schema()?.from_json(json.to_string()).map_err(|error| Failure::usage(format!("the space: {error}")))?;
+    let mut space = Space { name: args.name, ..space };
+    let mut caller = Caller::new(&args.connection, if args.admin { AS_ADMIN } else { NEEDS }).await?;
+    // The API takes description and guidelines together; what is not given stays.
+    if let Some(Value::Object(details)) = json.get("spaceDetails")
+        && details.len() == 1
+        && let Some(new) = &mut space.space_details
+    {
+        let request = caller.request(GetSpaceRequest { name: space.name.clone(), use_admin_access: args.admin });
+        let old = caller.stub.get_space(request).await;
+        let old = old.map_err(caller.failed("google.chat.v1.ChatService/GetSpace"))?.into_inner();
+        let old = old.space_details.unwrap_or_default();
+        if details.contains_key("description") {
+            new.guidelines = old.guidelines;
+        } else {
+            new.description = old.description;
+        }
+    }
+    let update_mask = Some(FieldMask { paths });
+    let request = UpdateSpaceRequest { space: Some(space), update_mask, use_admin_access: args.admin };
+    let space = caller.stub.update_space(caller.request(request)).await;
+    let space = space.map_err(caller.failed("google.chat.v1.ChatService/UpdateSpace"))?.into_inner();
+    output::print(&space, Output::or_usual(args.output))
+}
+
+/// The paths of what is given, in proto names.
+fn mask(space: &Value) -> Result<Vec<String>, Failure> {
+    let mut paths = Vec::new();
+    for (name, value) in space.as_object().into_iter().flatten() {
+        match (name.as_str(), value) {
+            // These are changed one by one.
+            ("accessSettings" | "permissionSettings", Value::Object(parts)) => {
+                paths.extend(parts.keys().map(|part| format!("{}.{}", snake(name), snake(part))));
+            }
+            _ => paths.push(snake(name)),
+        }
+    }
+    if paths.is_empty() { Err(Failure::usage("nothing is to be changed; give a flag of the space")) } else { Ok(paths) }
+}
+
+fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
+}

@@ -1,0 +1,247 @@
+//! The commands beside `spaces create`, by what they print and how they end.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use google_chat::{
+    Schema,
+    emulator::{Emulator, Settings},
+};
+
+fn gchat(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
+    // Nothing of this machine: no login, no gcloud, no settings.
+    command.args(args).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    command
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn ended(output: &Output) -> (i32, &str, &str) {
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_space_is_read_listed_changed_and_deleted() {
+    for wire in ["grpc", "http"] {
+        let emulator = Emulator::start().await.unwrap();
+        let endpoint = emulator.endpoint();
+        let run = |args: &[&str]| {
+            let there = ["--anonymous", "--endpoint", &endpoint, "--wire", wire];
+            let output = gchat(&[&["spaces"], args, &there].concat()).output().unwrap();
+            let (code, out, error) = ended(&output);
+            (code, out.to_owned(), error.to_owned())
+        };
+        let name = run(&["create", "--display-name", "a", "--guidelines", "g", "--output", "name"]).1;
+        let name = name.trim();
+        assert_eq!(run(&["create", "--display-name", "quiet", "--quiet"]), (0, String::new(), String::new()));
+        let (code, list, _) = run(&["list", "--output", "table"]);
+        let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!((code, rows.len(), &rows[0][..]), (0, 2, &[name, "SPACE", "a"][..]));
+        let (_, list, _) = run(&["list", "--limit", "1"]);
+        assert!(list.lines().count() == 1 && list.starts_with("{\"name\":"), "{list}");
+        let (_, list, _) = run(&["list", "--filter", "spaceType = \"GROUP_CHAT\""]);
+        assert_eq!(list, "");
+        // What is not given stays, also where the API takes it together.
+        let changed = run(&["update", name, "--description", "d", "--display-name", "b"]);
+        assert_eq!(changed.0, 0, "{changed:?}");
+        let space = emulator.spaces().remove(0);
+        let details = space.space_details.unwrap();
+        assert_eq!((&*space.display_name, &*details.description, &*details.guidelines), ("b", "d", "g"));
+        let changed = run(&["update", name, "--permission", "manageApps=managers"]);
+        assert!(changed.0 == 0 && changed.1.contains("\"manageApps\": {\n      \"managersAllowed\": true\n    }"));
+        let nothing = run(&["update", name]);
+        assert_eq!((nothing.0, &*nothing.2), (2, "gchat: nothing is to be changed; give a flag of the space\n"));
+        let got = run(&["get", name, "--output", "json"]);
+        assert!(got.1.contains("\"displayName\": \"b\""), "{got:?}");
+        let kept = run(&["delete", name]);
+        assert!(kept.0 == 2 && kept.2.contains("say --yes"), "{kept:?}");
+        assert_eq!(run(&["delete", name, "--yes"]), (0, String::new(), String::new()));
+        let gone = run(&["get", name]);
+        assert!(gone.0 == 5 && gone.2.contains("NOT_FOUND") && gone.2.contains("check the name"), "{gone:?}");
+        let import = run(&["create", "--display-name", "i", "--import-mode", "--output", "name"]).1;
+        let done = run(&["complete-import", import.trim()]);
+        assert!(done.0 == 0 && !done.1.contains("importMode"), "{done:?}");
+        let again = run(&["complete-import", import.trim()]);
+        assert_eq!(again.0, 1, "{again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_file_counts_least_then_the_environment_then_flags() {
+    let (one, two) = (Emulator::start().await.unwrap(), Emulator::start().await.unwrap());
+    one.configure(|settings| settings.anonymous = false);
+    let key = file("config-key.json", &one.key_file());
+    let lines = [
+        format!("endpoint = {:?}", one.endpoint()),
+        "wire = \"http\"".to_owned(),
+        format!("credentials = {key:?}"),
+        "subject = \"alice@example.com\"".to_owned(),
+    ];
+    let config = file("config.toml", &lines.join("\n"));
+    let create = |name: &str, set: &[(&str, &str)], args: &[&str]| {
+        let args = [&["spaces", "create", "--quiet", "--display-name", name], args].concat();
+        gchat(&args).env("GCHAT_CONFIG", &config).envs(set.iter().copied()).output().unwrap()
+    };
+    assert_eq!(ended(&create("file", &[], &[])), (0, "", ""));
+    let call = one.received().remove(0);
+    assert_eq!(call.target.split('?').next(), Some("/v1/spaces"));
+    // The key is not for who is there without credentials.
+    assert_eq!(
+        ended(&create("environment", &[("GCHAT_ENDPOINT", &two.endpoint()), ("GCHAT_WIRE", "grpc")], &["--anonymous"])),
+        (0, "", "")
+    );
+    assert_eq!(two.received()[0].target, "/google.chat.v1.ChatService/CreateSpace");
+    let flags = ["--endpoint", &two.endpoint(), "--wire", "http", "--anonymous"];
+    assert_eq!(ended(&create("flags", &[("GCHAT_ENDPOINT", "ftp://x"), ("GCHAT_WIRE", "grpc")], &flags)), (0, "", ""));
+    assert_eq!(two.received()[1].target.split('?').next(), Some("/v1/spaces"));
+    // An emulator of its own needs nothing of all that.
+    assert_eq!(ended(&create("own", &[("GCHAT_ENDPOINT", "ftp://x")], &["--emulator"])), (0, "", ""));
+    assert_eq!((one.spaces().len(), two.spaces().len()), (1, 2));
+    for (set, problem) in [
+        (("GCHAT_WIRE", "carrier-pigeon"), "GCHAT_WIRE is `carrier-pigeon`; it can be auto, grpc or http"),
+        (("GCHAT_CONFIG", "no-such.toml"), "no-such.toml: No such file"),
+    ] {
+        let output = create("a", &[set], &[]);
+        assert!(output.status.code() == Some(2) && text(&output.stderr).contains(problem), "{output:?}");
+    }
+    let bad = file("bad.toml", "wire = \"http\"\ncolour = 1\n");
+    let output = gchat(&["spaces", "list"]).env("GCHAT_CONFIG", &bad).output().unwrap();
+    let problem = "bad.toml: line 2: unknown field `colour`, expected one of";
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains(problem), "{output:?}");
+}
+
+/// Each thing that can be missing, in the order in which it is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_doctor_finds_what_is_missing_and_says_how_to_mend_it() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.anonymous = false);
+    let endpoint = emulator.endpoint();
+    let key = file("doctor-key.json", &emulator.key_file());
+    let (app, user) = (["--credentials", key.to_str().unwrap()], ["--subject", "alice@example.com"]);
+    let user = [app, user].concat();
+    let doctor = |args: &[&str]| {
+        let output = gchat(&[&["doctor", "--endpoint", &endpoint], args].concat()).output().unwrap();
+        (output.status.code().unwrap(), text(&output.stdout).to_owned())
+    };
+    let (code, said) = doctor(&user);
+    assert!(code == 0 && said.ends_with("A space can be created; nothing was.\n") && !said.contains("fails"), "{said}");
+    let (code, said) = doctor(&app);
+    assert!(code == 0 && said.contains("an administrator has approved the app"), "{said}");
+    let (code, said) = doctor(&[&user[..], &["--import-mode"]].concat());
+    assert!(code == 0 && said.contains("a token is given for chat.import"), "{said}");
+
+    type Change = fn(&mut Settings);
+    let nothing: Change = |_| {};
+    for (args, change, step, mend) in [
+        (&["--anonymous"][..], nothing, "fails the token is taken", "mend:  get a new access token"),
+        (&["--access-token", "old"], nothing, "fails the token is taken", "mend:  get a new access token"),
+        (
+            &user[..],
+            |settings| settings.delegated_scopes = Some(vec!["chat.spaces".to_owned()]),
+            "fails domain-wide delegation allows the scopes",
+            "100000000000000000001",
+        ),
+        (
+            &user[..],
+            |settings| settings.users = Some(Vec::new()),
+            "fails a token is given",
+            "alice@example.com is no user",
+        ),
+        (
+            &user[..],
+            |settings| settings.api_enabled = false,
+            "fails the Google Chat API is enabled",
+            "enable the Google",
+        ),
+        (
+            &[&user[..], &["--scope", "chat.spaces.readonly"]].concat(),
+            nothing,
+            "fails the token's scopes allow it",
+            "gcloud auth application-default login --client-id-file=FILE \
+             --scopes=https://www.googleapis.com/auth/chat.spaces.create",
+        ),
+        (
+            &user[..],
+            |settings| settings.app_configured = false,
+            "fails the Chat app is configured",
+            "configure the Chat",
+        ),
+        (&app[..], |settings| settings.app_approved = false, "fails an administrator has", "have an administrator"),
+    ] {
+        emulator.configure(|settings| {
+            *settings = Settings::default();
+            settings.anonymous = false;
+            change(settings);
+        });
+        let (code, said) = doctor(args);
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains(step) && said.contains(mend), "{step}: {said}");
+        // It stops there.
+        assert!(said.trim_end().lines().last().unwrap().starts_with("      mend:"), "{said}");
+    }
+    assert_eq!(emulator.spaces().len(), 0);
+    let output = gchat(&["doctor", "--anonymous", "--endpoint", "http://127.0.0.1:9"]).output().unwrap();
+    let (code, said, _) = ended(&output);
+    assert!(code == 6 && said.contains("fails the API is reached"), "{said}");
+    let output = gchat(&["doctor", "--endpoint", &endpoint]).output().unwrap();
+    let (code, said, _) = ended(&output);
+    assert!(code == 3 && said.contains("fails credentials are found") && said.contains("gcloud auth"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_shown_as_a_command_can_be_run() {
+    let emulator = Emulator::start().await.unwrap();
+    let endpoint = emulator.endpoint();
+    let create = ["spaces", "create", "--display-name", "It's $HOME", "--anonymous", "--endpoint", &endpoint];
+    let shown = gchat(&[&create[..], &["--dry-run"]].concat()).output().unwrap();
+    let command = text(&shown.stdout);
+    assert!(command.contains("x-goog-api-client: gl-rust/") && command.contains("requestId="), "{command}");
+    assert_eq!(emulator.received().len(), 0);
+    if Command::new("curl").arg("--version").output().is_ok() {
+        let run = Command::new("sh").args(["-c", command]).output().unwrap();
+        assert!(text(&run.stdout).contains("\"displayName\":\"It's $HOME\""), "{run:?}");
+        assert_eq!(emulator.spaces()[0].display_name, "It's $HOME");
+    }
+    let bad = gchat(&["spaces", "create", "--dry-run", "--anonymous"]).output().unwrap();
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("space.display_name is required"), "{bad:?}");
+    let method = "google.chat.v1.ChatService/CreateSpace";
+    let json = r#"{"space":{"displayName":"a","spaceType":"SPACE"}}"#;
+    let explained = gchat(&["explain", method, json, "--as-client", "--format", "json"]).output().unwrap();
+    let explained: serde_json::Value = serde_json::from_slice(&explained.stdout).unwrap();
+    assert_eq!(explained["query"][0][1].as_str().unwrap().len(), 36);
+    assert!(explained["headers"]["x-server-timeout"].is_string());
+    let plain = gchat(&["explain", method, json, "--format", "json"]).output().unwrap();
+    let plain: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!((&plain["query"], plain["headers"].as_object().unwrap().len()), (&serde_json::json!([]), 1));
+    let grpc = gchat(&["explain", method, json, "--as-client", "--format", "grpcurl"]).output().unwrap();
+    let grpc = text(&grpc.stdout);
+    assert!(grpc.contains("$GCHAT_ACCESS_TOKEN") && grpc.contains("\"requestId\":\""), "{grpc}");
+}
+
+#[test]
+fn the_schema_completions_and_man_pages_are_written() {
+    let set = gchat(&["schema"]).output().unwrap().stdout;
+    let schema = Schema::decode(&set).unwrap();
+    assert!(schema.method("/google.chat.v1.ChatService/CreateSpace").unwrap().http_bindings().next().is_some());
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = gchat(&["completions", shell]).output().unwrap();
+        assert!(text(&output.stdout).contains("complete-import"), "{shell}");
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
+    std::fs::create_dir_all(&folder).unwrap();
+    assert_eq!(ended(&gchat(&["man", folder.to_str().unwrap()]).output().unwrap()), (0, "", ""));
+    let page = std::fs::read_to_string(folder.join("gchat-spaces-create.1")).unwrap();
+    assert!(page.contains("\\-\\-retry\\-failed"), "{page}");
+}
