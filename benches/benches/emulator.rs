@@ -1,7 +1,8 @@
 //! How many creates the emulator answers, beside the bare gateway with an empty
 //! handler: 64 connections that each send one request after another, in one run.
 //!
-//! With a part of a server's name as an argument: that server alone. With `million`: what memory the emulator takes while a million
+//! With an address as an argument: what another process's emulator answers, as the
+//! measure for `gchat spaces create --from`. With a part of a server's name as an argument: that server alone. With `million`: what memory the emulator takes while a million
 //! spaces are created on disk.
 
 use std::{
@@ -167,6 +168,11 @@ fn main() {
     runtime.expect("a runtime").block_on(async {
         match std::env::args().skip(1).find(|argument| !argument.starts_with('-')).as_deref() {
             Some("million") => million().await,
+            Some(address) if address.contains(':') => {
+                let address = address.parse().expect("an address");
+                let rate = load(address, &Arc::default(), Duration::MAX, 100_000).await;
+                println!("bare load generator {rate:8.0} creates a second");
+            }
             only => rates(only).await,
         }
     });
