@@ -1,0 +1,113 @@
+"""The matrix: one table of calls, run by every client over every wire.
+
+Usage: matrix.py GCHAT DRIVERS, where DRIVERS is a JSON file: a list of
+{"client", "wire", "command", "env", "differs": {id: reason}}. Each driver runs
+table.json against an emulator of its own, through the written credentials and TLS, and
+prints what came of each call. The first driver is the measure: the others must agree
+with it, resource by resource, code, reason, domain and metadata, but where a difference
+is explained. Prints the matrix; ends with 1 on a difference that is not explained.
+"""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+# What differs from run to run.
+TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+class Emulator:
+    """gchat emulator with TLS and credentials, for as long as a with block."""
+
+    def __init__(self, gchat, folder):
+        self.key, self.certificate = folder / "key.json", folder / "certificate.pem"
+        command = [gchat, "emulator", "--listen", "127.0.0.1:0", "--require-credentials"]
+        command += ["--write-credentials", self.key, "--tls-certificate", self.certificate]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.endpoint = self.process.stdout.readline().split(" at ")[1].strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+
+
+def normal(outcome):
+    """An outcome without what the server makes anew for each run."""
+    text = json.dumps(outcome, sort_keys=True)
+    names = {}
+    for name in re.findall(r"(?:spaces|room)/([A-Za-z0-9_-]{11})\b", text):
+        names.setdefault(name, f"<space {len(names) + 1}>")
+    for name, place in names.items():
+        text = text.replace(name, place)
+    return json.loads(TIMES.sub(lambda time: time[0] if time[0].startswith("2020") else "<time>", text))
+
+
+def run(gchat, driver):
+    with tempfile.TemporaryDirectory() as folder, Emulator(gchat, pathlib.Path(folder)) as emulator:
+        places = {
+            "TABLE": HERE / "table.json",
+            "ENDPOINT": emulator.endpoint,
+            "KEY": emulator.key,
+            "CERTIFICATE": emulator.certificate,
+            "FOLDER": folder,
+        }
+        filled = lambda text: text.format(**places)
+        env = os.environ | {name: filled(value) for name, value in driver.get("env", {}).items()}
+        for command in [*driver.get("before", []), driver["command"]]:
+            done = subprocess.run([filled(word) for word in command], env=env, capture_output=True, text=True, timeout=300)
+            if done.returncode:
+                raise SystemExit(f"{driver['client']} over {driver['wire']}: {done.stderr[-3000:]}")
+        outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        whole = normal(outcomes)
+        return {outcome.pop("id"): outcome for outcome in whole}
+
+
+def main():
+    gchat, drivers = sys.argv[1:]
+    drivers = json.load(open(drivers, encoding="utf-8"))
+    ids = [step["id"] for step in json.load(open(HERE / "table.json", encoding="utf-8"))["steps"] if "id" in step]
+    results = [run(gchat, driver) for driver in drivers]
+    measure, failures, notes = results[0], [], {}
+    width = max(map(len, ids))
+    heads = [f"{driver['client']} {driver['wire']}" for driver in drivers]
+    print(" " * width, *(f"{at + 1:>3}" for at in range(len(heads))), "  outcome")
+    for step in ids:
+        marks = []
+        for driver, head, result in zip(drivers, heads, results):
+            if result.get(step) == measure[step]:
+                marks.append("  =")
+            elif step in driver.get("differs", {}) or "*" in driver.get("differs", {}):
+                reason = driver["differs"].get(step) or driver["differs"]["*"]
+                notes.setdefault((head, reason), []).append(step)
+                marks.append("  ~")
+            else:
+                failures.append(f"{head}, {step}:\n  {json.dumps(result.get(step))}\n  not {json.dumps(measure[step])}")
+                marks.append("  X")
+        error = measure[step].get("error", {"code": "OK", "reason": ""})
+        print(f"{step:{width}}", *marks, f"  {error['code']} {error['reason']}")
+    print()
+    for at, head in enumerate(heads):
+        print(f"{at + 1:>3} {head}")
+    for (head, reason), steps in notes.items():
+        print(f"  ~ {head}: {reason} ({len(steps)} calls)")
+    for driver, head in zip(drivers, heads):
+        # An explanation of what does not differ is a claim that nothing shows.
+        for step in driver.get("differs", {}):
+            if not any(head == noted and (step == "*" or step in steps) for (noted, _), steps in notes.items()):
+                failures.append(f"{head}: the difference in `{step}` is explained, but there is none")
+    if failures:
+        raise SystemExit("\n" + "\n".join(failures))
+    print(f"{len(ids)} calls, {len(heads)} clients and wires: all agree")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+// Runs the table of calls with Google's own Node client, @google-apps/chat.
+//
+// Usage: node official.js TABLE ENDPOINT KEY grpc|http. Prints a line of JSON for each
+// call: its id, and the answer or the error. The certificate comes from
+// NODE_EXTRA_CA_CERTS and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH.
+'use strict';
+
+const fs = require('node:fs');
+const {protos, v1} = require('@google-apps/chat');
+const {GoogleAuth, JWT} = require('google-auth-library');
+
+const SCOPE = 'https://www.googleapis.com/auth/';
+const CODES = [
+  'OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS',
+  'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED',
+  'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED',
+];
+
+async function main() {
+  const [, , tableFile, endpoint, keyFile, wire] = process.argv;
+  const table = JSON.parse(fs.readFileSync(tableFile, 'utf8'));
+  const key = JSON.parse(fs.readFileSync(keyFile, 'utf8'));
+  const {hostname, port} = new URL(endpoint);
+
+  const clients = {};
+  for (const [name, {scopes, subject}] of Object.entries(table.identities)) {
+    const authClient = new JWT({email: key.client_email, key: key.private_key, scopes: scopes.map(s => SCOPE + s), subject});
+    // This library asks Google's token endpoint whatever the key says; sent on to the
+    // one that the key names.
+    const transporter = authClient.transporter;
+    transporter.interceptors.request.add({
+      resolved: async config => {
+        if (config.url.hostname === 'oauth2.googleapis.com') config.url = new URL(key.token_uri);
+        return config;
+      },
+    });
+    const auth = new GoogleAuth({authClient, projectId: key.project_id});
+    clients[name] = new v1.ChatServiceClient({
+      auth, servicePath: hostname, port: Number(port), fallback: wire === 'http', projectId: key.project_id,
+    });
+  }
+
+  const saved = {};
+  for (const step of table.steps) {
+    if (step.set) {
+      const answer = await fetch(`${endpoint}/emulator/settings`, {method: 'PATCH', body: JSON.stringify(step.set)});
+      if (!answer.ok) throw new Error(await answer.text());
+      continue;
+    }
+    let text = JSON.stringify(step.request);
+    for (const [name, value] of Object.entries(saved)) text = text.replaceAll(`{${name}}`, value);
+    const {method} = step;
+    const types = protos.google.chat.v1;
+    const request = fromJson(JSON.parse(text));
+    const call = method[0].toLowerCase() + method.slice(1);
+    try {
+      const options = {autoPaginate: false, retry: {retryCodes: []}};
+      const answers = await clients[step.as][call](request, options);
+      const type = {
+        ListSpaces: types.ListSpacesResponse, ListMemberships: types.ListMembershipsResponse,
+        CreateMembership: types.Membership, DeleteSpace: protos.google.protobuf.Empty,
+        CompleteImportSpace: types.CompleteImportSpaceResponse,
+      }[method] ?? types.Space;
+      const list = method.startsWith('List');
+      const answer = toJson(type.toObject(type.fromObject(list ? answers[2] : answers[0]), {enums: String, longs: Number}));
+      for (const [name, field] of Object.entries(step.save ?? {})) saved[name] = answer[field];
+      console.log(JSON.stringify({id: step.id, answer}));
+    } catch (error) {
+      const {code, reason, domain, errorInfoMetadata} = error;
+      if (code === undefined) throw error;
+      const described = {
+        code: CODES[code] ?? String(code), reason: reason ?? '', domain: domain ?? '', metadata: errorInfoMetadata ?? {},
+      };
+      console.log(JSON.stringify({id: step.id, error: described}));
+    }
+  }
+}
+
+/** ProtoJSON as the plain objects that the client takes: it has times and masks as messages. */
+function fromJson(value, name) {
+  if (name === 'createTime') {
+    const millis = Date.parse(value);
+    const fraction = /\.(\d+)Z$/.exec(value)?.[1] ?? '';
+    return {seconds: Math.floor(millis / 1000), nanos: Number(fraction.padEnd(9, '0'))};
+  }
+  if (name === 'updateMask') {
+    return {paths: value.split(',').map(path => path.replace(/[A-Z]/g, letter => '_' + letter.toLowerCase()))};
+  }
+  if (Array.isArray(value)) return value.map(one => fromJson(one));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, fromJson(one, key)]));
+}
+
+/** The other way round. */
+function toJson(value) {
+  if (Array.isArray(value)) return value.map(toJson);
+  if (value === null || typeof value !== 'object') return value;
+  if ('seconds' in value && Object.keys(value).every(key => key === 'seconds' || key === 'nanos')) {
+    const fraction = String(value.nanos ?? 0).padStart(9, '0').replace(/(000){0,3}$/, '');
+    return new Date(Number(value.seconds) * 1000).toISOString().replace('.000Z', (fraction && '.' + fraction) + 'Z');
+  }
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, toJson(one)]));
+}
+
+main().catch(error => {
+  console.error(error);
+  process.exit(1);
+});
