@@ -1,7 +1,9 @@
 """The matrix: one table of calls, run by every client over every wire.
 
 Usage: matrix.py GCHAT DRIVERS, where DRIVERS is a JSON file: a list of
-{"client", "wire", "command", "env", "differs": {id: reason}}. Each driver runs
+{"client", "wire", "command", "env", "without": {field: reason}, "differs": {id: reason}}:
+fields that a client's release does not know, and calls that it cannot make as the others
+do. Each driver runs
 table.json against an emulator of its own, through the written credentials and TLS, and
 prints what came of each call. The first driver is the measure: the others must agree
 with it, resource by resource, code, reason, domain and metadata, but where a difference
@@ -51,6 +53,18 @@ def normal(outcome):
     return json.loads(TIMES.sub(lambda time: time[0] if time[0].startswith("2020") else "<time>", text))
 
 
+def stripped(value, fields):
+    """A value without some fields, wherever they are; and whether they were there."""
+    if isinstance(value, list):
+        parts = [stripped(one, fields) for one in value]
+        return [part for part, _ in parts], any(found for _, found in parts)
+    if isinstance(value, dict):
+        parts = {key: stripped(one, fields) for key, one in value.items() if key not in fields}
+        found = len(parts) < len(value) or any(found for _, found in parts.values())
+        return {key: part for key, (part, _) in parts.items()}, found
+    return value, False
+
+
 def run(gchat, driver):
     with tempfile.TemporaryDirectory() as folder, Emulator(gchat, pathlib.Path(folder)) as emulator:
         places = {
@@ -83,14 +97,20 @@ def main():
     for step in ids:
         marks = []
         for driver, head, result in zip(drivers, heads, results):
-            if result.get(step) == measure[step]:
-                marks.append("  =")
+            without = driver.get("without", {})
+            expected, known = stripped(measure[step], without)
+            if without and stripped(result.get(step), without)[1]:
+                failures.append(f"{head}, {step}: it knows {' '.join(without)}, which it is said not to")
+            if result.get(step) == expected:
+                marks.append("  ~" if known else "  =")
+                for field in without if known else ():
+                    notes.setdefault((head, f"{field}: {without[field]}"), []).append(step)
             elif step in driver.get("differs", {}) or "*" in driver.get("differs", {}):
                 reason = driver["differs"].get(step) or driver["differs"]["*"]
                 notes.setdefault((head, reason), []).append(step)
                 marks.append("  ~")
             else:
-                failures.append(f"{head}, {step}:\n  {json.dumps(result.get(step))}\n  not {json.dumps(measure[step])}")
+                failures.append(f"{head}, {step}:\n  {json.dumps(result.get(step))}\n  not {json.dumps(expected)}")
                 marks.append("  X")
         error = measure[step].get("error", {"code": "OK", "reason": ""})
         print(f"{step:{width}}", *marks, f"  {error['code']} {error['reason']}")
@@ -101,6 +121,9 @@ def main():
         print(f"  ~ {head}: {reason} ({len(steps)} calls)")
     for driver, head in zip(drivers, heads):
         # An explanation of what does not differ is a claim that nothing shows.
+        for field, reason in driver.get("without", {}).items():
+            if (head, f"{field}: {reason}") not in notes:
+                failures.append(f"{head}: {field} is said to be unknown, but no answer has it")
         for step in driver.get("differs", {}):
             if not any(head == noted and (step == "*" or step in steps) for (noted, _), steps in notes.items()):
                 failures.append(f"{head}: the difference in `{step}` is explained, but there is none")

@@ -66,14 +66,22 @@ async function main() {
       for (const [name, field] of Object.entries(step.save ?? {})) saved[name] = answer[field];
       console.log(JSON.stringify({id: step.id, answer}));
     } catch (error) {
-      const {code, reason, domain, errorInfoMetadata} = error;
-      if (code === undefined) throw error;
-      const described = {
-        code: CODES[code] ?? String(code), reason: reason ?? '', domain: domain ?? '', metadata: errorInfoMetadata ?? {},
-      };
-      console.log(JSON.stringify({id: step.id, error: described}));
+      console.log(JSON.stringify({id: step.id, error: described(error)}));
     }
   }
+}
+
+/** What the client knows of an error. */
+function described(error) {
+  const {code, reason, domain, errorInfoMetadata: metadata} = error;
+  if (error.constructor.name === 'GaxiosError') {
+    // Over REST it hands on the HTTP error, whose message is the answer as it came.
+    const {status, details = []} = JSON.parse(error.message).error;
+    const info = details.find(detail => detail['@type'].endsWith('/google.rpc.ErrorInfo')) ?? {};
+    return {code: status, reason: info.reason ?? '', domain: info.domain ?? '', metadata: info.metadata ?? {}};
+  }
+  if (!(code in CODES)) throw error;
+  return {code: CODES[code], reason: reason ?? '', domain: domain ?? '', metadata: metadata ?? {}};
 }
 
 /** ProtoJSON as the plain objects that the client takes: it has times and masks as messages. */
@@ -99,7 +107,9 @@ function toJson(value) {
     const fraction = String(value.nanos ?? 0).padStart(9, '0').replace(/(000){0,3}$/, '');
     return new Date(Number(value.seconds) * 1000).toISOString().replace('.000Z', (fraction && '.' + fraction) + 'Z');
   }
-  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, toJson(one)]));
+  // The client cannot tell a default from what is not there.
+  const set = Object.entries(value).filter(([, one]) => ![undefined, null, '', false, 0].includes(one) && one.length !== 0);
+  return Object.fromEntries(set.map(([key, one]) => [key, toJson(one)]));
 }
 
 main().catch(error => {
