@@ -97,7 +97,9 @@ async fn wrong_requests_are_answered_with_what_is_wrong() {
         ("POST", "/v1/spaces", JSON, &large, 413, "INVALID_ARGUMENT", "larger than"),
         ("PUT", "/v1/spaces", None, "", 405, "UNIMPLEMENTED", "cannot be requested with PUT"),
         ("POST", "/v1/spaces/", JSON, OK, 404, "NOT_FOUND", "nothing is served at /v1/spaces/"),
-        ("POST", "/", JSON, OK, 404, "NOT_FOUND", "nothing is served at /"),
+        ("POST", "/x", JSON, OK, 404, "NOT_FOUND", "nothing is served at /x"),
+        ("POST", "/v1/spaces?$httpMethod=PUT", JSON, OK, 405, "UNIMPLEMENTED", "cannot be requested with PUT"),
+        ("POST", "/v1/spaces?$httpMethod=a(b", JSON, OK, 400, "INVALID_ARGUMENT", "none of HTTP's"),
     ] {
         let (found, error) = send(&emulator, verb, path, kind, body).await;
         let error = &error["error"];
@@ -107,4 +109,26 @@ async fn wrong_requests_are_answered_with_what_is_wrong() {
         assert_eq!(error["status"], code, "{case}");
         assert!(error["message"].as_str().unwrap().contains(message), "{case}");
     }
+}
+
+/// Google's Java client has no PATCH.
+#[tokio::test]
+async fn a_post_may_stand_for_another_verb() {
+    let emulator = Emulator::start().await.unwrap();
+    let body = r#"{"displayName":"a","spaceType":"SPACE"}"#;
+    let (_, space) = send(&emulator, "POST", "/v1/spaces", Some("application/json"), body).await;
+    let name = space["name"].as_str().unwrap();
+    let path = format!("/v1/{name}?updateMask=displayName");
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let request =
+        http::Request::post(format!("{}{path}", emulator.endpoint())).header("x-http-method-override", "PATCH");
+    let answer = client.request(request.body(Full::from(r#"{"displayName":"b"}"#)).unwrap()).await.unwrap();
+    assert_eq!((answer.status().as_u16(), emulator.spaces()[0].display_name.as_str()), (200, "b"));
+    let (status, _) = send(&emulator, "POST", &format!("/v1/{name}?%24httpMethod=GET"), None, "").await;
+    assert_eq!(status, 200);
+    // Only a POST does.
+    let request =
+        http::Request::get(format!("{}/v1/{name}", emulator.endpoint())).header("x-http-method-override", "DELETE");
+    let answer = client.request(request.body(Full::from("")).unwrap()).await.unwrap();
+    assert_eq!((answer.status().as_u16(), emulator.spaces().len()), (200, 1));
 }

@@ -243,7 +243,10 @@ impl Shared {
         R: http_body::Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if let Some(verb) = overridden(&head)? {
+            head.method = verb;
+        }
         let tables = &*self.schema.0;
         let (method, rule, values) = self.route(&head.method, head.uri.path())?;
         let query = head.uri.query().unwrap_or_default();
@@ -365,6 +368,24 @@ impl Shared {
     }
 }
 
+/// The verb that a POST stands for where a client has no other: Google's Java client
+/// sends PATCH so. Google's front ends take the header and the system parameter
+/// `$httpMethod`.
+fn overridden(head: &http::request::Parts) -> Result<Option<Method>, Box<Refusal>> {
+    const PARAMETER: [&str; 2] = ["$httpMethod=", "%24httpMethod="];
+    if head.method != Method::POST {
+        return Ok(None);
+    }
+    let header = head.headers.get("x-http-method-override").map(HeaderValue::as_bytes);
+    let parameter = || {
+        let mut pairs = head.uri.query()?.split('&');
+        pairs.find_map(|pair| PARAMETER.iter().find_map(|name| pair.strip_prefix(name))).map(str::as_bytes)
+    };
+    let Some(verb) = header.or_else(parameter) else { return Ok(None) };
+    let refused = |_| Status::invalid_argument("the method to be used in place of POST is none of HTTP's");
+    Ok(Some(Method::from_bytes(verb).map_err(refused)?))
+}
+
 /// The content type of an HttpBody, as a header.
 fn media_type(kind: &[u8]) -> HeaderValue {
     let known = (!kind.is_empty()).then(|| HeaderValue::from_bytes(kind).ok()).flatten();
@@ -415,6 +436,7 @@ fn call(
         .map_err(|error| Status::internal(format!("the method's path cannot be requested: {error}")))?;
     *call.version_mut() = http::Version::HTTP_2;
     *call.headers_mut() = reply::metadata(headers);
+    call.headers_mut().remove("x-http-method-override");
     call.headers_mut().insert(CONTENT_TYPE, reply::GRPC);
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {
