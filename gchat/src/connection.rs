@@ -16,7 +16,7 @@ pub(crate) struct Connection {
     /// Starts an emulator for this one command; needs no credentials
     #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
     emulator: bool,
-    /// Where the API is [default: https://chat.googleapis.com]
+    /// Where the API is [default: chat.googleapis.com, by https]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// A service account's key file; without it, application default credentials
@@ -31,9 +31,8 @@ pub(crate) struct Connection {
     /// Makes the call without credentials, for an emulator elsewhere
     #[arg(long, conflicts_with_all = ["credentials", "access_token"])]
     anonymous: bool,
-    /// An OAuth 2.0 scope to ask for, in full or without
-    /// https://www.googleapis.com/auth/; can be repeated. By default what the
-    /// command needs
+    /// An OAuth 2.0 scope to ask for, in full or by its last part, such as
+    /// chat.spaces; can be repeated. By default what the command needs
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<String>,
     /// How long the call may take, in seconds

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// credentials of $GCHAT_ACCESS_TOKEN
     #[arg(long, conflicts_with_all = ["descriptor_set", "ndjson"])]
     as_client: bool,
-    /// Where the API is [default: https://chat.googleapis.com]
+    /// Where the API is [default: chat.googleapis.com, by https]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
 }

@@ -48,7 +48,7 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// Whether to use colours on a stream: on a terminal, unless NO_COLOR says otherwise
-/// (https://no-color.org).
+/// (<https://no-color.org>).
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -3,8 +3,10 @@
 //!
 //! One port serves gRPC (HTTP/2 without TLS), HTTP/JSON (HTTP/1.1 or HTTP/2,
 //! through the crate's own [`Gateway`]) and an OAuth 2.0 token endpoint, whose
-//! tokens [`Emulator::credentials`] gets as any client of Google's would. Spaces
-//! are kept in memory. What the organization is like, and what the documentation
+//! tokens [`Emulator::credentials`] gets as any client of Google's would; also gRPC
+//! reflection and health, a page at `/` that shows the spaces and the last calls, and
+//! `/emulator/settings`, `/emulator/faults`, `/emulator/clock` and `/emulator/calls` for
+//! tests in other languages. Spaces are kept in memory unless they are given a file. What the organization is like, and what the documentation
 //! leaves open, is in [`Settings`]; calls without credentials are taken unless
 //! they say otherwise.
 //!
