@@ -164,6 +164,8 @@ pub(crate) async fn run(
     let mut progress = Progress::new(args.shard.count(count), before, quiet);
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     let mut stops = 0;
+    // One after the other, so that none is lost between two looks.
+    let mut interrupted = Box::pin(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             done = workers.join_next() => match done {
@@ -171,7 +173,8 @@ pub(crate) async fn run(
                 Some(Ok(())) => {}
                 Some(Err(error)) => run.stop(Failure::machine(error)),
             },
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupted => {
+                interrupted = Box::pin(tokio::signal::ctrl_c());
                 stops += 1;
                 run.stop(Failure::Later("stopped; the same command goes on where it was".to_owned()));
                 if stops > 1 {
