@@ -5,18 +5,22 @@ were installed and WITH the languages that there are (python, node, java).
 drivers.json lists {"client", "wire", "command", "env", "without": {field: reason},
 "errors_by_http_status": reason, "differs": {id: reason}}: fields that a client's release
 does not know, errors that it reads by their HTTP status alone, and calls that it cannot
-make as the others do. Each driver runs
+make as the others do. "through": "Envoy" puts Envoy's transcoder, with the descriptor set
+that gchat writes, between the client and the emulator's gRPC. Each driver runs
 table.json against an emulator of its own, through the written credentials and TLS, and
 prints what came of each call. The first driver is the measure: the others must agree
 with it, resource by resource, code, reason, domain and metadata, but where a difference
 is explained. Prints the matrix; ends with 1 on a difference that is not explained.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import re
 import signal
+import socket
+import string
 import subprocess
 import sys
 import tempfile
@@ -42,6 +46,44 @@ class Emulator:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(10)
+
+
+class Envoy:
+    """Envoy's transcoder in front of an emulator, for as long as a with block."""
+
+    def __init__(self, gchat, tools, folder, emulator):
+        # The port that the system gives to who asks for any.
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        subprocess.run([gchat, "schema", "--output", folder / "chat.bin"], check=True)
+        names = {
+            "PORT": port,
+            "SCHEMA": folder / "chat.bin",
+            "CERTIFICATE": emulator.certificate,
+            "BACKEND": emulator.endpoint.rsplit(":", 1)[1],
+        }
+        config = folder / "envoy.yaml"
+        config.write_text(string.Template((HERE / "envoy.yaml").read_text()).substitute(names))
+        self.log = open(folder / "envoy.log", "w+")
+        command = [f"{tools}/venv/bin/envoy", "-c", config, "--use-dynamic-base-id"]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        self.endpoint = f"http://127.0.0.1:{port}"
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None:
+                    self.log.seek(0)
+                    raise SystemExit(f"Envoy: {self.log.read()[-2000:]}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
+        self.log.close()
 
 
 def normal(outcome):
@@ -77,10 +119,15 @@ def by_http_status(outcome):
 
 
 def run(gchat, tools, driver):
-    with tempfile.TemporaryDirectory() as folder, Emulator(gchat, pathlib.Path(folder)) as emulator:
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        emulator = stack.enter_context(Emulator(gchat, folder))
+        endpoint = emulator.endpoint
+        if driver.get("through") == "Envoy":
+            endpoint = stack.enter_context(Envoy(gchat, tools, folder, emulator)).endpoint
         places = {
             "TABLE": HERE / "table.json",
-            "ENDPOINT": emulator.endpoint,
+            "ENDPOINT": endpoint,
             "KEY": emulator.key,
             "CERTIFICATE": emulator.certificate,
             "FOLDER": folder,
@@ -110,6 +157,7 @@ def main():
     measure, failures, notes = results[0], [], {}
     width = max(map(len, ids))
     heads = [f"{driver['client']} {driver['wire']}" for driver in drivers]
+    heads = [head + (f" through {driver['through']}" if "through" in driver else "") for driver, head in zip(drivers, heads)]
     print(" " * width, *(f"{at + 1:>3}" for at in range(len(heads))), "  outcome")
     for step in ids:
         marks = []
