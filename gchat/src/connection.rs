@@ -78,6 +78,7 @@ pub(crate) struct Who {
     pub(crate) name: String,
     /// Whether it is a person, where that is known.
     pub(crate) is_user: Option<bool>,
+    is_nobody: bool,
 }
 
 /// The scopes that a command needs: as a user, and as the app.
@@ -124,16 +125,19 @@ impl Connection {
     }
 }
 
-const NOBODY: &str = "nobody (no credentials)";
-
 impl Who {
     fn nobody() -> Self {
-        Self { credentials: Credentials::anonymous(), name: NOBODY.to_owned(), is_user: None }
+        Self {
+            credentials: Credentials::anonymous(),
+            name: "nobody (no credentials)".to_owned(),
+            is_user: None,
+            is_nobody: true,
+        }
     }
 
     fn token(token: &str) -> Result<Self, Failure> {
         let credentials = Credentials::token(token).map_err(Failure::usage)?;
-        Ok(Self { credentials, name: "the bearer of an access token".to_owned(), is_user: None })
+        Ok(Self { credentials, name: "the bearer of an access token".to_owned(), is_user: None, is_nobody: false })
     }
 
     fn key(file: &Path, subject: Option<&str>) -> Result<Self, Failure> {
@@ -157,7 +161,7 @@ impl Who {
         if subject.is_some() {
             return Err(Failure::usage("a subject needs a service account's key: give it with --credentials"));
         }
-        Ok(Self { credentials, name: "application default credentials".to_owned(), is_user: None })
+        Ok(Self { credentials, name: "application default credentials".to_owned(), is_user: None, is_nobody: false })
     }
 
     fn account(app: Credentials, json: &str, subject: Option<&str>) -> Result<Self, Failure> {
@@ -167,14 +171,14 @@ impl Who {
             Some(subject) => (app.for_user(subject).map_err(Failure::usage)?, format!("{subject} by {email}")),
             None => (app, email.to_owned()),
         };
-        Ok(Self { credentials, name, is_user: Some(subject.is_some()) })
+        Ok(Self { credentials, name, is_user: Some(subject.is_some()), is_nobody: false })
     }
 }
 
 impl Target {
     /// Whether calls go without credentials.
     pub(crate) fn is_anonymous(&self) -> bool {
-        self.who.name == NOBODY
+        self.who.is_nobody
     }
 
     /// The scopes to ask for, in full.

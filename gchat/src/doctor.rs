@@ -79,6 +79,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::machine(format!("{} made a space of no kind; it is not Google Chat", target.endpoint)));
     };
     let broken = broken(&error);
+    // How far the call came is not known then.
+    if broken == Some("other") {
+        let mend = error.advice().unwrap_or("see the message, and try again");
+        unwell("a space can be created", &format!("{:?}: {}", error.code(), error.message()), mend)?;
+        return Err(missing("see above"));
+    }
     for (step, what) in STEPS_OF_THE_CALL {
         if Some(step) == broken {
             let mend = error.advice().unwrap_or(match step {
@@ -96,10 +102,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             continue;
         }
         well(what)?;
-    }
-    if broken == Some("other") {
-        unwell("a space can be created", &error.to_string(), "see the message")?;
-        return Err(missing("see above"));
     }
     output::write(b"A space can be created; nothing was.\n")
 }
@@ -147,8 +149,6 @@ fn broken(error: &Error) -> Option<&'static str> {
         (Code::PermissionDenied, _) => "scopes",
         (Code::InvalidArgument, _) => return None,
         (Code::Unavailable | Code::DeadlineExceeded, _) => "reached",
-        // It was reached, and all of it was looked at before the quota.
-        (Code::ResourceExhausted, _) => "other",
         (_, _) if error.message().contains("not gRPC") || error.message().contains("not the JSON form") => "reached",
         _ => "other",
     })

@@ -246,7 +246,7 @@ async fn rows_are_paced_and_an_interrupted_run_goes_on() {
     let mut line = String::new();
     BufReader::new(run.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.starts_with("{\"line\":1,\"name\":\"spaces/"), "{line}");
-    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", run.id())]).status().unwrap().success());
     let stopped = run.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(6));
     assert!(text(&stopped.stderr).ends_with("gchat: stopped; the same command goes on where it was\n"), "{stopped:?}");

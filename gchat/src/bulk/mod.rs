@@ -99,6 +99,9 @@ impl Shard {
 /// in memory to be printed in order.
 const WINDOW: usize = 4_096;
 
+/// How long calls that are under way may take when a run is stopped.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Creates the spaces of a file.
 pub(crate) async fn run(
     path: &Path,
@@ -163,7 +166,7 @@ pub(crate) async fn run(
     let begun = Instant::now();
     let mut progress = Progress::new(args.shard.count(count), before, quiet);
     let mut tick = tokio::time::interval(Duration::from_millis(200));
-    let mut stops = 0;
+    let (mut stops, mut stopping) = (0, None);
     // One after the other, so that none is lost between two looks.
     let mut interrupted = Box::pin(tokio::signal::ctrl_c());
     loop {
@@ -188,6 +191,10 @@ pub(crate) async fn run(
                     work.counts
                 };
                 progress.show(counts.created + counts.failed, counts.retries);
+                // A call may be waiting for quota; to drop it loses nothing.
+                if run.is_stopping() && stopping.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                    workers.abort_all();
+                }
             }
         }
     }
@@ -311,7 +318,7 @@ struct Counts {
     own: u64,
     retries: u64,
     imports: u64,
-    /// When the first import must be completed, as seconds and text.
+    /// When the first import must be completed, as text.
     import_until: Option<[u8; 32]>,
 }
 
@@ -324,7 +331,9 @@ struct Pace {
 impl Pace {
     fn new(rate: f64) -> Self {
         let seconds = if rate > 0.0 { 60.0 / rate } else { 0.0 };
-        let interval = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        // Longer than a year is as good as never, and can be added to any time.
+        let year = Duration::from_secs(365 * 86_400);
+        let interval = Duration::try_from_secs_f64(seconds).unwrap_or(year).min(year);
         Self { interval, next: tokio::time::Instant::now() }
     }
 
