@@ -31,7 +31,33 @@ pub(crate) fn put_snake(out: &mut Vec<u8>, path: &[u8]) {
     }
 }
 
-/// Whether every byte may stand in a JSON path: an underscore may not.
+/// Whether a path in its JSON form is one that [`put_camel`] could have written: no
+/// underscore. `*`, all fields (AIP-134), and quoted map keys are paths, too.
 pub(super) fn is_path(path: &[u8]) -> bool {
-    !path.is_empty() && path.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'.')
+    !path.is_empty() && !path.iter().any(|byte| matches!(byte, b'_' | b'"' | b'\\' | 0..=0x1f))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for wire in ["display_name", "space.display_name", "*", "labels.`a-b`", "a1.b2_c"] {
+            let (mut json, mut back) = (Vec::new(), Vec::new());
+            assert!(put_camel(&mut json, wire.as_bytes()) && is_path(&json), "{wire}");
+            put_snake(&mut back, &json);
+            assert_eq!(back, wire.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_would_not_read_back_is_refused() {
+        for wire in ["displayName", "a__b", "a_1", "a_"] {
+            assert!(!put_camel(&mut Vec::new(), wire.as_bytes()), "{wire}");
+        }
+        for json in ["", "display_name", "a\\b"] {
+            assert!(!is_path(json.as_bytes()), "{json}");
+        }
+    }
 }
