@@ -1,16 +1,17 @@
 """The matrix: one table of calls, run by every client over every wire.
 
 Usage: matrix.py GCHAT TOOLS [WITH...], where TOOLS is the folder in which the drivers
-were installed and WITH the languages that there are (python, node, java).
+were installed and WITH what there is (python, node, java, go, envoy).
 drivers.json lists {"client", "wire", "command", "env", "without": {field: reason},
 "errors_by_http_status": reason, "differs": {id: reason}}: fields that a client's release
 does not know, errors that it reads by their HTTP status alone, and calls that it cannot
-make as the others do. "through": "Envoy" puts Envoy's transcoder, with the descriptor set
-that gchat writes, between the client and the emulator's gRPC. Each driver runs
-table.json against an emulator of its own, through the written credentials and TLS, and
-prints what came of each call. The first driver is the measure: the others must agree
-with it, resource by resource, code, reason, domain and metadata, but where a difference
-is explained. Prints the matrix; ends with 1 on a difference that is not explained.
+make as the others do. "through" is what stands between the client and the emulator's
+gRPC: Envoy or grpc-gateway, or our own gateway in front of a service in Go. Each driver
+runs table.json against an emulator of its own, through the written credentials or
+tokens that those give, and prints what came of each call. The first driver is the
+measure: the others must agree with it, resource by resource, code, reason, domain and
+metadata, but where a difference is explained. Prints the matrix; ends with 1 on a
+difference that is not explained.
 """
 
 import contextlib
@@ -18,72 +19,57 @@ import json
 import os
 import pathlib
 import re
-import signal
-import socket
-import string
 import subprocess
 import sys
 import tempfile
+
+import google.auth.transport.requests
+import requests
+from google.oauth2 import service_account
+from servers import Emulator, Envoy, Program
 
 HERE = pathlib.Path(__file__).parent
 # What differs from run to run.
 TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
-class Emulator:
-    """gchat emulator with TLS and credentials, for as long as a with block."""
+@contextlib.contextmanager
+def between(gchat, tools, folder, emulator, through):
+    """Where the client goes: to the emulator, or to what stands before its gRPC."""
+    go = f"{tools}/go/interop"
+    with contextlib.ExitStack() as stack:
+        if through is None:
+            yield emulator.endpoint
+        elif through == "Envoy":
+            schema = folder / "chat.bin"
+            subprocess.run([gchat, "schema", "--output", schema], check=True)
+            server = Envoy(tools, folder, schema, ["google.chat.v1.ChatService"], emulator.endpoint, emulator.certificate)
+            yield stack.enter_context(server).endpoint
+        elif through == "grpc-gateway":
+            yield stack.enter_context(Program(go, "gateway", emulator.endpoint, emulator.certificate)).endpoint
+        elif through == "gchat gateway and a Go service":
+            service = stack.enter_context(Program(go, "relay", emulator.endpoint, emulator.certificate))
+            command = [gchat, "gateway", "--listen", "127.0.0.1:0", "--backend", service.endpoint, "--reflection"]
+            yield stack.enter_context(Program(*command)).endpoint
+        else:
+            raise SystemExit(f"drivers.json: nothing is known of {through}")
 
-    def __init__(self, gchat, folder):
-        self.key, self.certificate = folder / "key.json", folder / "certificate.pem"
-        command = [gchat, "emulator", "--listen", "127.0.0.1:0", "--require-credentials"]
-        command += ["--write-credentials", self.key, "--tls-certificate", self.certificate]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.endpoint = self.process.stdout.readline().split(" at ")[1].strip()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-
-
-class Envoy:
-    """Envoy's transcoder in front of an emulator, for as long as a with block."""
-
-    def __init__(self, gchat, tools, folder, emulator):
-        # The port that the system gives to who asks for any.
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        subprocess.run([gchat, "schema", "--output", folder / "chat.bin"], check=True)
-        names = {
-            "PORT": port,
-            "SCHEMA": folder / "chat.bin",
-            "CERTIFICATE": emulator.certificate,
-            "BACKEND": emulator.endpoint.rsplit(":", 1)[1],
-        }
-        config = folder / "envoy.yaml"
-        config.write_text(string.Template((HERE / "envoy.yaml").read_text()).substitute(names))
-        self.log = open(folder / "envoy.log", "w+")
-        command = [f"{tools}/venv/bin/envoy", "-c", config, "--use-dynamic-base-id"]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        self.endpoint = f"http://127.0.0.1:{port}"
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    self.log.seek(0)
-                    raise SystemExit(f"Envoy: {self.log.read()[-2000:]}")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(10)
-        self.log.close()
+def tokens(emulator, identities):
+    """A token for each identity, by the flow that service accounts have."""
+    session = requests.Session()
+    # Not the certificates that the environment names.
+    session.trust_env = False
+    session.verify = str(emulator.certificate)
+    found = {}
+    for name, identity in identities.items():
+        scopes = ["https://www.googleapis.com/auth/" + scope for scope in identity["scopes"]]
+        credentials = service_account.Credentials.from_service_account_file(emulator.key, scopes=scopes)
+        if "subject" in identity:
+            credentials = credentials.with_subject(identity["subject"])
+        credentials.refresh(google.auth.transport.requests.Request(session))
+        found[name] = credentials.token
+    return found
 
 
 def normal(outcome):
@@ -118,17 +104,16 @@ def by_http_status(outcome):
     return {"error": {"code": code, "reason": "", "domain": "", "metadata": {}}}
 
 
-def run(gchat, tools, driver):
+def run(gchat, tools, driver, identities):
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         emulator = stack.enter_context(Emulator(gchat, folder))
-        endpoint = emulator.endpoint
-        if driver.get("through") == "Envoy":
-            endpoint = stack.enter_context(Envoy(gchat, tools, folder, emulator)).endpoint
+        (folder / "tokens.json").write_text(json.dumps(tokens(emulator, identities)))
         places = {
             "TABLE": HERE / "table.json",
-            "ENDPOINT": endpoint,
+            "ENDPOINT": stack.enter_context(between(gchat, tools, folder, emulator, driver.get("through"))),
             "KEY": emulator.key,
+            "TOKENS": folder / "tokens.json",
             "CERTIFICATE": emulator.certificate,
             "FOLDER": folder,
             "TOOLS": tools,
@@ -152,8 +137,9 @@ def main():
         if missing := set(driver["needs"]) - set(present):
             print(f"skipped: {driver['client']} over {driver['wire']}, for want of {' '.join(missing)}")
     drivers = [driver for driver in drivers if set(driver["needs"]) <= set(present)]
-    ids = [step["id"] for step in json.load(open(HERE / "table.json", encoding="utf-8"))["steps"] if "id" in step]
-    results = [run(gchat, tools, driver) for driver in drivers]
+    table = json.load(open(HERE / "table.json", encoding="utf-8"))
+    ids = [step["id"] for step in table["steps"] if "id" in step]
+    results = [run(gchat, tools, driver, table["identities"]) for driver in drivers]
     measure, failures, notes = results[0], [], {}
     width = max(map(len, ids))
     heads = [f"{driver['client']} {driver['wire']}" for driver in drivers]

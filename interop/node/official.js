@@ -8,19 +8,14 @@
 const fs = require('node:fs');
 const {protos, v1} = require('@google-apps/chat');
 const {GoogleAuth, JWT} = require('google-auth-library');
+const {CODES, run, start} = require('./table.js');
 
 const SCOPE = 'https://www.googleapis.com/auth/';
-const CODES = [
-  'OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS',
-  'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED',
-  'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED',
-];
-
 async function main() {
   const [, , tableFile, endpoint, keyFile, wire] = process.argv;
   const table = JSON.parse(fs.readFileSync(tableFile, 'utf8'));
   const key = JSON.parse(fs.readFileSync(keyFile, 'utf8'));
-  const {hostname, port} = new URL(endpoint);
+  const {protocol, hostname, port} = new URL(endpoint);
 
   const clients = {};
   for (const [name, {scopes, subject}] of Object.entries(table.identities)) {
@@ -37,38 +32,24 @@ async function main() {
     const auth = new GoogleAuth({authClient, projectId: key.project_id});
     clients[name] = new v1.ChatServiceClient({
       auth, servicePath: hostname, port: Number(port), fallback: wire === 'http', projectId: key.project_id,
+      protocol: protocol.slice(0, -1),
     });
   }
 
-  const saved = {};
-  for (const step of table.steps) {
-    if (step.set) {
-      const answer = await fetch(`${endpoint}/emulator/settings`, {method: 'PATCH', body: JSON.stringify(step.set)});
-      if (!answer.ok) throw new Error(await answer.text());
-      continue;
-    }
-    let text = JSON.stringify(step.request);
-    for (const [name, value] of Object.entries(saved)) text = text.replaceAll(`{${name}}`, value);
-    const {method} = step;
-    const types = protos.google.chat.v1;
-    const request = fromJson(JSON.parse(text));
-    const call = method[0].toLowerCase() + method.slice(1);
-    try {
-      const options = {autoPaginate: false, retry: {retryCodes: []}};
-      const answers = await clients[step.as][call](request, options);
-      const type = {
-        ListSpaces: types.ListSpacesResponse, ListMemberships: types.ListMembershipsResponse,
-        CreateMembership: types.Membership, DeleteSpace: protos.google.protobuf.Empty,
-        CompleteImportSpace: types.CompleteImportSpaceResponse,
-      }[method] ?? types.Space;
-      const list = method.startsWith('List');
-      const answer = toJson(type.toObject(type.fromObject(list ? answers[2] : answers[0]), {enums: String, longs: Number}));
-      for (const [name, field] of Object.entries(step.save ?? {})) saved[name] = answer[field];
-      console.log(JSON.stringify({id: step.id, answer}));
-    } catch (error) {
-      console.log(JSON.stringify({id: step.id, error: described(error)}));
-    }
-  }
+  const types = protos.google.chat.v1;
+  const call = async (identity, method, request) => {
+    const options = {autoPaginate: false, retry: {retryCodes: []}};
+    const answers = await clients[identity][method[0].toLowerCase() + method.slice(1)](fromJson(request), options);
+    const type = {
+      ListSpaces: types.ListSpacesResponse, ListMemberships: types.ListMembershipsResponse,
+      CreateMembership: types.Membership, DeleteSpace: protos.google.protobuf.Empty,
+      CompleteImportSpace: types.CompleteImportSpaceResponse,
+    }[method] ?? types.Space;
+    const answer = answers[method.startsWith('List') ? 2 : 0];
+    return toJson(type.toObject(type.fromObject(answer), {enums: String, longs: Number}));
+  };
+  // Whoever gives the tokens is the emulator, whatever stands before it.
+  await run(table.steps, new URL(key.token_uri).origin, call, described);
 }
 
 /** What the client knows of an error. */
@@ -112,7 +93,4 @@ function toJson(value) {
   return Object.fromEntries(set.map(([key, one]) => [key, toJson(one)]));
 }
 
-main().catch(error => {
-  console.error(error);
-  process.exit(1);
-});
+start(main);

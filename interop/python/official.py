@@ -8,7 +8,7 @@ GRPC_DEFAULT_SSL_ROOTS_FILE_PATH.
 import json
 import sys
 
-import requests
+import table
 from google.api_core import exceptions
 from google.apps import chat_v1
 from google.apps.chat_v1.services.chat_service import pagers
@@ -33,10 +33,10 @@ def described(error):
 
 
 def main():
-    table, endpoint, key, wire = sys.argv[1:]
-    table = json.load(open(table, encoding="utf-8"))
+    file, endpoint, key, wire = sys.argv[1:]
+    whole = json.load(open(file, encoding="utf-8"))
     clients = {}
-    for name, identity in table["identities"].items():
+    for name, identity in whole["identities"].items():
         scopes = [SCOPE + scope for scope in identity["scopes"]]
         credentials = service_account.Credentials.from_service_account_file(key, scopes=scopes)
         if "subject" in identity:
@@ -46,28 +46,21 @@ def main():
             transport="grpc" if wire == "grpc" else "rest",
             client_options={"api_endpoint": endpoint.removeprefix("https://")},
         )
-    saved = {}
-    for step in table["steps"]:
-        if "set" in step:
-            requests.patch(f"{endpoint}/emulator/settings", json=step["set"]).raise_for_status()
-            continue
-        text = json.dumps(step["request"])
-        for name, value in saved.items():
-            text = text.replace("{" + name + "}", value)
-        client, method = clients[step["as"]], step["method"]
+
+    def call(identity, method, text):
         snake = "".join("_" + c.lower() if c.isupper() else c for c in method)[1:]
-        request = getattr(chat_v1, method + "Request")
+        request = getattr(chat_v1, method + "Request").from_json(text)
         try:
-            answer = getattr(client, snake)(request=request.from_json(text), retry=None)
+            answer = getattr(clients[identity], snake)(request=request, retry=None)
         except exceptions.GoogleAPICallError as error:
-            print(json.dumps({"id": step["id"], "error": described(error)}))
-            continue
+            raise table.Refused(described(error)) from error
         if isinstance(answer, (pagers.ListSpacesPager, pagers.ListMembershipsPager)):
             answer = answer._response
-        answer = {} if answer is None else json_format.MessageToDict(type(answer).pb(answer))
-        for name, field in step.get("save", {}).items():
-            saved[name] = answer[field]
-        print(json.dumps({"id": step["id"], "answer": answer}))
+        return {} if answer is None else json_format.MessageToDict(type(answer).pb(answer))
+
+    # Whoever gives the tokens is the emulator, whatever stands before it.
+    emulator = json.load(open(key, encoding="utf-8"))["token_uri"].rpartition("/")[0]
+    table.run(whole["steps"], emulator, call)
 
 
 if __name__ == "__main__":

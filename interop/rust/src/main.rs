@@ -1,108 +1,45 @@
-//! Runs the table of calls with the generated stub over one wire.
+//! The parts of the interoperability tests that are written in Rust.
 //!
-//! Usage: `interop TABLE ENDPOINT KEY grpc|http`. Prints a line of JSON for each call:
-//! its id, and the answer or the error.
+//! `interop table TABLE ENDPOINT KEY grpc|http` runs the table of calls;
+//! `interop random SET FLAWS GATEWAY COUNT` makes random calls through a gateway.
 
-use std::{collections::HashMap, error::Error, process::Command};
+mod random;
+mod table;
 
-use google_chat::{
-    Channel, Client, Credentials, Schema, Wire, policy::RetryPolicy, proto::DESCRIPTOR_SET, proto::google::rpc,
-    schema::Method, transcoding::code_name,
-};
+use std::error::Error;
+
+use google_chat::schema::Method;
 use http::uri::PathAndQuery;
-use prost::Message;
-use serde_json::{Value, json};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{
     Status,
-    codegen::{Bytes, http},
+    body::Body,
+    client::GrpcService,
+    codegen::{Bytes, StdError, http},
 };
 
 type Failure = Box<dyn Error>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let args: Vec<String> = std::env::args().collect();
-    let [_, table, endpoint, key, wire] = &args[..] else { return Err("TABLE ENDPOINT KEY grpc|http".into()) };
-    let table: Value = serde_json::from_slice(&std::fs::read(table)?)?;
-    let key = std::fs::read_to_string(key)?;
-    let schema = Schema::decode(DESCRIPTOR_SET)?;
-    let mut clients = HashMap::new();
-    for (name, identity) in table["identities"].as_object().ok_or("identities")? {
-        let app = Credentials::service_account_key(&key)?;
-        let credentials = match identity["subject"].as_str() {
-            Some(subject) => app.for_user(subject)?,
-            None => app,
-        };
-        let scopes = identity["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let client = Client::builder()
-            .endpoint(endpoint)
-            .wire(if wire == "grpc" { Wire::Grpc } else { Wire::HttpJson })
-            .credentials(credentials)
-            .scopes(scopes)
-            // As the others: nothing is filled in, checked or tried again.
-            .checks(false)
-            .fill_request_ids(false)
-            .retry(RetryPolicy::never())
-            .build()?;
-        clients.insert(name.clone(), client);
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["table", table, endpoint, key, wire] => table::run(table, endpoint, key, wire).await,
+        ["random", set, flaws, gateway, count] => random::run(set, flaws, gateway, count.parse()?).await,
+        _ => Err("usage: interop table|random ...".into()),
     }
-    let mut saved: HashMap<String, String> = HashMap::new();
-    for step in table["steps"].as_array().ok_or("steps")? {
-        if let Some(settings) = step.get("set") {
-            set(endpoint, settings)?;
-            continue;
-        }
-        let text = |name: &str| step[name].as_str().unwrap_or_default();
-        let mut request = step["request"].to_string();
-        for (name, value) in &saved {
-            request = request.replace(&format!("{{{name}}}"), value);
-        }
-        let path = format!("/google.chat.v1.ChatService/{}", text("method"));
-        let method = schema.method(&path).ok_or("method")?;
-        let client = clients.get(text("as")).ok_or("as")?;
-        let outcome = match call(client.channel(), &method, method.input().from_json(&request)?).await {
-            Ok(answer) => {
-                let answer: Value = serde_json::from_str(&method.output().to_json(&answer)?)?;
-                for (name, field) in step["save"].as_object().into_iter().flatten() {
-                    let value = answer[field.as_str().unwrap_or_default()].as_str().unwrap_or_default();
-                    saved.insert(name.clone(), value.to_owned());
-                }
-                json!({"id": text("id"), "answer": answer})
-            }
-            Err(status) => json!({"id": text("id"), "error": described(&status)}),
-        };
-        println!("{outcome}");
-    }
-    Ok(())
 }
 
-/// Changes the emulator's settings, as anybody can: by curl.
-fn set(endpoint: &str, settings: &Value) -> Result<(), Failure> {
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--request", "PATCH", "--data", &settings.to_string()]);
-    if let Some(certificate) = std::env::var_os("SSL_CERT_FILE") {
-        curl.arg("--cacert").arg(certificate);
-    }
-    let output = curl.arg(format!("{endpoint}/emulator/settings")).output()?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
-}
-
-fn described(status: &Status) -> Value {
-    let details = rpc::Status::decode(status.details()).unwrap_or_default().details;
-    let info = details.iter().find_map(|detail| detail.to_msg::<rpc::ErrorInfo>().ok()).unwrap_or_default();
-    let metadata: std::collections::BTreeMap<_, _> = info.metadata.into_iter().collect();
-    json!({
-        "code": code_name(status.code()),
-        "reason": info.reason,
-        "domain": info.domain,
-        "metadata": metadata,
-    })
-}
-
-async fn call(channel: Channel, method: &Method, message: Vec<u8>) -> Result<Vec<u8>, Status> {
+/// Calls a method with a message as wire bytes.
+async fn call<S>(channel: S, method: &Method, message: Vec<u8>) -> Result<Vec<u8>, Status>
+where
+    S: GrpcService<Body>,
+    S::Error: Into<StdError>,
+    S::ResponseBody: tonic::codegen::Body<Data = Bytes> + Send + 'static,
+    <S::ResponseBody as tonic::codegen::Body>::Error: Into<StdError> + Send,
+{
     let mut stub = tonic::client::Grpc::new(channel);
-    let Ok(()) = stub.ready().await;
+    stub.ready().await.map_err(|error| Status::unavailable(error.into().to_string()))?;
     let path = PathAndQuery::try_from(method.path()).map_err(|error| Status::internal(error.to_string()))?;
     Ok(stub.unary(tonic::Request::new(message.into()), path, Raw).await?.into_inner().into())
 }

@@ -13,19 +13,12 @@ import com.google.chat.v1.GetSpaceRequest;
 import com.google.chat.v1.ListMembershipsRequest;
 import com.google.chat.v1.ListSpacesRequest;
 import com.google.chat.v1.UpdateSpaceRequest;
-import com.google.gson.Gson;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParser;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import java.io.FileInputStream;
 import java.net.URI;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -67,8 +60,9 @@ public final class Official {
               (c, json) -> call(c.listMembershipsCallable(), ListMembershipsRequest.newBuilder(), json));
 
   public static void main(String[] args) throws Exception {
-    JsonObject table = JsonParser.parseString(Files.readString(Path.of(args[0]))).getAsJsonObject();
+    JsonObject table = Table.read(args[0]);
     URI endpoint = URI.create(args[1]);
+    String scheme = endpoint.getScheme().equals("http") ? "http://" : "";
     Map<String, ChatServiceClient> clients = new HashMap<>();
     for (Map.Entry<String, JsonElement> entry : table.getAsJsonObject("identities").entrySet()) {
       JsonObject identity = entry.getValue().getAsJsonObject();
@@ -84,7 +78,7 @@ public final class Official {
       ChatServiceSettings.Builder settings =
           args[3].equals("grpc") ? ChatServiceSettings.newBuilder() : ChatServiceSettings.newHttpJsonBuilder();
       settings
-          .setEndpoint(endpoint.getHost() + ":" + endpoint.getPort())
+          .setEndpoint(scheme + endpoint.getHost() + ":" + endpoint.getPort())
           .setCredentialsProvider(FixedCredentialsProvider.create(credentials));
       settings.applyToAllUnaryMethods(
           method -> {
@@ -93,56 +87,24 @@ public final class Official {
           });
       clients.put(entry.getKey(), ChatServiceClient.create(settings.build()));
     }
-
-    Map<String, String> saved = new HashMap<>();
-    for (JsonElement element : table.getAsJsonArray("steps")) {
-      JsonObject step = element.getAsJsonObject();
-      if (step.has("set")) {
-        set(endpoint.resolve("/emulator/settings"), step.get("set").toString());
-        continue;
-      }
-      String json = step.get("request").toString();
-      for (Map.Entry<String, String> value : saved.entrySet()) {
-        json = json.replace("{" + value.getKey() + "}", value.getValue());
-      }
-      JsonObject outcome = new JsonObject();
-      outcome.add("id", step.get("id"));
-      try {
-        Message made =
-            CALLS.get(step.get("method").getAsString()).make(clients.get(step.get("as").getAsString()), json);
-        JsonObject answer = JsonParser.parseString(JsonFormat.printer().print(made)).getAsJsonObject();
-        if (step.has("save")) {
-          step.getAsJsonObject("save")
-              .entrySet()
-              .forEach(entry -> saved.put(entry.getKey(), answer.get(entry.getValue().getAsString()).getAsString()));
-        }
-        outcome.add("answer", answer);
-      } catch (ApiException error) {
-        outcome.add("error", described(error));
-      }
-      System.out.println(new Gson().toJson(outcome));
-    }
+    // Whoever gives the tokens is the emulator, whatever stands before it.
+    URI emulator = URI.create(Table.read(args[2]).get("token_uri").getAsString());
+    Table.run(
+        table,
+        emulator,
+        (identity, method, request) -> CALLS.get(method).make(clients.get(identity), request),
+        Official::described);
     // The clients' threads would keep the program.
     System.exit(0);
   }
 
-  /** What the client knows of an error. */
-  private static JsonObject described(ApiException error) {
-    JsonObject described = new JsonObject();
-    described.addProperty("code", error.getStatusCode().getCode().name());
-    described.addProperty("reason", error.getReason() == null ? "" : error.getReason());
-    described.addProperty("domain", error.getDomain() == null ? "" : error.getDomain());
-    described.add("metadata", new Gson().toJsonTree(error.getMetadata() == null ? Map.of() : error.getMetadata()));
-    return described;
-  }
-
-  private static void set(URI uri, String settings) throws Exception {
-    HttpRequest request =
-        HttpRequest.newBuilder(uri).method("PATCH", HttpRequest.BodyPublishers.ofString(settings)).build();
-    HttpResponse<String> answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
-    if (answer.statusCode() != 200) {
-      throw new IllegalStateException(answer.body());
+  private static JsonObject described(Exception thrown) throws Exception {
+    if (!(thrown instanceof ApiException)) {
+      throw thrown;
     }
+    ApiException error = (ApiException) thrown;
+    String code = error.getStatusCode().getCode().name();
+    return Table.error(code, error.getReason(), error.getDomain(), error.getMetadata());
   }
 
   private Official() {}

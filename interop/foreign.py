@@ -1,0 +1,47 @@
+"""Random calls of HttpJson through gateways that are not ours, against the same over gRPC.
+
+Usage: foreign.py TOOLS [envoy] [go]. Compiles the protos of Google Chat and kinds.proto
+for both sides; what a gateway itself gets wrong is in flaws.json, and everything else
+must be the same.
+"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from servers import HERE, Envoy, Program
+
+CALLS = 6000
+SERVICES = ["google.chat.v1.ChatService", "kinds.Kinds"]
+
+
+def main():
+    tools, *present = sys.argv[1:]
+    interop = HERE.parent / "target/release/interop"
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        schema = folder / "schema.bin"
+        protoc = [sys.executable, "-m", "grpc_tools.protoc", "--include_imports", f"--descriptor_set_out={schema}"]
+        sources = ["google/chat/v1/chat_service.proto", "google/rpc/error_details.proto", "kinds.proto"]
+        subprocess.run([*protoc, f"-I{HERE.parent}/proto", f"-I{HERE}", *sources], check=True)
+        for needs, name in (("envoy", "Envoy"), ("go", "grpc-gateway")):
+            if needs not in present:
+                print(f"skipped: random calls through {name}")
+                continue
+            command = [interop, "random", schema, HERE / "flaws.json", name, str(CALLS)]
+            calls = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            backend = calls.stdout.readline().split(" at ")[1].strip()
+            if needs == "envoy":
+                gateway = Envoy(tools, folder, schema, SERVICES, backend)
+            else:
+                gateway = Program(f"{tools}/go/interop", "gateway", backend)
+            with gateway:
+                print(calls.communicate(gateway.endpoint + "\n")[0], end="")
+            failed |= calls.returncode != 0
+    raise SystemExit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Runs the table of calls with the stub that grpcio-tools generates from our protos.
+
+Usage: stub.py TABLE ENDPOINT TOKENS, by a file with a token for each identity; the
+generated code is in PYTHONPATH. Prints a line of JSON for each call: its id, and the
+answer or the error. Certificates come from REQUESTS_CA_BUNDLE.
+"""
+
+import json
+import os
+import sys
+
+import grpc
+import table
+from google.chat.v1 import chat_service_pb2_grpc, membership_pb2, space_pb2
+from google.protobuf import json_format
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+
+def described(error):
+    info = error_details_pb2.ErrorInfo()
+    if status := rpc_status.from_call(error):
+        for detail in status.details:
+            detail.Unpack(info)
+    return {
+        "code": error.code().name,
+        "reason": info.reason,
+        "domain": info.domain,
+        "metadata": dict(info.metadata),
+    }
+
+
+def main():
+    file, endpoint, tokens = sys.argv[1:]
+    steps = json.load(open(file, encoding="utf-8"))["steps"]
+    bearers = json.load(open(tokens, encoding="utf-8"))
+    certificate = open(os.environ["REQUESTS_CA_BUNDLE"], "rb").read()
+    with grpc.secure_channel(endpoint.removeprefix("https://"), grpc.ssl_channel_credentials(certificate)) as channel:
+        stub = chat_service_pb2_grpc.ChatServiceStub(channel)
+
+        def call(identity, method, text):
+            name = method + "Request"
+            kind = getattr(space_pb2, name, None) or getattr(membership_pb2, name)
+            request = json_format.Parse(text, kind())
+            try:
+                metadata = [("authorization", f"Bearer {bearers[identity]}")]
+                return json_format.MessageToDict(getattr(stub, method)(request, metadata=metadata))
+            except grpc.RpcError as error:
+                raise table.Refused(described(error)) from error
+
+        table.run(steps, endpoint, call)
+
+
+if __name__ == "__main__":
+    main()
