@@ -86,23 +86,13 @@ Examples:
   buf build chat.bin -o - >/dev/null
   Envoy: envoy.filters.http.grpc_json_transcoder, proto_descriptor: chat.bin";
 
-impl Command {
-    /// Whether there is work for more than one thread.
-    fn is_busy(&self) -> bool {
-        match self {
-            Self::Spaces(command) => command.is_bulk(),
-            Self::Gateway(_) | Self::Emulator(_) => true,
-            _ => false,
-        }
-    }
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match cli.command.is_busy() {
-        true => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        // One thread: a command makes one call, or waits for the network.
-        false => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    let runtime = match cli.command {
+        Command::Gateway(_) | Command::Emulator(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        // One thread: a command makes one call, or waits for the network; to share many
+        // calls among threads costs more than it gains.
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     };
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command)),

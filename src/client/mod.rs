@@ -7,14 +7,14 @@ pub(crate) mod checks;
 mod create_space;
 mod error;
 
-use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, task};
+use std::{convert::Infallible, fmt, sync::Arc, task};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header::USER_AGENT};
 use http_body_util::Full;
 use tokio::sync::OnceCell;
 use tonic::body::Body;
-use tower::{Service, ServiceExt, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt};
 
 pub use crate::transport::Wire;
 pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
@@ -22,7 +22,7 @@ pub use error::Error;
 
 use crate::{
     Credentials, Schema,
-    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, RoutingHeader, Trace},
+    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, RoutingHeader, Trace, service::Answer},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
     transport::{Auto, BoxError, BuildError, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
 };
@@ -56,7 +56,22 @@ pub struct Client {
 /// The service under the client's stub: one wire, with checks, request ids,
 /// retries, deadlines and credentials.
 #[derive(Clone)]
-pub struct Channel(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
+pub struct Channel(Arc<dyn Stack>);
+
+/// A service that calls can be made of at any time: ours wait for what is under them
+/// within the call. It is cloned for each call, and so should be little.
+trait Stack: Send + Sync {
+    fn call(&self, call: Request<Body>) -> Answer;
+}
+
+impl<S> Stack for S
+where
+    S: Service<Request<Body>, Future = Answer> + Clone + Send + Sync,
+{
+    fn call(&self, call: Request<Body>) -> Answer {
+        Service::call(&mut self.clone(), call)
+    }
+}
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,10 +82,10 @@ impl fmt::Debug for Channel {
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answer;
 
-    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
+        task::Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, call: Request<Body>) -> Self::Future {
@@ -272,12 +287,12 @@ impl ClientBuilder {
         let http_json = http_json.map_err(transport)?.map_request(naming(Wire::HttpJson));
         let mut wire = Arc::new(OnceCell::new_with(Some(self.wire)));
         let channel = match self.wire {
-            Wire::Grpc => BoxCloneSyncService::new(grpc),
-            Wire::HttpJson => BoxCloneSyncService::new(http_json),
+            Wire::Grpc => Channel(Arc::new(grpc)),
+            Wire::HttpJson => Channel(Arc::new(http_json)),
             Wire::Auto => {
                 let auto = Auto::new(connector, origin.clone(), grpc, http_json);
                 wire = auto.chosen();
-                BoxCloneSyncService::new(auto)
+                Channel(Arc::new(auto))
             }
         };
         self.over(channel, wire, &origin, schema)
@@ -301,7 +316,7 @@ impl ClientBuilder {
         let http_json = HttpJson::builder(schema.clone(), &self.endpoint).build_over(http);
         let http_json = http_json.map_err(ClientError::Transport)?.map_request(naming(Wire::HttpJson));
         let wire = Arc::new(OnceCell::new_with(Some(Wire::HttpJson)));
-        self.over(BoxCloneSyncService::new(http_json), wire, &origin, schema)
+        self.over(Channel(Arc::new(http_json)), wire, &origin, schema)
     }
 
     fn parts(&self) -> Result<(Origin, Schema), ClientError> {
@@ -312,7 +327,7 @@ impl ClientBuilder {
     /// Puts the policies over what sends.
     fn over(
         self,
-        channel: BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>,
+        channel: Channel,
         wire: Arc<OnceCell<Wire>>,
         origin: &Origin,
         schema: Schema,
@@ -342,8 +357,8 @@ impl ClientBuilder {
         let known = RequestId::new(repeated, schema.clone()).fill(self.fill_request_ids);
         let routed = RoutingHeader::new(known, schema);
         let checked = checks::Checks::new(routed, Arc::clone(&rules));
-        let channel = BoxCloneSyncService::new(Trace::calls(checked, origin));
-        Ok(Client { channel: Channel(channel), rules, wire, fill_request_ids: self.fill_request_ids })
+        let channel = Channel(Arc::new(Trace::calls(checked, origin)));
+        Ok(Client { channel, rules, wire, fill_request_ids: self.fill_request_ids })
     }
 }
 

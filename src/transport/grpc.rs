@@ -5,6 +5,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -31,7 +32,9 @@ use crate::transcoding::status;
 /// A tower service that goes under a generated tonic stub and sends its calls
 /// as gRPC, over HTTP/2 with a pool of connections.
 #[derive(Clone)]
-pub struct Grpc {
+pub struct Grpc(Arc<Shared>);
+
+struct Shared {
     client: Client<Connector, Body>,
     origin: Origin,
 }
@@ -53,13 +56,13 @@ impl Grpc {
             .pool_timer(TokioTimer::new())
             .http2_only(true)
             .build(connector.h2_only());
-        Self { client, origin }
+        Self(Arc::new(Shared { client, origin }))
     }
 }
 
 impl fmt::Debug for Grpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grpc").field("endpoint", &self.origin).finish_non_exhaustive()
+        f.debug_struct("Grpc").field("endpoint", &self.0.origin).finish_non_exhaustive()
     }
 }
 
@@ -73,12 +76,12 @@ impl Service<Request<Body>> for Grpc {
     }
 
     fn call(&mut self, call: Request<Body>) -> Self::Future {
-        let grpc = self.clone();
-        Box::pin(async move { Ok(grpc.send(call).await.unwrap_or_else(reply::failure)) })
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { Ok(shared.send(call).await.unwrap_or_else(reply::failure)) })
     }
 }
 
-impl Grpc {
+impl Shared {
     async fn send(&self, mut call: Request<Body>) -> Result<Response<Body>, Status> {
         let path = call.uri().path_and_query().cloned();
         let path = path.ok_or_else(|| Status::internal("the call has no path"))?;

@@ -3,8 +3,9 @@
 //! The journal is a file of lines of one length. The first says what it belongs to:
 //! the rows, who sends them where, and the salt that the request ids are made of. Then
 //! there is a line for each row, empty as long as the row has not come to its end, so
-//! that keeping what became of a row is one small write at its place. A row whose end
-//! was not kept is sent again with the same request id, and makes no second space.
+//! that keeping what became of a row is one small write at its place, and one write does
+//! for neighbours. A row whose end was not kept is sent again with the same request id,
+//! and makes no second space.
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,6 +22,8 @@ use crate::failure::Failure;
 const HEAD: usize = 1024;
 /// How long a row's line is.
 const LINE: usize = 128;
+/// How many lines are read at once: rows are asked for in their order.
+const AHEAD: usize = 512;
 
 /// What a journal belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +52,17 @@ pub(super) struct Journal {
     file: File,
     path: PathBuf,
     head: Head,
+    /// The lines from this row on, as far as they were read.
+    ahead: (u64, Vec<u8>),
+    /// Lines that are not written yet.
+    pending: Vec<(u64, [u8; LINE])>,
 }
 
 impl Journal {
+    fn new(file: File, path: &Path, head: Head) -> Self {
+        Self { file, path: path.to_owned(), head, ahead: (0, Vec::new()), pending: Vec::new() }
+    }
+
     /// Opens the journal of a run, or begins it.
     ///
     /// # Errors
@@ -85,7 +96,7 @@ impl Journal {
                 head.identity, head.endpoint, wanted.identity, wanted.endpoint
             )));
         }
-        Ok(Self { file, path: path.to_owned(), head })
+        Ok(Self::new(file, path, head))
     }
 
     fn begin(path: &Path, head: Head) -> io::Result<Self> {
@@ -102,7 +113,7 @@ impl Journal {
         file.set_len(HEAD as u64 + head.rows * LINE as u64)?;
         file.sync_all()?;
         std::fs::rename(&part, path)?;
-        Ok(Self { file, path: path.to_owned(), head })
+        Ok(Self::new(file, path, head))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -122,36 +133,64 @@ impl Journal {
 
     /// What became of a row; `None` if it has not come to its end.
     pub(super) fn end(&mut self, row: u64) -> io::Result<Option<End>> {
-        self.file.seek(SeekFrom::Start(HEAD as u64 + row * LINE as u64))?;
-        let mut line = [0; LINE];
-        self.file.read_exact(&mut line)?;
-        Ok(read_line(&line))
+        if self.known(row).is_none() {
+            self.file.seek(SeekFrom::Start(HEAD as u64 + row * LINE as u64))?;
+            let (first, lines) = &mut self.ahead;
+            *first = row;
+            lines.clear();
+            (&self.file).take((AHEAD * LINE) as u64).read_to_end(lines)?;
+        }
+        Ok(read_line(self.known(row).ok_or(io::ErrorKind::UnexpectedEof)?))
     }
 
-    /// Keeps what became of a row.
-    pub(super) fn keep(&mut self, row: u64, end: &End) -> io::Result<()> {
-        let mut line = match end {
+    /// A row's line, if it was read.
+    fn known(&mut self, row: u64) -> Option<&mut [u8]> {
+        let (first, lines) = &mut self.ahead;
+        let from = usize::try_from(row.checked_sub(*first)?).ok()?.checked_mul(LINE)?;
+        lines.get_mut(from..from.checked_add(LINE)?)
+    }
+
+    /// Takes down what became of a row, for [`write`](Self::write) to keep.
+    pub(super) fn put(&mut self, row: u64, end: &End) -> io::Result<()> {
+        let text = match end {
             End::Created { name, import_until } => {
                 format!("created {name} {}", import_until.as_deref().unwrap_or("-"))
             }
             End::Failed { code } => format!("failed {code}"),
         };
-        if line.len() >= LINE {
-            return Err(io::Error::other(format!("`{line}` is too long for it")));
-        }
-        line.push_str(&" ".repeat(LINE - 1 - line.len()));
-        line.push('\n');
-        self.put(row, line.as_bytes())
+        let mut line = [b' '; LINE];
+        line[LINE - 1] = b'\n';
+        let place = line[..LINE - 1].get_mut(..text.len());
+        place.ok_or_else(|| io::Error::other(format!("`{text}` is too long for it")))?.copy_from_slice(text.as_bytes());
+        self.pending.push((row, line));
+        Ok(())
     }
 
     /// Has a row be sent again.
     pub(super) fn forget(&mut self, row: u64) -> io::Result<()> {
-        self.put(row, &[0; LINE])
+        self.pending.push((row, [0; LINE]));
+        self.write()
     }
 
-    fn put(&mut self, row: u64, line: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(HEAD as u64 + row * LINE as u64))?;
-        self.file.write_all(line)
+    /// Keeps what was put.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_unstable_by_key(|(row, _)| *row);
+        let mut bytes = Vec::new();
+        for lines in pending.chunk_by(|(row, _), (next, _)| row + 1 == *next) {
+            bytes.clear();
+            for (row, line) in lines {
+                bytes.extend_from_slice(line);
+                if let Some(known) = self.known(*row) {
+                    known.copy_from_slice(line);
+                }
+            }
+            self.file.seek(SeekFrom::Start(HEAD as u64 + lines[0].0 * LINE as u64))?;
+            self.file.write_all(&bytes)?;
+        }
+        pending.clear();
+        self.pending = pending;
+        Ok(())
     }
 }
 
@@ -218,8 +257,13 @@ mod tests {
         let created =
             End::Created { name: "spaces/a".to_owned(), import_until: Some("2027-01-01T00:00:00Z".to_owned()) };
         let failed = End::Failed { code: "ALREADY_EXISTS".to_owned() };
-        journal.keep(2, &created).unwrap();
-        journal.keep(0, &failed).unwrap();
+        assert_eq!(journal.end(1).unwrap(), None);
+        journal.put(2, &created).unwrap();
+        journal.put(0, &failed).unwrap();
+        journal.put(1, &created).unwrap();
+        journal.write().unwrap();
+        journal.forget(1).unwrap();
+        assert_eq!(journal.end(2).unwrap(), Some(created.clone()));
         let id = journal.request_id(1);
         drop(journal);
         let mut journal = Journal::open(&path, Head { salt: "another run's".to_owned(), ..head() }).unwrap();

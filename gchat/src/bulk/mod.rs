@@ -156,6 +156,7 @@ pub(crate) async fn run(
             trouble: None,
         }),
         room: Notify::new(),
+        ended: Notify::new(),
         stopping: AtomicBool::new(false),
         patience: Duration::from_secs(args.patience),
     });
@@ -184,6 +185,13 @@ pub(crate) async fn run(
                     workers.abort_all();
                 }
             }
+            () = run.ended.notified() => {
+                let kept = run.lock().keep();
+                match kept {
+                    Ok(()) => run.room.notify_waiters(),
+                    Err(failure) => run.stop(failure),
+                }
+            }
             _ = tick.tick() => {
                 let counts = {
                     let mut work = run.lock();
@@ -200,6 +208,7 @@ pub(crate) async fn run(
     }
     progress.end();
     let mut work = run.lock();
+    work.keep()?;
     work.flush()?;
     if !quiet {
         summarize(&work, begun.elapsed());
@@ -287,6 +296,9 @@ struct Run {
     rows: Mutex<Work>,
     /// Told when rows may be taken that were too far ahead.
     room: Notify,
+    /// Told when rows have come to their end that are not kept yet. Those of one moment
+    /// are kept together.
+    ended: Notify,
     stopping: AtomicBool,
     patience: Duration,
 }
@@ -406,11 +418,11 @@ async fn work(run: Arc<Run>, client: Client) {
         }
         match send(&run, &client, &task).await {
             Ok(outcome) => {
-                let kept = run.lock().keep(&task, outcome);
-                if let Err(failure) = kept {
+                let taken = run.lock().end(&task, outcome);
+                if let Err(failure) = taken {
                     return run.stop(failure);
                 }
-                run.room.notify_waiters();
+                run.ended.notify_one();
             }
             Err(failure) => return run.stop(failure),
         }
@@ -504,7 +516,7 @@ impl Work {
                     self.lines.push_back(Some(json!({"line": line, "error": {"code": code}}).to_string()));
                 }
             }
-            self.print()?;
+            self.keep()?;
         }
     }
 
@@ -520,8 +532,8 @@ impl Work {
         }
     }
 
-    /// Keeps and prints what became of a row.
-    fn keep(&mut self, task: &Task, outcome: Outcome) -> Result<(), Failure> {
+    /// Takes down what became of a row, to be kept.
+    fn end(&mut self, task: &Task, outcome: Outcome) -> Result<(), Failure> {
         let (end, text) = match outcome {
             Outcome::Created { space, attempts } => {
                 self.counts.own += 1;
@@ -553,13 +565,21 @@ impl Work {
                 (End::Failed { code: code.to_owned() }, json!({"line": task.line, "error": why}).to_string())
             }
         };
-        self.journal
-            .keep(task.number, &end)
-            .map_err(|error| Failure::machine(format!("the journal {}: {error}", self.journal.path().display())))?;
+        self.journal.put(task.number, &end).map_err(|error| self.no_journal(&error))?;
         if let Some(line) = usize::try_from(task.place - self.first).ok().and_then(|at| self.lines.get_mut(at)) {
             *line = Some(text);
         }
+        Ok(())
+    }
+
+    /// Keeps what became of rows, and then prints it.
+    fn keep(&mut self) -> Result<(), Failure> {
+        self.journal.write().map_err(|error| self.no_journal(&error))?;
         self.print()
+    }
+
+    fn no_journal(&self, error: &io::Error) -> Failure {
+        Failure::machine(format!("the journal {}: {error}", self.journal.path().display()))
     }
 
     /// Prints what comes next, as far as it is known.
@@ -587,18 +607,27 @@ fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
 }
 
 fn created_line(line: u64, name: &str, import_until: Option<&str>) -> String {
-    match import_until {
-        None => json!({"line": line, "name": name}).to_string(),
-        Some(until) => json!({"line": line, "name": name, "importModeExpireTime": until}).to_string(),
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Line<'a> {
+        line: u64,
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        import_mode_expire_time: Option<&'a str>,
     }
+    // Numbers and texts have a JSON form.
+    serde_json::to_string(&Line { line, name, import_mode_expire_time: import_until }).unwrap_or_default()
 }
 
 fn summarize(work: &Work, time: Duration) {
     let Counts { created, failed, own, retries, imports, import_until } = work.counts;
     let before = if own < created { format!(" ({} of them before)", created - own) } else { String::new() };
+    let seconds = time.as_secs_f64();
+    let rate =
+        if work.pace.interval.is_zero() { format!(", {:.0} a second", own as f64 / seconds) } else { String::new() };
     eprintln!(
-        "gchat: {created} spaces are created{before}, {failed} rows failed, {retries} retries, in {}",
-        progress::time(time.as_secs_f64())
+        "gchat: {created} spaces are created{before}, {failed} rows failed, {retries} retries, in {}{rate}",
+        progress::time(seconds)
     );
     if let Some(until) = import_until {
         let until = String::from_utf8_lossy(&until).trim_end_matches('\0').to_owned();

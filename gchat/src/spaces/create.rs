@@ -58,12 +58,6 @@ pub(crate) struct Create {
     output: Option<Output>,
 }
 
-impl Create {
-    pub(super) fn is_bulk(&self) -> bool {
-        self.from.is_some()
-    }
-}
-
 pub(super) async fn run(args: Create) -> Result<(), Failure> {
     if let Some(file) = &args.from {
         let target = args.connection.target().await?;

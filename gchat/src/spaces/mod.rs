@@ -39,13 +39,6 @@ pub(crate) enum Command {
     CompleteImport(CompleteImport),
 }
 
-impl Command {
-    /// Whether it makes many calls at once.
-    pub(crate) fn is_bulk(&self) -> bool {
-        matches!(self, Self::Create(args) if args.is_bulk())
-    }
-}
-
 const LIST_EXAMPLES: &str = "\
 Examples:
   gchat spaces list --filter 'spaceType = \"SPACE\"'
