@@ -1,9 +1,10 @@
 //! How many creates the emulator answers, beside the bare gateway with an empty
 //! handler: 64 connections that each send one request after another, in one run.
 //!
-//! With an address as an argument: what another process's emulator answers, as the
-//! measure for `gchat spaces create --from`. With a part of a server's name as an argument: that server alone. With `million`: what memory the emulator takes while a million
-//! spaces are created on disk.
+//! With an address as an argument: what another process's emulator answers, which is the
+//! measure for `gchat spaces create --from` (`benches/bulk`). With a part of a server's
+//! name as an argument: that server alone. With `million`: what memory the emulator takes
+//! while a million spaces are created on disk.
 
 use std::{
     convert::Infallible,
