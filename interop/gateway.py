@@ -66,7 +66,7 @@ def main():
     gchat, protos = sys.argv[1:]
     server, port = serve(*stubs(protos))
     command = [gchat, "gateway", "--backend", f"http://127.0.0.1:{port}", "--reflection"]
-    command += ["--listen", "127.0.0.1:0", "--cors-origin", "https://app.example.com"]
+    command += ["--listen", "127.0.0.1:0", "--cors-origin", "https://app.example.com", "--lame-duck", "60"]
     gateway = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     faults = []
 
@@ -101,6 +101,10 @@ def main():
         server.stop(0).wait()
         status, _, text = send(f"{base}/v1/spaces", body=body, headers=kind)
         check("backend down", (status, json.loads(text)["error"]["status"]), (503, "UNAVAILABLE"))
+        gateway.send_signal(signal.SIGTERM)
+        while (health := send(f"{base}/healthz", "GET")[0]) == 200:
+            pass
+        check("health on a new connection of a lame duck", health, 503)
         gateway.send_signal(signal.SIGTERM)
         check("ends when asked to", gateway.wait(20), 0)
     finally:

@@ -173,6 +173,29 @@ fn what_http_cannot_carry_is_refused_by_name() {
 }
 
 #[test]
+fn bodies_that_servers_may_not_read_are_linted() {
+    const GET: u8 = 2;
+    const DELETE: u8 = 5;
+    const BODY: u8 = 7;
+    const ADDITIONAL: u8 = 11;
+    let of_get_book = |rule: &[(u8, &str)]| {
+        let schema = Schema::decode_with_http(&SET, &http_rule("GetBook", rule)).unwrap();
+        let lints = schema.lint().into_iter().filter(|lint| lint.method == "shelf.Shelf/GetBook");
+        lints.map(|lint| format!("{}: {}", lint.binding, lint.problem)).collect::<Vec<_>>()
+    };
+    let dropped = "has a body, which servers and proxies may drop for its verb";
+    assert_eq!(of_get_book(&[(GET, "/v1/{name}"), (BODY, "*")]), [format!("GET /v1/{{name}}: {dropped}")]);
+    assert_eq!(of_get_book(&[(DELETE, "/v1/{name}"), (BODY, "*")]), [format!("DELETE /v1/{{name}}: {dropped}")]);
+    // POST /v1/{name} with the whole message, then POST /v2 with one field.
+    let additional = "\u{22}\u{3}/v2\u{3a}\u{4}isbn";
+    assert_eq!(
+        of_get_book(&[(4, "/v1/{name}"), (BODY, "*"), (ADDITIONAL, additional)]),
+        ["POST /v2: has another body than the binding before it (AIP-127)"]
+    );
+    assert!(of_get_book(&[(4, "/v1/{name}"), (BODY, "*"), (ADDITIONAL, "\u{12}\u{3}/v2")]).is_empty());
+}
+
+#[test]
 fn service_config_rule_overrides_annotation() {
     // The last one wins.
     let http = ["/v2/one/{isbn}", "/v2/two/{isbn}"].map(|path| http_rule("GetBook", &[(2, path)])).concat();

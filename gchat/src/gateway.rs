@@ -27,8 +27,9 @@ Examples:
   gchat gateway --backend http://localhost:50051 --reflection --listen 127.0.0.1:8080
   gchat gateway --backend https://grpc.example.com --descriptor-set api.bin
 
-GET /healthz answers 200. After SIGTERM or Ctrl-C the port is closed, calls under way
-end, and a connection that is still open is answered 503 there.";
+GET /healthz answers 200, and 503 after SIGTERM or Ctrl-C. Then the port is closed, and
+calls under way end; with --lame-duck, the port stays open for so long after SIGTERM, so
+that load balancers see the 503 and send no more.";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -65,6 +66,9 @@ pub(crate) struct Args {
     /// How long calls may take to end after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain: u64,
+    /// How long calls are still taken after SIGTERM, in seconds; another ends that
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    lame_duck: u64,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -106,8 +110,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
     });
     let stop = async move {
-        ended().await;
+        let terminated = ended().await;
         draining.store(true, Ordering::Relaxed);
+        if terminated {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(args.lame_duck)) => {}
+                _ = ended() => {}
+            }
+        }
     };
     let grace = Duration::from_secs(args.drain);
     if args.cors_origin.is_empty() {
@@ -137,15 +147,15 @@ fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
     Ok(CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(AllowHeaders::mirror_request()))
 }
 
-/// Until the process is asked to end.
-async fn ended() {
+/// Until the process is asked to end; whether by SIGTERM.
+async fn ended() -> bool {
     #[cfg(unix)]
     if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        return;
+        return tokio::select! {
+            _ = terminate.recv() => true,
+            _ = tokio::signal::ctrl_c() => false,
+        };
     }
     let _ = tokio::signal::ctrl_c().await;
+    false
 }

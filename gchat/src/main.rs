@@ -64,6 +64,12 @@ enum Command {
         /// Where to; standard output by default
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Lists, in place of that, what HTTP/JSON cannot carry of its rules
+        #[arg(long, conflicts_with = "output")]
+        lint: bool,
+        /// Another schema to be looked at: a descriptor set with imports
+        #[arg(long, value_name = "FILE", requires = "lint")]
+        descriptor_set: Option<PathBuf>,
     },
     /// Print a shell's completions
     #[command(after_help = "Example:\n  gchat completions bash >~/.local/share/bash-completion/completions/gchat")]
@@ -82,6 +88,7 @@ enum Command {
 const SCHEMA_EXAMPLES: &str = "\
 Examples:
   gchat schema --output chat.bin
+  gchat schema --lint --descriptor-set api.bin
   grpcurl -protoset chat.bin -plaintext -d '{}' localhost:8086 google.chat.v1.ChatService/ListSpaces
   buf build chat.bin -o - >/dev/null
   Envoy: envoy.filters.http.grpc_json_transcoder, proto_descriptor: chat.bin";
@@ -116,8 +123,15 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Emulator(args) => emulator::run(args).await,
         Command::Gateway(args) => gateway::run(args).await,
-        Command::Schema { output: None } => output::write(google_chat::proto::DESCRIPTOR_SET),
-        Command::Schema { output: Some(file) } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
+        Command::Schema { lint: true, descriptor_set, .. } => {
+            let lints = input::schema(descriptor_set.as_deref())?.lint();
+            for lint in &lints {
+                output::write(format!("{lint}\n").as_bytes())?;
+            }
+            if lints.is_empty() { Ok(()) } else { Err(Failure::usage(format!("{} findings", lints.len()))) }
+        }
+        Command::Schema { output: None, .. } => output::write(google_chat::proto::DESCRIPTOR_SET),
+        Command::Schema { output: Some(file), .. } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
             .map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display()))),
         Command::Completions { shell } => {
             let mut text = Vec::new();

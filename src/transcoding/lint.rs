@@ -1,4 +1,4 @@
-//! What of a schema HTTP/JSON cannot carry.
+//! What of a schema HTTP/JSON cannot carry, and what servers differ in.
 
 use std::fmt;
 
@@ -7,36 +7,38 @@ use crate::schema::{Body, Cardinality, HttpRule, MessageType, Method, Schema, Sh
 /// How deep fields are looked at.
 const DEEP: usize = 6;
 
-/// A field that a binding leaves to the query, which cannot carry it. A call
-/// that sets it over that binding is refused.
+/// What a binding has that HTTP/JSON cannot carry, or that servers differ in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lint {
     /// The method, for example `google.chat.v1.ChatService/CreateSpace`.
     pub method: String,
     /// The binding: verb and path template.
     pub binding: String,
-    /// The path of the field, in proto names.
-    pub field: String,
-    /// Why a query cannot carry it.
+    /// The path of the field that it is about, in proto names. A call that sets it over
+    /// that binding is refused.
+    pub field: Option<String>,
+    /// What is wrong with the field or the binding.
     pub problem: &'static str,
 }
 
 impl fmt::Display for Lint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}: field `{}` {}, which a query cannot carry",
-            self.method, self.binding, self.field, self.problem
-        )
+        write!(f, "{}: {}: ", self.method, self.binding)?;
+        match &self.field {
+            Some(field) => write!(f, "field `{field}` {}, which a query cannot carry", self.problem),
+            None => f.write_str(self.problem),
+        }
     }
 }
 
 impl Schema {
-    /// Lists the fields that no binding's path, query or body can carry.
+    /// Lists the fields that a binding leaves to the query, which cannot carry them; and
+    /// the bindings whose body servers may not read.
     ///
-    /// Source: `google/api/http.proto`: a query parameter is a field of a
-    /// primitive type, a repeated one, or one within a message that is not
-    /// repeated.
+    /// Sources: `google/api/http.proto`: a query parameter is a field of a primitive type,
+    /// a repeated one, or one within a message that is not repeated. AIP-127: additional
+    /// bindings have the body of the first. RFC 9110, sections 9.3.1 and 9.3.5: a body of
+    /// GET and DELETE means nothing.
     pub fn lint(&self) -> Vec<Lint> {
         let mut lints = Vec::new();
         for method in self.methods() {
@@ -49,6 +51,20 @@ impl Schema {
 }
 
 fn binding(lints: &mut Vec<Lint>, tables: &Tables, method: &Method, rule: &HttpRule) {
+    let lint = |field, problem| Lint {
+        method: method.path().trim_start_matches('/').to_owned(),
+        binding: format!("{} {}", rule.verb, rule.template),
+        field,
+        problem,
+    };
+    if rule.body != Body::None && [http::Method::GET, http::Method::DELETE].contains(&rule.verb) {
+        lints.push(lint(None, "has a body, which servers and proxies may drop for its verb"));
+    }
+    let bodyless = |rule: &HttpRule| rule.body == Body::None;
+    let first = method.table().rules.iter().find(|first| !bodyless(first));
+    if !bodyless(rule) && first.is_some_and(|first| first.body != rule.body) {
+        lints.push(lint(None, "has another body than the binding before it (AIP-127)"));
+    }
     if rule.body == Body::Rest {
         return;
     }
@@ -61,12 +77,7 @@ fn binding(lints: &mut Vec<Lint>, tables: &Tables, method: &Method, rule: &HttpR
             check(&mut found, tables, input, index, "", &mut vec![method.table().input]);
         }
     }
-    lints.extend(found.into_iter().map(|(field, problem)| Lint {
-        method: method.path().trim_start_matches('/').to_owned(),
-        binding: format!("{} {}", rule.verb, rule.template),
-        field,
-        problem,
-    }));
+    lints.extend(found.into_iter().map(|(field, problem)| lint(Some(field), problem)));
 }
 
 /// `within` are the messages around the field, so that recursion ends.
