@@ -2,6 +2,7 @@
 
 use std::{io::BufRead, path::PathBuf};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT, Schema, policy::RetryPolicy, schema::Method,
 };
@@ -70,7 +71,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     };
     let text = match args.format {
         Format::Json => format!("{}\n", as_json(&request)?),
-        Format::Http => as_http(&request, &endpoint),
+        Format::Http => return output::write(&as_http(&request, &endpoint)),
         Format::Curl => as_curl(&request, &endpoint, args.as_client),
         Format::Grpcurl => as_grpcurl(&method, &wire, args, &endpoint)?,
     };
@@ -158,7 +159,10 @@ fn as_json(request: &Request) -> Result<Value, Failure> {
     let body = match (request.body().as_slice(), is_json(request)) {
         ([], _) => Value::Null,
         (body, true) => serde_json::from_slice(body).map_err(Failure::machine)?,
-        (body, false) => String::from_utf8_lossy(body).into(),
+        (body, false) => match as_text(body) {
+            Some(text) => text.into(),
+            None => serde_json::json!({ "base64": STANDARD.encode(body) }),
+        },
     };
     Ok(Value::from_iter([
         ("method", request.method().as_str().into()),
@@ -167,6 +171,11 @@ fn as_json(request: &Request) -> Result<Value, Failure> {
         ("headers", headers.into()),
         ("body", body),
     ]))
+}
+
+/// A body that can be shown and quoted as the text that it is.
+fn as_text(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok().filter(|text| !text.contains('\0'))
 }
 
 fn is_json(request: &Request) -> bool {
@@ -186,18 +195,19 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn as_http(request: &Request, endpoint: &str) -> String {
+fn as_http(request: &Request, endpoint: &str) -> Vec<u8> {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host).trim_end_matches('/');
     let mut text = format!("{} {} HTTP/1.1\nhost: {host}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
         text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
     }
     text.push('\n');
+    let mut bytes = text.into_bytes();
     if !request.body().is_empty() {
-        text.push_str(&String::from_utf8_lossy(request.body()));
-        text.push('\n');
+        bytes.extend_from_slice(request.body());
+        bytes.push(b'\n');
     }
-    text
+    bytes
 }
 
 fn as_curl(request: &Request, endpoint: &str, authorized: bool) -> String {
@@ -214,8 +224,14 @@ fn as_curl(request: &Request, endpoint: &str, authorized: bool) -> String {
             _ => command.push_str(&format!(" \\\n  --header {}", quoted(&header))),
         }
     }
-    if !request.body().is_empty() {
-        command.push_str(&format!(" \\\n  --data-raw {}", quoted(&String::from_utf8_lossy(request.body()))));
+    match as_text(request.body()) {
+        Some("") => {}
+        Some(text) => command.push_str(&format!(" \\\n  --data-raw {}", quoted(text))),
+        // No shell can quote it.
+        None => {
+            let packed = STANDARD.encode(request.body());
+            command = format!("printf %s {packed} | base64 --decode | {command} \\\n  --data-binary @-");
+        }
     }
     command.push('\n');
     command
@@ -245,4 +261,23 @@ fn as_grpcurl(method: &Method, wire: &[u8], args: &Args, endpoint: &str) -> Resu
 /// A text as one word of a POSIX shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_no_text_comes_as_it_is() {
+        let upload = http::Request::post("/v1/a:upload").header("content-type", "image/png");
+        let upload = upload.body(vec![0x89, b'P', 0, 0xff]).unwrap();
+        let endpoint = "https://a.example.com";
+        assert!(as_http(&upload, endpoint).ends_with(b"content-type: image/png\n\n\x89P\x00\xff\n"));
+        assert_eq!(as_json(&upload).unwrap()["body"], serde_json::json!({"base64": "iVAA/w=="}));
+        assert_eq!(
+            as_curl(&upload, endpoint, false),
+            "printf %s iVAA/w== | base64 --decode | curl --request POST 'https://a.example.com/v1/a:upload' \\\n  \
+             --header 'content-type: image/png' \\\n  --data-binary @-\n"
+        );
+    }
 }
