@@ -1,7 +1,9 @@
-//! Generates what the peers need: prost messages, pbjson's serde code and
-//! buffa's messages.
+//! Generates what the peers need: prost messages, pbjson's serde code, buffa's
+//! messages, and rest_over_grpc's server.
 
 use std::path::PathBuf;
+
+use rest_over_grpc::build::{DescriptorOptions, ServiceDefinition};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -30,5 +32,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .out_dir(out.join("buffa"))
         .include_file("mod.rs")
         .compile()?;
+    rest_over_grpc::build::Generator::builder()
+        .emit_tonic_bridge(false)
+        .build()
+        .add_all(ServiceDefinition::from_fds(&set, &DescriptorOptions::new())?)
+        .write(&out)?;
     Ok(())
 }

@@ -9,7 +9,9 @@
 //! on two cores wall time says more about the machine.
 
 use std::{
+    alloc::{GlobalAlloc, Layout, System},
     convert::Infallible,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -35,6 +37,67 @@ fn frame(message: &[u8]) -> Bytes {
     [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat().into()
 }
 
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+#[allow(unsafe_code, reason = "a global allocator cannot be written without")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a call costs.
+struct Cost {
+    micros: f64,
+    allocations: f64,
+}
+
+impl Cost {
+    fn print(&self, name: &str, bare: &Self) {
+        println!(
+            "  {name:24} {:6.1} us  {:.2} of bare, {:+.1} us; {:6.1} allocations, {:+.1}",
+            self.micros,
+            self.micros / bare.micros,
+            self.micros - bare.micros,
+            self.allocations,
+            self.allocations - bare.allocations
+        );
+    }
+}
+
+/// rest_over_grpc's handler, which answers the same space to all.
+#[derive(Clone)]
+struct Answering(benches::google::chat::v1::Space);
+
+impl benches::bench::Rooms for Answering {
+    async fn create_space(
+        &self,
+        _: benches::google::chat::v1::CreateSpaceRequest,
+        _: &mut rest_over_grpc::handling::Context,
+    ) -> Result<benches::google::chat::v1::Space, rest_over_grpc::handling::Status> {
+        Ok(self.0.clone())
+    }
+}
+
 /// CPU seconds of this process so far.
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
@@ -43,8 +106,8 @@ fn cpu() -> f64 {
     ticks as f64 / 100.0
 }
 
-/// Runs `call` over `tasks` tasks for a while; CPU microseconds for each call.
-async fn measure<F, Fut>(tasks: usize, call: F) -> f64
+/// Runs `call` over `tasks` tasks for a while; what each call takes.
+async fn measure<F, Fut>(tasks: usize, call: F) -> Cost
 where
     F: Fn() -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send,
@@ -52,7 +115,8 @@ where
     for _ in 0..200 {
         call().await;
     }
-    let (before, end) = (cpu(), Instant::now() + Duration::from_secs(4));
+    let (before, allocated) = (cpu(), ALLOCATIONS.load(Ordering::Relaxed));
+    let end = Instant::now() + Duration::from_secs(4);
     let workers: Vec<_> = (0..tasks)
         .map(|_| {
             let call = call.clone();
@@ -70,7 +134,8 @@ where
     for worker in workers {
         calls += worker.await.expect("a worker");
     }
-    (cpu() - before) * 1e6 / calls as f64
+    let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - allocated) as f64 / calls as f64;
+    Cost { micros: (cpu() - before) * 1e6 / calls as f64, allocations }
 }
 
 async fn listen<S>(service: S) -> String
@@ -124,6 +189,16 @@ async fn run() {
             .await
     };
     let gateway = listen(Gateway::new(schema.clone(), grpc_backend(reply))).await;
+    let peer = {
+        let space = serde_json::from_str(REPLY).expect("a space");
+        let transcoder = benches::rest_over_grpc_peer::Transcoder::new(Answering(space));
+        let service = rest_over_grpc::serving::RestService::new(transcoder);
+        listen(service_fn(move |request: Request<hyper::body::Incoming>| {
+            let answer = service.clone().oneshot(request);
+            async move { answer.await.map(|answer: Response<_>| answer.map(Body::new)) }
+        }))
+        .await
+    };
 
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let post = |endpoint: &str| {
@@ -165,16 +240,18 @@ async fn run() {
         let bare = measure(tasks, post(&fixed)).await;
         let json = measure(tasks, stub(http.clone())).await;
         let h2 = measure(tasks, stub(grpc.clone())).await;
-        println!("client, {tasks} at once, CPU per call with the server's:");
-        println!("  bare hyper client       {bare:6.1} us");
-        println!("  stub over HTTP/JSON     {json:6.1} us  {:.2} of bare, +{:.1} us", json / bare, json - bare);
-        println!("  stub over gRPC          {h2:6.1} us  {:.2} of bare", h2 / bare);
+        println!("client, {tasks} at once, with the server's part:");
+        bare.print("bare hyper client", &bare);
+        json.print("stub over HTTP/JSON", &bare);
+        h2.print("stub over gRPC", &bare);
     }
     let bare = measure(32, post(&fixed)).await;
     let through = measure(32, post(&gateway)).await;
-    println!("gateway, 32 at once, CPU per call with the client's:");
-    println!("  bare hyper server       {bare:6.1} us");
-    println!("  gateway, empty handler  {through:6.1} us  {:.2} of bare, +{:.1} us", through / bare, through - bare);
+    let generated = measure(32, post(&peer)).await;
+    println!("gateway, 32 at once, with the client's part:");
+    bare.print("bare hyper server", &bare);
+    through.print("gateway, empty handler", &bare);
+    generated.print("rest_over_grpc", &bare);
 }
 
 fn main() {

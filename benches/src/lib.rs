@@ -8,6 +8,14 @@ pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/benc
 pub mod bench {
     include!(concat!(env!("OUT_DIR"), "/bench.rs"));
     include!(concat!(env!("OUT_DIR"), "/bench.serde.rs"));
+    include!(concat!(env!("OUT_DIR"), "/bench.rest.rs"));
+}
+
+/// The server that rest_over_grpc generates.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+pub mod rest_over_grpc_peer {
+    use super::{bench, google};
+    include!(concat!(env!("OUT_DIR"), "/transcoder.rest.rs"));
 }
 
 /// The package `google`.
