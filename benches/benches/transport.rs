@@ -236,7 +236,10 @@ async fn run() {
     let grpc = Grpc::new(Origin::parse(&over_grpc).expect("an origin")).expect("a channel");
     let grpc = tower::util::BoxCloneSyncService::new(grpc);
 
-    for tasks in [1, 64] {
+    // `client` or `gateway` as an argument: that part alone.
+    let only = |part| !std::env::args().any(|arg| ["client", "gateway"].contains(&&*arg) && arg != part);
+    for tasks in if only("client") { &[1, 64][..] } else { &[] } {
+        let tasks = *tasks;
         let bare = measure(tasks, post(&fixed)).await;
         let json = measure(tasks, stub(http.clone())).await;
         let h2 = measure(tasks, stub(grpc.clone())).await;
@@ -244,6 +247,9 @@ async fn run() {
         bare.print("bare hyper client", &bare);
         json.print("stub over HTTP/JSON", &bare);
         h2.print("stub over gRPC", &bare);
+    }
+    if !only("gateway") {
+        return;
     }
     let bare = measure(32, post(&fixed)).await;
     let through = measure(32, post(&gateway)).await;

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use tonic::Status;
 
-use super::{frame, http_body, query};
+use super::{
+    frame, http_body,
+    query::{self, Parameters},
+};
 use crate::{
     json::{self, ReadOptions, WriteOptions},
     schema::{Body, Field, HttpRule, MessageType, MethodType, NO_ONEOF, Tables, wire::put_len},
@@ -51,17 +54,17 @@ impl System {
         tables: &Tables,
         method: &MethodType,
         rule: &HttpRule,
-        query: &str,
+        query: &Parameters<'_>,
         mut write: WriteOptions,
     ) -> Result<Self, Status> {
         let (mut events, mut access_token) = (false, None);
         let input = &tables.messages[method.input as usize];
-        for (key, value) in query::parameters(query).map_err(Status::invalid_argument)? {
+        for (key, value) in query {
             // A field of the request comes before a system parameter of that name.
-            if rule.body != Body::Rest && query::resolve(tables, input, &key).is_some() {
+            if rule.body != Body::Rest && query::resolve(tables, input, key).is_some() {
                 continue;
             }
-            match key.as_str() {
+            match &**key {
                 "prettyPrint" | "$prettyPrint" => write.indent = (value == "true").then_some(2),
                 "alt" | "$alt" => {
                     let mut parts = value.split(';');
@@ -77,7 +80,7 @@ impl System {
                     }
                     write.enums_as_integers |= parts.any(|part| part == "enum-encoding=int");
                 }
-                "access_token" => access_token = Some(value),
+                "access_token" => access_token = Some(value.to_string()),
                 _ => {}
             }
         }
@@ -95,7 +98,7 @@ pub(crate) fn transcode(
     method: &MethodType,
     rule: &HttpRule,
     values: &[String],
-    query: &str,
+    query: &Parameters<'_>,
     body: &[u8],
     options: &ReadOptions,
 ) -> Result<Bytes, Status> {
@@ -127,7 +130,7 @@ pub(crate) fn transcode_raw(
     method: &MethodType,
     rule: &HttpRule,
     values: &[String],
-    query: &str,
+    query: &Parameters<'_>,
     body: &[u8],
 ) -> Result<Bytes, Status> {
     let input = &tables.messages[method.input as usize];
@@ -155,37 +158,38 @@ fn around_body(
     input: &MessageType,
     rule: &HttpRule,
     values: &[String],
-    query: &str,
+    query: &Parameters<'_>,
     mut wire: Vec<u8>,
 ) -> Result<Bytes, Status> {
     let invalid = |problem: String| Status::invalid_argument(problem);
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: Vec<Vec<&Field>> = Vec::new();
     let mut oneofs = Oneofs::default();
     if let Body::Field(index) = rule.body
         && wire.len() > frame::HEADER
     {
         oneofs.insert(&[&input.fields[usize::from(index)]]).map_err(invalid)?;
     }
-    for (key, value) in query::parameters(query).map_err(invalid)? {
-        let path = query::resolve(tables, input, &key).filter(|_| rule.body != Body::Rest);
+    for (key, value) in query {
+        let path = query::resolve(tables, input, key).filter(|_| rule.body != Body::Rest);
         let Some(path) = path else {
             // A field of the request comes before a system parameter of that name.
-            if SYSTEM.contains(&key.as_str()) {
+            if SYSTEM.contains(&&**key) {
                 continue;
             }
             return Err(invalid(format!("unknown query parameter `{key}`")));
         };
-        refuse_bound(rule, input.fields.as_slice(), &path, &key)?;
-        let names: Vec<&str> = path.iter().map(|field| &*field.name).collect();
-        let canonical = names.join(".");
+        refuse_bound(rule, input.fields.as_slice(), &path, key)?;
         let repeated = path.last().is_some_and(|leaf| leaf.cardinality == crate::schema::Cardinality::Repeated);
-        if !repeated && seen.contains(&canonical) {
+        let same = |other: &Vec<&Field>| {
+            other.len() == path.len() && other.iter().zip(&path).all(|(one, other)| std::ptr::eq(*one, *other))
+        };
+        if !repeated && seen.iter().any(same) {
             return Err(invalid(format!("query parameter `{key}` comes twice")));
         }
-        seen.push(canonical);
         oneofs.insert(&path).map_err(invalid)?;
-        query::put_text(&mut wire, tables, &path, &value)
+        query::put_text(&mut wire, tables, &path, value)
             .map_err(|problem| invalid(format!("query parameter `{key}`: {problem}")))?;
+        seen.push(path);
     }
     // The path comes last, so that it wins over a body that says otherwise.
     for (indices, value) in rule.variables.iter().zip(values) {
@@ -244,8 +248,8 @@ fn refuse_bound(rule: &HttpRule, fields: &[Field], path: &[&Field], key: &str) -
     {
         return Err(Status::invalid_argument(format!("query parameter `{key}` is a field of the body")));
     }
-    let names: Vec<&str> = path.iter().map(|field| &*field.name).collect();
-    if rule.template.variables().any(|variable| variable == names.join(".")) {
+    let is_bound = |variable: &str| variable.split('.').eq(path.iter().map(|field| &*field.name));
+    if rule.template.variables().any(is_bound) {
         return Err(Status::invalid_argument(format!("query parameter `{key}` is a field of the path")));
     }
     Ok(())

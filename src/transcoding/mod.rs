@@ -37,7 +37,7 @@ pub(crate) mod gzip;
 pub(crate) mod http_body;
 mod lint;
 mod path;
-mod query;
+pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod route;
 pub(crate) mod status;

@@ -1,7 +1,7 @@
 //! What a path template does with a path: [`PathTemplate::expand`] writes one,
 //! [`PathTemplate::matches`] reads it back.
 
-use std::{fmt, fmt::Write};
+use std::{borrow::Cow, fmt, fmt::Write};
 
 use crate::schema::{PathTemplate, Segment};
 
@@ -107,7 +107,7 @@ impl PathTemplate {
         for variable in &self.variables {
             let single = variable.segments.len() == 1 && self.segments[variable.segments.start] == Segment::Star;
             let raw = parts[part_at(variable.segments.start)..part_at(variable.segments.end)].join("/");
-            values.push(decode(&raw, !single && !self.decode_all)?);
+            values.push(decode(&raw, !single && !self.decode_all)?.into_owned());
         }
         Ok(Some(values))
     }
@@ -195,7 +195,10 @@ pub(super) fn percent_encode(out: &mut String, bytes: &[u8]) {
 
 /// Resolves percent-escapes; `keep_slash` leaves those of `/` as they are, as
 /// http.proto asks for variables of several segments.
-pub(super) fn decode(text: &str, keep_slash: bool) -> Result<String, MatchError> {
+pub(super) fn decode(text: &str, keep_slash: bool) -> Result<Cow<'_, str>, MatchError> {
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -216,7 +219,7 @@ pub(super) fn decode(text: &str, keep_slash: bool) -> Result<String, MatchError>
         }
         rest = &after[2..];
     }
-    String::from_utf8(bytes).map_err(|_| MatchError { problem: "it is not UTF-8" })
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| MatchError { problem: "it is not UTF-8" })
 }
 
 #[cfg(test)]

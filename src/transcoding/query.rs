@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::path::{decode, percent_encode};
+use tonic::Status;
+
+use super::path::{MatchError, decode, percent_encode};
 use crate::{
     json::{self, ReadOptions, WriteOptions, mask},
     schema::{
@@ -183,9 +185,22 @@ pub(super) fn put_parameter(target: &mut String, name: &str, value: &str) {
     percent_encode(target, value.as_bytes());
 }
 
-/// Splits a query into keys and values, decoded.
-pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, String> {
-    let text = |part: &str| decode(&part.replace('+', " "), false).map_err(|error| error.to_string());
+/// The keys and values of a query, decoded.
+pub(crate) type Parameters<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+/// Splits a query into its keys and values.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT if one cannot be decoded.
+pub(crate) fn parameters(query: &str) -> Result<Parameters<'_>, Status> {
+    fn text(part: &str) -> Result<Cow<'_, str>, Status> {
+        let invalid = |error: MatchError| Status::invalid_argument(error.to_string());
+        match part.contains('+') {
+            true => decode(&part.replace('+', " "), false).map(|text| Cow::Owned(text.into_owned())).map_err(invalid),
+            false => decode(part, false).map_err(invalid),
+        }
+    }
     query
         .split('&')
         .filter(|part| !part.is_empty())

@@ -10,8 +10,8 @@ use crate::schema::{HttpRule, MethodType, Segment, Tables};
 /// The bindings of a schema, ready to be looked up by path.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    /// By the first two segments of their templates, where both are literals.
-    by_start: HashMap<(Box<str>, Box<str>), Vec<Entry>>,
+    /// By the first and the second segment of their templates, where both are literals.
+    by_start: HashMap<Box<str>, HashMap<Box<str>, Vec<Entry>>>,
     others: Vec<Entry>,
 }
 
@@ -50,12 +50,14 @@ impl Routes {
                 let entry = Entry { method: m as u32, rule: r as u32, rank };
                 match &segments[..] {
                     [Segment::Literal(a), Segment::Literal(b), ..] if plain(a) && plain(b) => {
-                        routes.by_start.entry((a.clone(), b.clone())).or_default().push(entry);
+                        routes.by_start.entry(a.clone()).or_default().entry(b.clone()).or_default().push(entry);
                     }
                     _ => routes.others.push(entry),
                 }
             }
         }
+        let lists = routes.by_start.values_mut().flat_map(HashMap::values_mut).chain([&mut routes.others]);
+        lists.for_each(|list| list.sort_by_key(Entry::order));
         routes
     }
 
@@ -65,32 +67,46 @@ impl Routes {
     ///
     /// INVALID_ARGUMENT if the path matches but cannot be decoded.
     pub(crate) fn find<'t>(&self, tables: &'t Tables, verb: &Method, path: &str) -> Result<Route<'t>, Status> {
-        let mut allowed = Vec::new();
         let mut start = path.trim_start_matches('/').splitn(3, '/');
         let first = start.next().unwrap_or_default();
         let second = start.next().unwrap_or_default();
         let second = second.split(':').next().unwrap_or_default();
-        let start = self.by_start.get(&(first.into(), second.into()));
+        let start = self.by_start.get(first).and_then(|seconds| seconds.get(second)).map_or(&[][..], |list| list);
         // A literal may come percent-encoded; then only the slow way finds it.
         let encoded = first.contains('%') || second.contains('%');
-        let all = self.by_start.values().flatten().filter(|_| encoded);
-        let mut candidates: Vec<&Entry> = start.into_iter().flatten().chain(&self.others).chain(all).collect();
-        // Of equals the first declared.
-        candidates.sort_by_key(|entry| (Reverse(entry.rank), entry.method, entry.rule));
-        for entry in candidates {
-            let method = &tables.methods[entry.method as usize];
-            let rule = &method.rules[entry.rule as usize];
-            let matched = rule.template.matches(path).map_err(|error| Status::invalid_argument(error.to_string()))?;
-            let Some(values) = matched else { continue };
-            if rule.any_verb || rule.verb == *verb {
-                return Ok(Route::Found { method, rule, values });
-            }
-            if !allowed.contains(&rule.verb) {
-                allowed.push(rule.verb.clone());
-            }
+        if self.others.is_empty() && !encoded {
+            return among(start, tables, verb, path);
         }
-        Ok(if allowed.is_empty() { Route::Unknown } else { Route::WrongVerb(allowed) })
+        let all = self.by_start.values().flat_map(HashMap::values).flatten().filter(|_| encoded);
+        let mut candidates: Vec<Entry> = start.iter().chain(&self.others).chain(all).copied().collect();
+        candidates.sort_by_key(Entry::order);
+        among(&candidates, tables, verb, path)
     }
+}
+
+impl Entry {
+    /// More special ones come first, and of equals the first declared.
+    fn order(&self) -> (Reverse<(bool, Reverse<bool>, usize)>, u32, u32) {
+        (Reverse(self.rank), self.method, self.rule)
+    }
+}
+
+/// The first of the candidates, in their order, that fits.
+fn among<'t>(candidates: &[Entry], tables: &'t Tables, verb: &Method, path: &str) -> Result<Route<'t>, Status> {
+    let mut allowed = Vec::new();
+    for entry in candidates {
+        let method = &tables.methods[entry.method as usize];
+        let rule = &method.rules[entry.rule as usize];
+        let matched = rule.template.matches(path).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let Some(values) = matched else { continue };
+        if rule.any_verb || rule.verb == *verb {
+            return Ok(Route::Found { method, rule, values });
+        }
+        if !allowed.contains(&rule.verb) {
+            allowed.push(rule.verb.clone());
+        }
+    }
+    Ok(if allowed.is_empty() { Route::Unknown } else { Route::WrongVerb(allowed) })
 }
 
 /// Whether a literal travels as it is written.

@@ -32,7 +32,7 @@ use crate::{
     schema::{HttpRule, MethodType},
     transcoding::{
         accept::{self, System},
-        gzip, request,
+        gzip, query, request,
         route::{Route, Routes},
         status,
     },
@@ -250,8 +250,8 @@ impl Shared {
         }
         let tables = &*self.schema.0;
         let (method, rule, values) = self.route(&head.method, head.uri.path())?;
-        let query = head.uri.query().unwrap_or_default();
-        let system = System::read(tables, method, rule, query, self.write.clone())?;
+        let query = query::parameters(head.uri.query().unwrap_or_default())?;
+        let system = System::read(tables, method, rule, &query, self.write.clone())?;
         if method.client_streaming && !request::takes_http_body(tables, method) {
             let name = method.path.trim_start_matches('/');
             return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
@@ -265,9 +265,9 @@ impl Shared {
         let message = if raw {
             let kind = head.headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
             let body = crate::transcoding::http_body::write(kind, &body);
-            accept::transcode_raw(tables, method, rule, &values, query, &body)?
+            accept::transcode_raw(tables, method, rule, &values, &query, &body)?
         } else {
-            accept::transcode(tables, method, rule, &values, query, &body, &self.read)?
+            accept::transcode(tables, method, rule, &values, &query, &body, &self.read)?
         };
         let (form, packs) = (Form::asked_for(&head.headers), takes_gzip(&head.headers));
         let mut call = call(method, message, head.headers, timeout)?;
@@ -414,8 +414,9 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
     let Some(kind) = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return Ok(()) };
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if kind == "application/json" || kind.ends_with("+json") {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let ending = kind.len().checked_sub(5).and_then(|at| kind.get(at..)).unwrap_or_default();
+    if kind.eq_ignore_ascii_case("application/json") || ending.eq_ignore_ascii_case("+json") {
         return Ok(());
     }
     let problem = format!("the content type is `{kind}`; send application/json");
