@@ -86,7 +86,7 @@ impl Routes {
 
 impl Entry {
     /// More special ones come first, and of equals the first declared.
-    fn order(&self) -> (Reverse<(bool, Reverse<bool>, usize)>, u32, u32) {
+    fn order(&self) -> impl Ord + use<> {
         (Reverse(self.rank), self.method, self.rule)
     }
 }
