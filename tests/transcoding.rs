@@ -186,15 +186,6 @@ fn service_config_rule_overrides_annotation() {
     assert!(error.contains("`a.b`"), "{error}");
 }
 
-/// An encoded `google.api.Http` of one rule for a method, made of fields of text
-/// by their numbers.
-fn http_rule(method: &str, fields: &[(u8, &str)]) -> Vec<u8> {
-    let text = |(number, text): &(u8, &str)| [&[number << 3 | 2, text.len() as u8][..], text.as_bytes()].concat();
-    let selector = text(&(1, &format!("shelf.Shelf.{method}")));
-    let rule = [selector, fields.iter().flat_map(text).collect()].concat();
-    [vec![0x0a, rule.len() as u8], rule].concat()
-}
-
 #[test]
 fn rules_that_http_proto_forbids_are_refused() {
     const GET: u8 = 2;

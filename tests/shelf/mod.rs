@@ -174,3 +174,12 @@ pub(crate) fn answering(
     });
     (asked, BoxCloneSyncService::new(service))
 }
+
+/// An encoded `google.api.Http` of one rule for a method, made of fields of text
+/// by their numbers.
+pub(crate) fn http_rule(method: &str, fields: &[(u8, &str)]) -> Vec<u8> {
+    let text = |(number, text): &(u8, &str)| [&[number << 3 | 2, text.len() as u8][..], text.as_bytes()].concat();
+    let selector = text(&(1, &format!("shelf.Shelf.{method}")));
+    let rule = [selector, fields.iter().flat_map(text).collect()].concat();
+    [vec![0x0a, rule.len() as u8], rule].concat()
+}

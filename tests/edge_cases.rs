@@ -1,0 +1,781 @@
+//! The edge cases of gRPC Transcoding and ProtoJSON, one by one. Where a rule leaves a
+//! choice, the test says which was made.
+
+mod shelf;
+
+use std::sync::LazyLock;
+
+use google_chat::{
+    Schema,
+    json::ReadOptions,
+    proto::google::rpc,
+    schema::{Message, PathTemplate},
+};
+use http::{Method, Request};
+use http_body_util::Full;
+use prost::Message as _;
+use serde_json::{Value, json};
+use shelf::*;
+use tonic::{Code, Status};
+
+/// The verb, path and query that a message becomes, and its body.
+fn sent(name: &str, message: Value) -> Result<(String, String), String> {
+    transcode(name, message).map(|(line, _, body)| (line, body))
+}
+
+fn line(name: &str, message: Value) -> String {
+    sent(name, message).unwrap().0
+}
+
+/// The message that the gateway makes of a request, or the status and text that it
+/// refuses it with.
+async fn received(name: &str, verb: Method, target: &str, body: &str) -> Result<Value, (u16, String)> {
+    let backend = Backend::answering(&[(method(name).output().name(), json!({}))], None);
+    let request = Request::builder().method(verb).uri(target).body(Full::from(body.to_owned())).unwrap();
+    match rest(&backend, request).await {
+        (200, _, _) => Ok(backend.received(name).remove(0)),
+        (status, _, text) => Err((status, text)),
+    }
+}
+
+/// The message of a GET.
+async fn got(name: &str, target: &str) -> Result<Value, (u16, String)> {
+    received(name, Method::GET, target, "").await
+}
+
+/// What the stub gets of an answer to a GET of a book.
+async fn answered(status: u16, body: &'static str) -> (Vec<Value>, Status) {
+    let (_, server) = answering(status, &[("content-type", "application/json")], body);
+    call(http_json(server), "GetBook", &[json!({"isbn": "1"})]).await
+}
+
+fn template(source: &str) -> Result<PathTemplate, String> {
+    PathTemplate::parse(source).map_err(|error| error.to_string())
+}
+
+fn matches(source: &str, path: &str) -> Option<Vec<String>> {
+    template(source).unwrap().matches(path).unwrap()
+}
+
+/// The error of a schema in which a method has this rule: fields by their numbers.
+fn rule_error(method: &str, rule: &[(u8, &str)]) -> String {
+    Schema::decode_with_http(&SET, &http_rule(method, rule)).unwrap_err().to_string()
+}
+
+const GET: u8 = 2;
+const PUT: u8 = 3;
+const POST: u8 = 4;
+const BODY: u8 = 7;
+const ADDITIONAL: u8 = 11;
+const RESPONSE_BODY: u8 = 12;
+
+mod rule_and_template {
+    use super::*;
+
+    #[test]
+    fn body_absent_means_no_body_even_for_post() {
+        let expected = ("POST /v1/touch/5".to_owned(), String::new());
+        assert_eq!(sent("Touch", json!({"isbn": "5"})), Ok(expected));
+    }
+
+    #[test]
+    fn body_must_be_top_level_field() {
+        assert!(rule_error("UpdateBook", &[(PUT, "/v1/x"), (BODY, "book.title")]).contains("book.title"));
+    }
+
+    #[test]
+    fn response_body_top_level() {
+        assert!(rule_error("GetBook", &[(GET, "/v1/x"), (RESPONSE_BODY, "author.born")]).contains("author.born"));
+    }
+
+    #[test]
+    fn single_star_exactly_one_segment() {
+        assert_eq!(matches("/v1/{name=a/*}", "/v1/a/b"), Some(vec!["a/b".to_owned()]));
+        for path in ["/v1/a", "/v1/a/", "/v1/a/b/c"] {
+            assert_eq!(matches("/v1/{name=a/*}", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn double_star_zero_or_more() {
+        for (path, name) in [("/v1/a", "a"), ("/v1/a/b", "a/b"), ("/v1/a/b/c", "a/b/c")] {
+            assert_eq!(matches("/v1/{name=a/**}", path), Some(vec![name.to_owned()]));
+        }
+    }
+
+    /// By http.proto `**` stands last. Google's own protos have it before other segments,
+    /// which is taken; two of them are not.
+    #[test]
+    fn double_star_only_last_before_verb() {
+        assert_eq!(matches("/v1/{name=a/**}:verb", "/v1/a/b/c:verb"), Some(vec!["a/b/c".to_owned()]));
+        assert_eq!(matches("/v1/{name=a/**/z}", "/v1/a/b/c/z"), Some(vec!["a/b/c/z".to_owned()]));
+        assert!(template("/v1/{name=a/**/b/**}").is_err());
+    }
+
+    #[test]
+    fn triple_star_invalid() {
+        assert!(template("/v1/***").is_err());
+    }
+
+    #[test]
+    fn variable_not_nested() {
+        assert!(template("/v1/{a={b}}").is_err());
+    }
+
+    #[test]
+    fn a_variable_without_a_template_is_one_segment() {
+        // `{v}` equals `{v=*}`.
+        for path in ["/v1/a", "/v1/a/b", "/v1/"] {
+            assert_eq!(matches("/v1/{v}", path), matches("/v1/{v=*}", path));
+        }
+    }
+
+    #[tokio::test]
+    async fn value_with_slash_does_not_match_star() {
+        // Sent: the binding does not fit, and the next one is taken.
+        assert_eq!(
+            line("GetBook", json!({"name": "shelves/a/books/b/c"})),
+            "GET /v1/books/0?name=shelves%2Fa%2Fbooks%2Fb%2Fc"
+        );
+        // Received: %2F is a character of the segment.
+        assert_eq!(got("Find", "/v1/@titles/a%2Fb").await, Ok(json!({"title": "a/b"})));
+    }
+
+    #[test]
+    fn path_var_never_captures_leading_slash() {
+        assert_eq!(matches("/v1/{name=**}", "/v1//a"), None);
+        assert!(template("/v1/{name=**}").unwrap().expand(&["/a"]).unwrap_err().to_string().contains("slash"));
+    }
+
+    /// Not at build: Google's own rules leave such fields to the query. A lint lists them,
+    /// and a call that sets one is refused.
+    #[test]
+    fn query_repeated_message_rejected_at_build() {
+        let error = sent("Search", json!({"shelf": "shelves/a", "authors": [{}]})).unwrap_err();
+        assert!(error.contains("`authors`"), "{error}");
+        assert!(SCHEMA.lint().iter().any(|lint| lint.field.as_deref() == Some("authors")));
+    }
+
+    #[test]
+    fn query_recursion_rejected() {
+        let deep = json!({"shelf": "shelves/a", "nested": {"again": {"leaf": "x"}}});
+        assert!(sent("Search", deep).unwrap_err().contains("`nested.again`"));
+        let flat = json!({"shelf": "shelves/a", "nested": {"leaf": "x"}});
+        assert!(line("Search", flat).ends_with("nested.leaf=x"));
+    }
+
+    #[test]
+    fn additional_binding_body_and_response_body_are_its_own() {
+        // The first binding has `body: "*"`, the second none.
+        let body = |message| sent("Touch", message).unwrap().1;
+        assert_eq!(body(json!({"name": "shelves/a", "isbn": "5"})), r#"{"isbn":"5"}"#);
+        assert_eq!(body(json!({"isbn": "5"})), "");
+    }
+
+    #[test]
+    fn nested_additional_bindings_rejected() {
+        let additional = "\u{12}\u{2}/a\u{5a}\u{4}\u{12}\u{2}/b";
+        assert!(rule_error("GetBook", &[(GET, "/v1/x"), (ADDITIONAL, additional)]).contains("additional"));
+    }
+
+    #[test]
+    fn no_binding_matches_lists_every_path_and_field() {
+        let error = sent("Find", json!({})).unwrap_err();
+        for part in ["/v1/@titles/{title}", "`title`", "/v1/a b/{author}", "`author`"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn service_config_last_one_wins() {
+        let http = ["/v2/one", "/v2/two"].map(|path| http_rule("GetBook", &[(POST, path), (BODY, "*")])).concat();
+        let schema = Schema::decode_with_http(&SET, &http).unwrap();
+        let method = schema.method("/shelf.Shelf/GetBook").unwrap();
+        let templates: Vec<_> =
+            method.http_bindings().map(|(verb, path)| format!("{verb} {}", path.as_str())).collect();
+        assert_eq!(templates, ["POST /v2/two"]);
+    }
+}
+
+mod percent_encoding {
+    use super::*;
+
+    #[test]
+    fn multi_segment_also_keeps_slash() {
+        assert_eq!(line("GetBook", json!({"name": "archive/a b/c:d"})), "GET /v1/archive/a%20b/c%3Ad");
+    }
+
+    #[test]
+    fn multi_segment_server_keeps_2f_in_either_case() {
+        assert_eq!(matches("/v1/{name=a/**}", "/v1/a/b%2Fc%2fd%20e"), Some(vec!["a/b%2Fc%2fd e".to_owned()]));
+    }
+
+    /// What http.proto leaves ambiguous: a `%2F` in the value is sent as `%252F`, and is
+    /// read back as `%2F`, as is one that stood for a slash.
+    #[test]
+    fn literal_percent2f_in_multi_value() {
+        assert_eq!(line("GetBook", json!({"name": "archive/a%2Fb"})), "GET /v1/archive/a%252Fb");
+        for path in ["/v1/a/b%252Fc", "/v1/a/b%2Fc"] {
+            assert_eq!(matches("/v1/{name=a/**}", path), Some(vec!["a/b%2Fc".to_owned()]));
+        }
+    }
+
+    #[tokio::test]
+    async fn malformed_percent_is_400() {
+        for target in ["/v1/@titles/a%2", "/v1/@titles/a%zz", "/v1/shelves/a/books:search?query=%"] {
+            assert_eq!(got("Find", target).await.unwrap_err().0, 400, "{target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn invalid_utf8_after_decode_is_400() {
+        for target in ["/v1/@titles/a%ff", "/v1/shelves/a/books:search?query=%c3"] {
+            assert_eq!(got("Find", target).await.unwrap_err().0, 400, "{target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn astral_char_utf8_encoded() {
+        assert_eq!(line("Find", json!({"title": "\u{1F680}"})), "GET /v1/@titles/%F0%9F%9A%80");
+        assert_eq!(got("Find", "/v1/@titles/%F0%9F%9A%80").await, Ok(json!({"title": "\u{1F680}"})));
+    }
+
+    #[test]
+    fn dot_and_dotdot_segment_rejected_star() {
+        for title in [".", ".."] {
+            let error = sent("Find", json!({"title": title})).unwrap_err();
+            assert!(error.contains("a segment `.` or `..`"), "{error}");
+        }
+        assert_eq!(line("Find", json!({"title": "..."})), "GET /v1/@titles/...");
+    }
+
+    #[test]
+    fn dot_segments_rejected_anywhere_in_double_star() {
+        for name in ["archive/..", "archive/./a", "archive/a/../b"] {
+            // The last binding takes it as a query.
+            assert!(line("GetBook", json!({"name": name})).starts_with("GET /v1/books/0?name=archive%2F"), "{name}");
+        }
+    }
+
+    #[test]
+    fn backslash_tab_newline_encoded() {
+        assert_eq!(line("Find", json!({"title": "a\\b\tc\nd"})), "GET /v1/@titles/a%5Cb%09c%0Ad");
+    }
+
+    #[tokio::test]
+    async fn colon_in_value_is_not_a_verb() {
+        assert_eq!(line("Find", json!({"title": "a:search"})), "GET /v1/@titles/a%3Asearch");
+        assert_eq!(
+            got("GetBook", "/v1/shelves/a/books/b%3Adownload").await,
+            Ok(json!({"name": "shelves/a/books/b:download"}))
+        );
+    }
+
+    #[tokio::test]
+    async fn unregistered_verb_stays_in_value() {
+        // As Envoy's match_unregistered_custom_verb.
+        assert_eq!(got("GetBook", "/v1/shelves/a/books/b:other").await, Ok(json!({"name": "shelves/a/books/b:other"})));
+    }
+}
+
+mod query {
+    use super::*;
+
+    const SEARCH: &str = "/v1/shelves/a/books:search";
+
+    /// The message of a search, without the shelf that its path names.
+    async fn searched(query: &str) -> Result<Value, (u16, String)> {
+        let mut message = got("Search", &format!("{SEARCH}?{query}")).await?;
+        assert_eq!(message.as_object_mut().unwrap().remove("shelf"), Some(json!("shelves/a")));
+        Ok(message)
+    }
+
+    /// The query that a search becomes, without the required field that always goes.
+    fn asked(mut message: Value) -> String {
+        message["shelf"] = json!("shelves/a");
+        let line = line("Search", message);
+        line.strip_prefix("GET /v1/shelves/a/books:search?query=").unwrap().trim_start_matches('&').to_owned()
+    }
+
+    #[tokio::test]
+    async fn key_is_json_name_dotted() {
+        assert_eq!(asked(json!({"by": {"givenName": "A"}, "pageSize": 3})), "pageSize=3&by.givenName=A");
+        let message = json!({"by": {"givenName": "A"}, "pageSize": 3});
+        for query in ["by.givenName=A&pageSize=3", "by.given_name=A&page_size=3"] {
+            assert_eq!(searched(query).await, Ok(message.clone()));
+        }
+    }
+
+    #[tokio::test]
+    async fn repeated_empty_string_kept() {
+        assert_eq!(asked(json!({"words": ["", "a"]})), "words=&words=a");
+        assert_eq!(searched("words=&words=a").await, Ok(json!({"words": ["", "a"]})));
+    }
+
+    /// It has no form in a query, and is left out, as Google's clients do.
+    #[test]
+    fn message_present_but_empty() {
+        assert_eq!(asked(json!({"by": {}})), "");
+    }
+
+    #[tokio::test]
+    async fn oneof_zero_member_sent() {
+        assert_eq!(asked(json!({"byYear": 0})), "byYear=0");
+        assert_eq!(searched("byYear=0").await, Ok(json!({"byYear": 0})));
+    }
+
+    #[tokio::test]
+    async fn two_oneof_members_400() {
+        assert_eq!(searched("byYear=1&byField=x").await.unwrap_err().0, 400);
+    }
+
+    #[tokio::test]
+    async fn timestamp_duration_fieldmask_unquoted() {
+        let message =
+            json!({"since": "2026-11-24T09:30:00Z", "within": "1.500s", "fieldsToRead": "title,author.givenName"});
+        let query = "since=2026-11-24T09%3A30%3A00Z&within=1.500s&fieldsToRead=title%2Cauthor.givenName";
+        assert_eq!(asked(message.clone()), query);
+        assert_eq!(searched(query).await, Ok(message));
+    }
+
+    #[tokio::test]
+    async fn int64_plain_decimal() {
+        assert_eq!(asked(json!({"seed": "18446744073709551615"})), "seed=18446744073709551615");
+        assert_eq!(searched("limit=-9223372036854775808").await, Ok(json!({"limit": "-9223372036854775808"})));
+    }
+
+    #[tokio::test]
+    async fn enum_name_or_number_unknown_number_round_trips() {
+        assert_eq!(asked(json!({"genre": 1, "genres": [1, 7]})), "genre=CRIME&genres=CRIME&genres=7");
+        assert_eq!(
+            searched("genre=CRIME&genres=1&genres=7").await,
+            Ok(json!({"genre": "CRIME", "genres": ["CRIME", 7]}))
+        );
+    }
+
+    #[tokio::test]
+    async fn empty_value_for_int_400() {
+        assert_eq!(searched("pageSize=").await.unwrap_err().0, 400);
+    }
+
+    #[tokio::test]
+    async fn repeated_key_on_singular_400() {
+        for query in ["pageSize=1&pageSize=2", "pageSize=1&page_size=2", "by.born=1&by.born=2"] {
+            let (status, text) = searched(query).await.unwrap_err();
+            assert!(status == 400 && text.contains("comes twice"), "{query}: {text}");
+        }
+    }
+}
+
+static EVERY: LazyLock<Schema> = LazyLock::new(|| {
+    let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
+    compiler.include_imports(true).open_files(["every.proto", "google/protobuf/any.proto"]).unwrap();
+    Schema::decode(&compiler.encode_file_descriptor_set()).unwrap()
+});
+
+fn every() -> Message {
+    EVERY.message("every.Every").unwrap()
+}
+
+/// JSON as it is read and written again.
+fn again(json: &str) -> Result<String, String> {
+    let wire = every().from_json(json).map_err(|error| error.to_string())?;
+    every().to_json(&wire).map_err(|error| error.to_string())
+}
+
+fn become_json(cases: &[(&str, &str)]) {
+    for (json, expected) in cases {
+        assert_eq!(again(json).as_deref(), Ok(*expected), "{json}");
+    }
+}
+
+fn fail(cases: &[&str]) {
+    for json in cases {
+        assert!(again(json).is_err(), "{json}: {:?}", again(json));
+    }
+}
+
+mod proto_json {
+    use super::*;
+
+    #[test]
+    fn output_lower_camel_or_json_name() {
+        become_json(&[(r#"{"int64_value":"1","custom":"c"}"#, r#"{"int64Value":"1","its own name":"c"}"#)]);
+    }
+
+    #[test]
+    fn input_accepts_json_name_and_proto_name() {
+        let both = r#"{"boolValue":true,"its own name":"c"}"#;
+        become_json(&[(both, both), (r#"{"bool_value":true,"custom":"c"}"#, both)]);
+        fail(&[r#"{"Bool_value":true}"#, r#"{"boolvalue":true}"#]);
+    }
+
+    #[test]
+    fn extension_key() {
+        become_json(&[(r#"{"[every.extended]":7}"#, r#"{"[every.extended]":7}"#)]);
+    }
+
+    #[test]
+    fn int64_out_is_string() {
+        let ten = r#"{"int64Value":"10"}"#;
+        for json in
+            [r#"{"int64Value":10}"#, ten, r#"{"int64Value":1e1}"#, r#"{"int64Value":"1e1"}"#, r#"{"int64Value":10.0}"#]
+        {
+            assert_eq!(again(json).as_deref(), Ok(ten), "{json}");
+        }
+        fail(&[
+            r#"{"int64Value":1.5}"#,
+            r#"{"int64Value":""}"#,
+            r#"{"int64Value":"9223372036854775808"}"#,
+            r#"{"int32Value":01}"#,
+            r#"{"int32Value":"+1"}"#,
+            r#"{"int32Value":" 1"}"#,
+            r#"{"int32Value":2147483648}"#,
+        ]);
+    }
+
+    #[test]
+    fn nan_inf_quoted_only() {
+        for name in ["NaN", "Infinity", "-Infinity"] {
+            let quoted = format!(r#"{{"doubleValue":"{name}"}}"#);
+            assert_eq!(again(&quoted), Ok(quoted));
+            fail(&[&format!(r#"{{"doubleValue":{name}}}"#)]);
+        }
+    }
+
+    #[test]
+    fn double_overflow_fails() {
+        fail(&[r#"{"doubleValue":1e309}"#, r#"{"doubleValue":"-1e309"}"#, r#"{"floatValue":3.5e38}"#]);
+    }
+
+    #[test]
+    fn bool_only_true_false() {
+        fail(&[r#"{"boolValue":1}"#, r#"{"boolValue":"true"}"#, r#"{"boolValue":"false"}"#]);
+    }
+
+    #[test]
+    fn bytes_out_std_padded() {
+        let out = r#"{"bytesValue":"/+8="}"#;
+        for json in [
+            r#"{"bytesValue":"/+8="}"#,
+            r#"{"bytesValue":"/+8"}"#,
+            r#"{"bytesValue":"_-8="}"#,
+            r#"{"bytesValue":"_-8"}"#,
+        ] {
+            assert_eq!(again(json).as_deref(), Ok(out));
+        }
+    }
+
+    #[test]
+    fn timestamp_out_z_0_3_6_9_digits() {
+        let time = |text: &str| format!(r#"{{"timestamp":"{text}"}}"#);
+        for (json, expected) in [
+            ("2026-11-24T10:30:00+01:00", "2026-11-24T09:30:00Z"),
+            ("2026-11-24T09:30:00.5Z", "2026-11-24T09:30:00.500Z"),
+            ("2026-11-24T09:30:00.000100Z", "2026-11-24T09:30:00.000100Z"),
+            ("0001-01-01T00:00:00.000000001Z", "0001-01-01T00:00:00.000000001Z"),
+        ] {
+            assert_eq!(again(&time(json)), Ok(time(expected)));
+        }
+        for text in [
+            "0000-12-31T23:59:59Z",
+            "2026-11-24t09:30:00Z",
+            "2026-11-24T09:30:00z",
+            "2026-11-24T09:30:00",
+            "2025-02-29T00:00:00Z",
+            "2026-11-24T09:30:60Z",
+        ] {
+            fail(&[&time(text)]);
+        }
+    }
+
+    #[test]
+    fn duration_limits_and_sign() {
+        let span = |text: &str| format!(r#"{{"duration":"{text}"}}"#);
+        for text in ["315576000000s", "-315576000000s", "-0.500s", "1.000000001s"] {
+            assert_eq!(again(&span(text)), Ok(span(text)));
+        }
+        fail(&[&span("315576000001s"), &span("1"), &span("1 s")]);
+        // 1 s and -1 ns.
+        assert!(every().to_json(b"\xf2\x03\x0d\x08\x01\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").is_err());
+    }
+
+    #[test]
+    fn any_wkt_uses_value_key() {
+        let any = EVERY.message("google.protobuf.Any").unwrap();
+        let json = r#"{"@type":"type.googleapis.com/google.protobuf.Duration","value":"1.500s"}"#;
+        assert_eq!(any.to_json(&any.from_json(json).unwrap()).unwrap(), json);
+        // The type may come later, and none is an empty Any.
+        let late = r#"{"value":"1.500s","@type":"type.googleapis.com/google.protobuf.Duration"}"#;
+        assert_eq!(any.to_json(&any.from_json(late).unwrap()).unwrap(), json);
+        assert_eq!(any.from_json("{}").unwrap(), b"");
+        assert!(any.from_json(r#"{"@type":"type.googleapis.com/google.protobuf.Duration","value":{}}"#).is_err());
+    }
+
+    #[test]
+    fn struct_value_listvalue() {
+        let json = r#"{"struct":{"a":[null,1.5,"b",{"c":true}]},"value":null,"list":[[]]}"#;
+        become_json(&[(json, json)]);
+        // A Value that is NaN.
+        assert!(every().to_json(b"\x8a\x04\x09\x11\0\0\0\0\0\0\xf8\x7f").is_err());
+    }
+
+    #[test]
+    fn null_leaves_unset() {
+        become_json(&[(
+            r#"{"int32Value":null,"every":null,"strings":null,"int64Wrapper":null,"timestamp":null}"#,
+            "{}",
+        )]);
+    }
+
+    #[test]
+    fn null_in_repeated_fails() {
+        fail(&[r#"{"strings":[null]}"#, r#"{"everies":[null]}"#, r#"{"byString":{"a":null}}"#, "null"]);
+    }
+
+    /// Rejected, also across spellings.
+    #[test]
+    fn duplicate_key_last_wins_or_reject() {
+        fail(&[r#"{"int32Value":1,"int32Value":2}"#, r#"{"int32Value":1,"int32_value":2}"#]);
+    }
+
+    #[test]
+    fn oneof_duplicate_fails() {
+        fail(&[r#"{"chosenInt32":1,"chosenString":"a"}"#]);
+    }
+
+    #[test]
+    fn oneof_null_then_value() {
+        become_json(&[(r#"{"chosenInt32":null,"chosenString":"a"}"#, r#"{"chosenString":"a"}"#)]);
+    }
+
+    #[test]
+    fn enum_unknown_number_kept_open_enum() {
+        let open = r#"{"open":{"color":7,"colors":[1000001]}}"#;
+        become_json(&[(open, open), (r#"{"open":{"color":"COLOR_ROUGE"}}"#, r#"{"open":{"color":"COLOR_RED"}}"#)]);
+        fail(&[r#"{"open":{"color":"COLOR_NONE"}}"#]);
+        let mut options = ReadOptions::default();
+        options.ignore_unknown = true;
+        let json = br#"{"open":{"color":"NO","colors":["NO","COLOR_RED"],"palette":{"a":"NO","b":"COLOR_RED"}}}"#;
+        let mut wire = Vec::new();
+        every().read_json(json, &mut wire, &options).unwrap();
+        assert_eq!(every().to_json(&wire).unwrap(), r#"{"open":{"colors":["COLOR_RED"],"palette":{"b":"COLOR_RED"}}}"#);
+    }
+
+    #[test]
+    fn map_keys_are_strings() {
+        let json = r#"{"byInt64":{"-1":"a"},"byBool":{"false":"","true":"YQ=="}}"#;
+        become_json(&[(json, json), (r#"{"byBool":{"\u0074rue":"YQ=="}}"#, r#"{"byBool":{"true":"YQ=="}}"#)]);
+        fail(&[r#"{"byInt64":{"a":"b"}}"#, r#"{"byBool":{"1":""}}"#]);
+    }
+
+    #[test]
+    fn presence_fields_emitted_iff_set() {
+        let set = r#"{"open":{"maybeFlag":false,"maybeText":"","maybeColor":"COLOR_UNSPECIFIED"}}"#;
+        become_json(&[(set, set), (r#"{"open":{"flag":false,"text":"","color":0}}"#, r#"{"open":{}}"#)]);
+    }
+
+    #[tokio::test]
+    async fn unknown_field_rejected_by_default() {
+        fail(&[r#"{"nope":1}"#]);
+        // The client passes over what a newer server says.
+        let (books, status) = answered(200, r#"{"title":"T","addedLater":{"a":[1]}}"#).await;
+        assert_eq!((books, status.code()), (vec![json!({"title": "T"})], Code::Ok));
+    }
+
+    #[test]
+    fn unpaired_surrogate_fails() {
+        fail(&[r#"{"stringValue":"\ud800"}"#, r#"{"stringValue":"\udc00"}"#, r#"{"stringValue":"\udc00\ud800"}"#]);
+        become_json(&[(r#"{"stringValue":"\ud83d\ude80\u0000"}"#, "{\"stringValue\":\"\u{1F680}\\u0000\"}")]);
+    }
+
+    #[test]
+    fn what_is_no_json_fails() {
+        fail(&["{}}", "{} //", r#"{"int32Value":1,}"#, "{'int32Value':1}", r#"{"strings":["a",]}"#, ""]);
+    }
+}
+
+mod binary_wire {
+    use super::*;
+
+    fn written(wire: &[u8]) -> Result<String, String> {
+        every().to_json(wire).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn repeated_non_contiguous_concatenates() {
+        // strings = 27, int32_value = 5 between.
+        assert_eq!(written(b"\xda\x01\x01a\x28\x01\xda\x01\x01b").unwrap(), r#"{"int32Value":1,"strings":["a","b"]}"#);
+    }
+
+    #[test]
+    fn packed_and_unpacked_both_accepted() {
+        // int64s = 23, declared packed; sint32s = 24, not.
+        assert_eq!(written(b"\xba\x01\x02\x01\x02\xb8\x01\x03").unwrap(), r#"{"int64s":["1","2","3"]}"#);
+        assert_eq!(written(b"\xc2\x01\x02\x02\x04\xc0\x01\x06").unwrap(), r#"{"sint32s":[1,2,3]}"#);
+    }
+
+    #[test]
+    fn scalar_last_wins() {
+        assert_eq!(written(b"\x28\x01\x28\x02").unwrap(), r#"{"int32Value":2}"#);
+    }
+
+    #[test]
+    fn submessage_merges() {
+        // every = 11, with an int32_value, then with a bool_value.
+        assert_eq!(
+            written(b"\x5a\x02\x28\x01\x5a\x02\x40\x01").unwrap(),
+            r#"{"every":{"int32Value":1,"boolValue":true}}"#
+        );
+    }
+
+    #[test]
+    fn oneof_message_merge() {
+        // chosen_every = 53, twice; chosen_int32 = 51 in between would end it.
+        let merged = r#"{"chosenEvery":{"int32Value":1,"boolValue":true}}"#;
+        assert_eq!(written(b"\xaa\x03\x02\x28\x01\xaa\x03\x02\x40\x01").unwrap(), merged);
+        assert_eq!(
+            written(b"\xaa\x03\x02\x28\x01\x98\x03\x07\xaa\x03\x02\x40\x01").unwrap(),
+            r#"{"chosenEvery":{"boolValue":true}}"#
+        );
+    }
+
+    #[test]
+    fn map_entry_missing_key_or_value_and_duplicate_key() {
+        // by_string = 41: without a value, without a key, and "a" twice.
+        assert_eq!(written(b"\xca\x02\x03\x0a\x01a\xca\x02\x02\x10\x02").unwrap(), r#"{"byString":{"":2,"a":0}}"#);
+        assert_eq!(
+            written(b"\xca\x02\x05\x0a\x01a\x10\x01\xca\x02\x05\x0a\x01a\x10\x02").unwrap(),
+            r#"{"byString":{"a":2}}"#
+        );
+    }
+
+    #[test]
+    fn unknown_fields_dropped_in_json() {
+        // Field 999 as a number, and as a group.
+        assert_eq!(written(b"\xb8\x3e\x01\x28\x01\xbb\x3e\x08\x01\xbc\x3e").unwrap(), r#"{"int32Value":1}"#);
+        for bad in [
+            &b"\xbb\x3e"[..],
+            b"\xbb\x3e\xb4\x3e",
+            b"\x02\x00",
+            b"\x28",
+            b"\x4a\x05a",
+            b"\x28\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+        ] {
+            assert!(written(bad).is_err(), "{bad:x?}");
+        }
+    }
+
+    #[test]
+    fn invalid_utf8_string_fails_bytes_ok() {
+        assert!(written(b"\x4a\x01\xff").is_err());
+        assert_eq!(written(b"\x62\x01\xff").unwrap(), r#"{"bytesValue":"/w=="}"#);
+    }
+}
+
+mod errors_status_time {
+    use super::*;
+
+    async fn failure(status: u16, body: &'static str) -> (Code, String) {
+        let (_, failed) = answered(status, body).await;
+        (failed.code(), failed.message().to_owned())
+    }
+
+    /// Not as gRPC has it for an answer that is no gRPC, where 404 is UNIMPLEMENTED and 400
+    /// INTERNAL.
+    #[tokio::test]
+    async fn a_bare_http_status_has_the_code_of_the_rest_table() {
+        for (status, code) in
+            [(404, Code::NotFound), (400, Code::InvalidArgument), (418, Code::FailedPrecondition), (302, Code::Unknown)]
+        {
+            assert_eq!(failure(status, "").await.0, code, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_409_with_status_already_exists_beats_table() {
+        let taken = r#"{"error":{"code":409,"message":"taken","status":"ALREADY_EXISTS"}}"#;
+        assert_eq!(failure(409, taken).await, (Code::AlreadyExists, "taken".to_owned()));
+        assert_eq!(failure(409, r#"{"error":{"code":409,"message":"m"}}"#).await.0, Code::Aborted);
+    }
+
+    #[tokio::test]
+    async fn error_status_name_unknown_falls_back_to_http() {
+        let odd = r#"{"error":{"code":403,"message":"m","status":"ODD"}}"#;
+        assert_eq!(failure(403, odd).await, (Code::PermissionDenied, "m".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn error_in_json_array() {
+        let listed = r#"[{"error":{"code":404,"message":"m","status":"NOT_FOUND"}}]"#;
+        assert_eq!(failure(404, listed).await, (Code::NotFound, "m".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn bare_google_rpc_status_accepted() {
+        assert_eq!(
+            failure(409, r#"{"code":6,"message":"m","details":[]}"#).await,
+            (Code::AlreadyExists, "m".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn html_502_body_truncated_into_message() {
+        let page: &'static str = format!("<html>{}</html>", "Bad Gateway ".repeat(1_000)).leak();
+        let (code, message) = failure(502, page).await;
+        assert_eq!(code, Code::Unavailable);
+        assert!(message.contains("Bad Gateway") && message.len() < 1_000, "{}: {message}", message.len());
+    }
+
+    #[tokio::test]
+    async fn details_become_grpc_status_details_bin() {
+        let body = r#"{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED","details":[
+            {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"d","metadata":{"k":"v"}}]}}"#;
+        let (_, failed) = answered(403, body).await;
+        let whole = rpc::Status::decode(failed.details()).unwrap();
+        let info: rpc::ErrorInfo = whole.details[0].to_msg().unwrap();
+        assert_eq!((whole.code, &*info.reason, &*info.metadata["k"]), (7, "R", "v"));
+    }
+
+    #[tokio::test]
+    async fn unparsable_detail_kept_as_opaque_or_dropped_never_fatal() {
+        let body = r#"{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED","details":[
+            {"@type":"type.googleapis.com/acme.Unknown","x":1}, {"reason":"no type"}, 7,
+            {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R"}]}}"#;
+        let (_, failed) = answered(403, body).await;
+        assert_eq!((failed.code(), failed.message()), (Code::PermissionDenied, "m"));
+        let details = rpc::Status::decode(failed.details()).unwrap().details;
+        assert!(details.iter().any(|detail| detail.to_msg::<rpc::ErrorInfo>().is_ok_and(|info| info.reason == "R")));
+    }
+
+    #[tokio::test]
+    async fn grpc_message_percent_encoded() {
+        // Both ways through the headers of gRPC, and the JSON of REST.
+        let said = "100 % \"ü\"\n\u{1F680}";
+        let backend = Backend::answering(&[], Some(Status::new(Code::Aborted, said)));
+        let (_, failed) = call(http_json(backend.gateway()), "GetBook", &[json!({"isbn": "1"})]).await;
+        assert_eq!((failed.code(), failed.message()), (Code::Aborted, said));
+    }
+
+    #[tokio::test]
+    async fn a_204_and_an_empty_2xx_give_default() {
+        for (status, body) in [(204, ""), (200, ""), (202, " \n")] {
+            let (books, answered) = answered(status, body).await;
+            assert_eq!((books, answered.code()), (vec![json!({})], Code::Ok), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_3xx_is_not_followed_with_credentials() {
+        let (asked, server) = answering(307, &[("location", "https://elsewhere.example.com/")], "");
+        let (_, failed) = call(http_json(server), "GetBook", &[json!({"isbn": "1"})]).await;
+        assert_eq!((asked.lock().unwrap().len(), failed.code()), (1, Code::Unknown));
+    }
+
+    #[tokio::test]
+    async fn a_200_that_is_no_json_is_internal() {
+        for body in ["<html></html>", "{", r#"{"pages":[]}"#] {
+            assert_eq!(failure(200, body).await.0, Code::Internal, "{body}");
+        }
+    }
+}
