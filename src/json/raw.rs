@@ -322,16 +322,19 @@ fn short_block(bytes: &[u8]) -> [u8; 16] {
     block
 }
 
-/// Room for a string's quote, for a block of 16 past its end, and for an
-/// escape.
-const SLACK: usize = 1 + 16 + 8;
+/// Room for a string's quote, for a block of 16 past its end, and for the escapes
+/// of a block.
+const SLACK: usize = 1 + 16 + 16 * 7;
+
+/// Room for the quote of a string that is copied as it is.
+const QUOTE: usize = 1;
 
 /// Appends `text` as a JSON string whose opening quote is there already, with
 /// what JSON must have escaped escaped. Whether the bytes are UTF-8 is not
 /// checked.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
-    out.reserve(text.len() + SLACK);
+    out.reserve(text.len() + QUOTE);
     // Most strings are short and have nothing to escape; then nothing is looked
     // at but once, at their end.
     if (16..=64).contains(&text.len()) {
@@ -376,16 +379,39 @@ fn put_long_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
                 let (special, beyond) = simd::classify(block);
                 base.add(end).cast::<[u8; 16]>().write_unaligned(*block);
                 high |= beyond;
-                if special != 0 {
+                if special == 0 {
+                    end += 16;
+                    rest = rest.get_unchecked(16..);
+                    same = true;
+                    continue;
+                }
+                same = false;
+                if rest.len() < 32 {
                     let plain = special.trailing_zeros() as usize;
                     end += plain;
                     rest = rest.get_unchecked(plain..);
-                    same = false;
                     break;
                 }
-                end += 16;
+                let (mut specials, mut from) = (special, 0);
+                while specials != 0 {
+                    let at = specials.trailing_zeros() as usize;
+                    specials &= specials - 1;
+                    let (escape, len) = &ESCAPES[usize::from(block[at & 15])];
+                    end += at - from;
+                    base.add(end).cast::<[u8; 7]>().write_unaligned(*escape);
+                    end += usize::from(*len);
+                    from = at + 1;
+                    // What follows in the block, with what is after it.
+                    let after = rest.as_ptr().add(from).cast::<[u8; 16]>();
+                    base.add(end).cast::<[u8; 16]>().write_unaligned(after.read_unaligned());
+                }
+                end += 16 - from;
                 rest = rest.get_unchecked(16..);
-                same = true;
+                if out.capacity() - end < rest.len() + SLACK {
+                    out.set_len(end);
+                    out.reserve(rest.len() + SLACK);
+                    base = out.as_mut_ptr();
+                }
             }
             if rest.len() < 16 {
                 let before = 16 - rest.len();
