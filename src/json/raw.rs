@@ -326,30 +326,48 @@ fn short_block(bytes: &[u8]) -> [u8; 16] {
 /// of a block.
 const SLACK: usize = 1 + 16 + 16 * 7;
 
-/// Room for the quote of a string that is copied as it is.
-const QUOTE: usize = 1;
+/// The longest string that is copied before it is looked at.
+const SHORT: usize = 64;
 
 /// Appends `text` as a JSON string whose opening quote is there already, with
 /// what JSON must have escaped escaped. Whether the bytes are UTF-8 is not
 /// checked.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Charset {
-    out.reserve(text.len() + QUOTE);
-    // Most strings are short and have nothing to escape; then nothing is looked
-    // at but once, at their end.
-    if (16..=64).contains(&text.len()) {
-        let end = out.len();
-        // SAFETY: the length was just compared, and `reserve` made room for the
-        // text and the quote after it, which are all that is then counted in.
-        unsafe {
-            let to = out.as_mut_ptr().add(end);
-            let (special, high) = simd::copy(text, to);
+    put_after(out, &[0; INLINE], 0, text)
+}
+
+/// Appends a key, the quote behind it, and `text` as [`put_string`] does.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_member(out: &mut Vec<u8>, key: &Block, text: &[u8]) -> Charset {
+    put_after(out, key.bytes(), key.full_len(), text)
+}
+
+/// Appends the first `len` bytes of the block, and `text` as [`put_string`] does: at
+/// once, since the length of the buffer is what all that is written waits for.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn put_after(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize, text: &[u8]) -> Charset {
+    let len = len.min(INLINE);
+    out.reserve(INLINE + SHORT + 1);
+    // SAFETY: `reserve` made room for a block, a text of up to SHORT bytes and a quote
+    // after the end. The block is written, and at most its length is counted in; the
+    // text goes right behind that, if its length is what was just compared.
+    unsafe {
+        let end = out.as_mut_ptr().add(out.len());
+        if len > 0 {
+            end.copy_from_nonoverlapping(block.as_ptr(), INLINE);
+        }
+        // Most strings are short and have nothing to escape; then nothing is looked at
+        // but once, at their end.
+        if (16..=SHORT).contains(&text.len()) {
+            let (special, high) = simd::copy(text, end.add(len));
             if !special {
-                *to.add(text.len()) = b'"';
-                out.set_len(end + text.len() + 1);
+                *end.add(len + text.len()) = b'"';
+                out.set_len(out.len() + len + text.len() + 1);
                 return if high { Charset::Other } else { Charset::Ascii };
             }
         }
+        out.set_len(out.len() + len);
     }
     put_long_string(out, text)
 }
@@ -509,7 +527,7 @@ pub(super) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
 /// The same without `unsafe`, byte by byte: what the functions above must do.
 #[cfg(test)]
 pub(super) mod safe {
-    use super::{Charset, ESCAPES, Field, INLINE};
+    use super::{Block, Charset, ESCAPES, Field, INLINE};
 
     pub(super) fn put_filled(out: &mut Vec<u8>, block: &[u8; INLINE], fill: impl FnOnce(&mut [u8; INLINE]) -> usize) {
         let mut block = *block;
@@ -553,6 +571,11 @@ pub(super) mod safe {
         if text.is_ascii() { Charset::Ascii } else { Charset::Other }
     }
 
+    pub(super) fn put_member(out: &mut Vec<u8>, key: &Block, text: &[u8]) -> Charset {
+        out.extend_from_slice(&key.bytes()[..key.full_len()]);
+        put_string(out, text)
+    }
+
     pub(super) fn same(text: &[u8], block: &[u8; INLINE], wild: u32) -> usize {
         if text.len() < INLINE {
             return 0;
@@ -586,6 +609,9 @@ mod tests {
         fn every_function_is_equal_to_its_safe_twin(text in bytes(), before in 0..40usize, len in 0..=2 * INLINE) {
             let (mut fast, mut slow) = (vec![b'x'; before], vec![b'x'; before]);
             prop_assert_eq!(put_string(&mut fast, &text), safe::put_string(&mut slow, &text));
+            prop_assert_eq!(&fast, &slow);
+            let key = SETTINGS.table().fields[0].json_key.begun();
+            prop_assert_eq!(put_member(&mut fast, key, &text), safe::put_member(&mut slow, key, &text));
             prop_assert_eq!(&fast, &slow);
             prop_assert_eq!(plain_run(&text), safe::plain_run(&text));
             let mut block = [0; INLINE];

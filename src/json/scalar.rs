@@ -4,7 +4,7 @@ use super::{
     WriteError, WriteOptions, number,
     raw::{self, Charset},
 };
-use crate::schema::{Field, Kind, Tables};
+use crate::schema::{Field, Key, Kind, Tables};
 
 /// Undoes the zigzag encoding.
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -77,13 +77,24 @@ pub(super) fn put_enum(out: &mut Vec<u8>, tables: &Tables, field: &Field, number
 #[inline(never)]
 pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Box<WriteError>> {
     out.push(b'"');
-    put_text_after_quote(out, text)
+    check_text(text, raw::put_string(out, text))
 }
 
-/// The same where the opening quote is there already.
+/// Appends a key and a string, which must be UTF-8.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn put_text_after_quote(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Box<WriteError>> {
-    if raw::put_string(out, text) == Charset::Other && simdutf8::basic::from_utf8(text).is_err() {
+pub(super) fn put_text_member(out: &mut Vec<u8>, key: &Key, text: &[u8]) -> Result<(), Box<WriteError>> {
+    match key.full_block() {
+        Some(block) => check_text(text, raw::put_member(out, block, text)),
+        None => {
+            out.extend_from_slice(key.as_bytes());
+            put_text(out, text)
+        }
+    }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn check_text(text: &[u8], charset: Charset) -> Result<(), Box<WriteError>> {
+    if charset == Charset::Other && simdutf8::basic::from_utf8(text).is_err() {
         return Err(WriteError::malformed("a string that is not UTF-8"));
     }
     Ok(())

@@ -347,8 +347,7 @@ impl<'w> Writer<'w> {
     fn text(&mut self, field: &Field, reader: &mut Reader<'_>) -> Step {
         let text = reader.len_delimited()?;
         if field.presence || !text.is_empty() {
-            self.key_and(field, b"\"");
-            scalar::put_text_after_quote(self.out, text)?;
+            scalar::put_text_member(self.out, &field.json_key, text)?;
         }
         Ok(())
     }
