@@ -172,24 +172,31 @@ impl Journal {
         self.write()
     }
 
-    /// Keeps what was put.
+    /// Keeps what was put. What could not be written is still there to be.
     pub(super) fn write(&mut self) -> io::Result<()> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.sort_unstable_by_key(|(row, _)| *row);
+        let written = self.write_lines(&pending);
+        if written.is_ok() {
+            pending.clear();
+        }
+        self.pending = pending;
+        written
+    }
+
+    fn write_lines(&mut self, lines: &[(u64, [u8; LINE])]) -> io::Result<()> {
         let mut bytes = Vec::new();
-        for lines in pending.chunk_by(|(row, _), (next, _)| row + 1 == *next) {
+        for run in lines.chunk_by(|(row, _), (next, _)| row + 1 == *next) {
             bytes.clear();
-            for (row, line) in lines {
+            for (row, line) in run {
                 bytes.extend_from_slice(line);
                 if let Some(known) = self.known(*row) {
                     known.copy_from_slice(line);
                 }
             }
-            self.file.seek(SeekFrom::Start(HEAD as u64 + lines[0].0 * LINE as u64))?;
+            self.file.seek(SeekFrom::Start(HEAD as u64 + run[0].0 * LINE as u64))?;
             self.file.write_all(&bytes)?;
         }
-        pending.clear();
-        self.pending = pending;
         Ok(())
     }
 }

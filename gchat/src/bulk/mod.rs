@@ -193,11 +193,13 @@ pub(crate) async fn run(
                 }
             }
             _ = tick.tick() => {
-                let counts = {
+                let (flushed, counts) = {
                     let mut work = run.lock();
-                    work.flush()?;
-                    work.counts
+                    (work.flush(), work.counts)
                 };
+                if let Err(failure) = flushed {
+                    run.stop(failure);
+                }
                 progress.show(counts.created + counts.failed, counts.retries);
                 // A call may be waiting for quota; to drop it loses nothing.
                 if run.is_stopping() && stopping.get_or_insert_with(Instant::now).elapsed() > GRACE {
