@@ -3,9 +3,8 @@
 Usage: matrix.py GCHAT TOOLS [WITH...], where TOOLS is the folder in which the drivers
 were installed and WITH what there is (python, node, java, go, envoy).
 drivers.json lists {"client", "wire", "command", "env", "without": {field: reason},
-"errors_by_http_status": reason, "differs": {id: reason}}: fields that a client's release
-does not know, errors that it reads by their HTTP status alone, and calls that it cannot
-make as the others do. "through" is what stands between the client and the emulator's
+"errors_by_http_status": reason}: fields that a client's release does not know, and errors
+that it reads by their HTTP status alone. "through" is what stands between the client and the emulator's
 gRPC: Envoy or grpc-gateway, or our own gateway in front of a service in Go. Each driver
 runs table.json against an emulator of its own, through the written credentials or
 tokens that those give, and prints what came of each call. The first driver is the
@@ -162,10 +161,6 @@ def main():
                 marks.append("  ~" if known else "  =")
                 for field in without if "answer" in expected and known else ():
                     notes.setdefault((head, f"{field}: {without[field]}"), []).append(step)
-            elif step in driver.get("differs", {}) or "*" in driver.get("differs", {}):
-                reason = driver["differs"].get(step) or driver["differs"]["*"]
-                notes.setdefault((head, reason), []).append(step)
-                marks.append("  ~")
             else:
                 failures.append(f"{head}, {step}:\n  {json.dumps(result.get(step))}\n  not {json.dumps(expected)}")
                 marks.append("  X")
@@ -181,9 +176,6 @@ def main():
         for field, reason in driver.get("without", {}).items():
             if (head, f"{field}: {reason}") not in notes:
                 failures.append(f"{head}: {field} is said to be unknown, but no answer has it")
-        for step in driver.get("differs", {}):
-            if not any(head == noted and (step == "*" or step in steps) for (noted, _), steps in notes.items()):
-                failures.append(f"{head}: the difference in `{step}` is explained, but there is none")
     if failures:
         raise SystemExit("\n" + "\n".join(failures))
     print(f"{len(ids)} calls, {len(heads)} clients and wires: all agree")

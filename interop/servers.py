@@ -5,6 +5,7 @@ import signal
 import socket
 import string
 import subprocess
+import time
 
 HERE = pathlib.Path(__file__).parent
 
@@ -65,12 +66,14 @@ class Envoy:
         command = [f"{tools}/venv/bin/envoy", "-c", file, "--use-dynamic-base-id"]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.endpoint = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 return
             except OSError:
-                if self.process.poll() is not None:
+                if self.process.poll() is not None or time.monotonic() > until:
+                    self.process.kill()
                     self.log.seek(0)
                     raise SystemExit(f"Envoy: {self.log.read()[-2000:]}")
 
@@ -78,9 +81,6 @@ class Envoy:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is not None:
-            self.log.seek(0)
-            print(f"Envoy ended by itself: {self.log.read()[-2000:]}")
         self.process.terminate()
         self.process.wait(10)
         self.log.close()

@@ -60,11 +60,14 @@ const BODIES: [(&str, &str); 6] = [
     ("Update", "everything"),
 ];
 
+/// The flaw that is shown last, and is kept out of all other calls.
+const WITHOUT_VALUE: &str = "a map entry without its value";
+
 /// How deep messages are within each other at most, which is as deep as ours are.
 const DEPTH: u32 = 6;
 
 /// Runs `count` calls through the gateway of that name, which may have the flaws of the
-/// file and no others: `{gateway: {trait: reason}}`, by the traits of [`traits`].
+/// file and no others: `{gateway: {flaw: reason}}`, by the names of [`flaws_of`].
 pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Result<(), Failure> {
     let set = std::fs::read(set)?;
     let pool = DescriptorPool::decode(&set[..])?;
@@ -99,12 +102,13 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
     let mut seen: BTreeMap<&str, (u64, String)> = BTreeMap::new();
     let (mut failures, mut alike) = (Vec::new(), 0_u64);
     for seed in 0..count {
-        let mut dice = Dice(fastrand::Rng::with_seed(seed));
+        let mut dice = Dice { random: fastrand::Rng::with_seed(seed), full_maps: false };
         let method = &methods[(seed % methods.len() as u64) as usize];
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let ours = schema.method(&path).ok_or("a method that our schema lacks")?;
         let request = request(&mut dice, method);
         note(&request, &mut set_fields);
+        dice.full_maps = flaws.contains_key(WITHOUT_VALUE);
         let planned = if dice.below(8) == 0 {
             Err(status(&mut dice))
         } else {
@@ -122,14 +126,34 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
             let received = service.lock().unwrap_or_else(PoisonError::into_inner).received.take();
             outcomes.push(Outcome::of(method, received, answer)?);
         }
-        if outcomes[0] == outcomes[1] {
+        if outcomes[0].is_flawed(&outcomes[1], &[]) {
             alike += 1;
             continue;
         }
         let evidence = format!("{path}: {}", outcomes[0].difference(&outcomes[1]));
-        match traits(method, &request, &outcomes[0].answer).into_iter().find(|one| flaws.contains_key(*one)) {
-            Some(flaw) => seen.entry(flaw).or_insert_with(|| (0, brief(&evidence))).0 += 1,
-            None => failures.push(evidence),
+        let met = flaws_of(method, &request, &outcomes[0].answer);
+        let met: Vec<&Flaw> = met.iter().filter(|flaw| flaws.contains_key(flaw.name)).collect();
+        match met[..] {
+            // Each by itself, so that what is shown shows it.
+            [one] if outcomes[0].is_flawed(&outcomes[1], &[one]) => {
+                seen.entry(one.name).or_insert_with(|| (0, brief(&evidence))).0 += 1;
+            }
+            [_, _, ..] if outcomes[0].is_flawed(&outcomes[1], &met) => {}
+            _ => failures.push(evidence),
+        }
+    }
+    if let Some(flaw) = flaws.keys().find(|flaw| *flaw == WITHOUT_VALUE) {
+        // The last, since the gateway may be gone then.
+        let method = methods.iter().find(|method| method.name() == "Replace").ok_or("the method Replace")?;
+        let ours = schema.method("/kinds.Kinds/Replace").ok_or("the method Replace")?;
+        let mut request = DynamicMessage::new(method.input());
+        request.set_field_by_name("name", Value::String("kinds/a".to_owned()));
+        // counts = 21, with an entry that has a key and no value.
+        let answer = Ok(Bytes::from_static(b"\xaa\x01\x03\x0a\x01a"));
+        *service.lock().unwrap_or_else(PoisonError::into_inner) = Exchange { received: None, answer };
+        match call(through.clone(), &ours, request.encode_to_vec()).await {
+            Ok(_) => {}
+            Err(status) => drop(seen.insert(WITHOUT_VALUE, (1, format!("/kinds.Kinds/Replace: {status:?} ({flaw})")))),
         }
     }
     for (flaw, reason) in &flaws {
@@ -160,9 +184,10 @@ fn brief(text: &str) -> String {
     if end < text.len() { format!("{}...", &text[..end]) } else { text.to_owned() }
 }
 
-/// What the service has received, and what it is to answer.
+/// What the service has received, the method's path and the message, and what it is to
+/// answer.
 struct Exchange {
-    received: Option<Bytes>,
+    received: Option<(String, Bytes)>,
     answer: Result<Bytes, Status>,
 }
 
@@ -170,11 +195,12 @@ async fn answer(
     exchange: Arc<Mutex<Exchange>>,
     request: Request<impl http_body::Body<Data = Bytes, Error: Into<tonic::codegen::StdError>>>,
 ) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let planned = {
         let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
         // A frame: whether it is compressed, its length, and the message.
-        exchange.received = body.get(5..).map(|message| body.slice_ref(message));
+        exchange.received = body.get(5..).map(|message| (path, body.slice_ref(message)));
         exchange.answer.clone()
     };
     let response = match planned {
@@ -194,43 +220,67 @@ async fn answer(
 
 /// What came of a call. Messages are compared as JSON, since a default may be on the wire
 /// or not.
-#[derive(PartialEq)]
 struct Outcome {
-    received: serde_json::Value,
+    received: Option<(String, DynamicMessage)>,
     answer: Answer,
 }
 
-type Answer = Result<serde_json::Value, (Code, String, Vec<prost_types::Any>)>;
+type Answer = Result<serde_json::Value, (Code, String, Vec<rpc::ErrorInfo>)>;
 
 impl Outcome {
     fn of(
         method: &MethodDescriptor,
-        received: Option<Bytes>,
+        received: Option<(String, Bytes)>,
         answer: Result<Vec<u8>, Status>,
     ) -> Result<Self, Failure> {
         Ok(Self {
             received: match received {
-                Some(bytes) => json(&DynamicMessage::decode(method.input(), bytes)?),
-                None => serde_json::Value::Null,
+                Some((path, bytes)) => Some((path, DynamicMessage::decode(method.input(), bytes)?)),
+                None => None,
             },
             answer: match answer {
                 Ok(bytes) => Ok(json(&DynamicMessage::decode(method.output(), &bytes[..])?)),
                 Err(status) => {
                     let details = rpc::Status::decode(status.details())?.details;
+                    let details = details.iter().map(prost_types::Any::to_msg).collect::<Result<_, _>>()?;
                     Err((status.code(), status.message().to_owned(), details))
                 }
             },
         })
     }
 
+    /// What has arrived, but for some fields.
+    fn arrived(&self, without: &[&str]) -> serde_json::Value {
+        let Some((path, message)) = &self.received else { return serde_json::Value::Null };
+        let mut message = message.clone();
+        for field in without {
+            message.clear_field_by_name(field);
+        }
+        serde_json::json!({"method": path, "request": json(&message)})
+    }
+
+    /// Whether the gateway did what the flaws that a call may meet do to it, and nothing
+    /// else.
+    fn is_flawed(&self, through: &Self, flaws: &[&Flaw]) -> bool {
+        let fields: Vec<&str> = flaws.iter().filter_map(|flaw| flaw.changes).collect();
+        if self.arrived(&fields) == through.arrived(&fields) && self.answer == through.answer {
+            return true;
+        }
+        let Err((code, ..)) = &through.answer else { return false };
+        match &through.received {
+            None => *code == Code::InvalidArgument && flaws.iter().any(|flaw| flaw.refused),
+            Some(_) => {
+                let lost = flaws.iter().any(|flaw| flaw.lost == Some(*code));
+                lost && self.arrived(&fields) == through.arrived(&fields)
+            }
+        }
+    }
+
     /// What differs in another outcome, which it is that the gateway's call had.
     fn difference(&self, through: &Self) -> String {
-        if self.received != through.received {
-            return format!(
-                "sent {}; {:?}",
-                first(&self.received, &through.received, ""),
-                through.answer.as_ref().err()
-            );
+        let (ours, theirs) = (self.arrived(&[]), through.arrived(&[]));
+        if ours != theirs {
+            return format!("sent {}; {:?}", first(&ours, &theirs, ""), through.answer.as_ref().err());
         }
         match (&self.answer, &through.answer) {
             (Ok(ours), Ok(theirs)) => format!("answered {}", first(ours, theirs, "")),
@@ -262,23 +312,46 @@ fn first(ours: &serde_json::Value, theirs: &serde_json::Value, path: &str) -> St
     format!("{path} {ours}, became {theirs}")
 }
 
-/// What about a call a gateway may be known to get wrong.
-fn traits(method: &MethodDescriptor, request: &DynamicMessage, answer: &Answer) -> Vec<&'static str> {
+/// What a gateway may be known to get wrong of a call.
+#[derive(Clone, Copy)]
+struct Flaw {
+    name: &'static str,
+    /// It changes this field of the request.
+    changes: Option<&'static str>,
+    /// It refuses the request.
+    refused: bool,
+    /// It loses the answer, with this code.
+    lost: Option<Code>,
+}
+
+impl Flaw {
+    const fn changing(name: &'static str, field: &'static str) -> Self {
+        Self { name, changes: Some(field), refused: false, lost: None }
+    }
+
+    const fn refusing(name: &'static str) -> Self {
+        Self { name, changes: None, refused: true, lost: None }
+    }
+}
+
+/// The flaws that a call may meet.
+fn flaws_of(method: &MethodDescriptor, request: &DynamicMessage, answer: &Answer) -> Vec<Flaw> {
     let mut found = Vec::new();
     let body = body(method);
     if method.input().get_field_by_name(body).is_some_and(|field| !request.has_field(&field)) {
-        found.push("no body");
+        found.push(Flaw::changing("no body", body));
     }
     if method.name().starts_with("Update") && !request.has_field_by_name("update_mask") {
-        found.push("PATCH without a mask");
+        found.push(Flaw::changing("PATCH without a mask", "update_mask"));
     }
     if masks_all(&json(request)) || answer.as_ref().is_ok_and(masks_all) {
-        found.push("* in a field mask");
+        found.push(Flaw { lost: Some(Code::Unknown), ..Flaw::refusing("* in a field mask") });
     }
     if answer.as_ref().is_err_and(|(code, message, _)| {
         *code == Code::Unauthenticated && message.contains(|c: char| c.is_ascii_control())
     }) {
-        found.push("control characters in an UNAUTHENTICATED message");
+        let name = "control characters in an UNAUTHENTICATED message";
+        found.push(Flaw { name, changes: None, refused: false, lost: Some(Code::Unavailable) });
     }
     for (field, value) in request.fields().filter(|(field, _)| body != "*" && body != field.name()) {
         let unknown = |value: &Value| match (field.kind(), value) {
@@ -286,7 +359,7 @@ fn traits(method: &MethodDescriptor, request: &DynamicMessage, answer: &Answer) 
             _ => false,
         };
         if value.as_list().map_or_else(|| unknown(value), |values| values.iter().any(unknown)) {
-            found.push("unknown enum number in the query");
+            found.push(Flaw::refusing("unknown enum number in the query"));
         }
         if let Value::Message(message) = value {
             let first = message.get_field_by_number(1);
@@ -294,16 +367,17 @@ fn traits(method: &MethodDescriptor, request: &DynamicMessage, answer: &Answer) 
                 ("google.protobuf.FieldMask", Some(Value::List(paths)))
                     if paths.iter().any(|path| path.as_str().is_some_and(|path| path.contains('_'))) =>
                 {
-                    found.push("JSON names in a field mask in the query");
+                    let field = if field.name() == "mask" { "mask" } else { "update_mask" };
+                    found.push(Flaw::changing("JSON names in a field mask in the query", field));
                 }
                 ("google.protobuf.Duration", Some(Value::I64(seconds))) if seconds.abs() > i64::MAX / 1_000_000_000 => {
-                    found.push("more than 292 years in the query");
+                    found.push(Flaw::refusing("more than 292 years in the query"));
                 }
                 _ => {}
             }
         }
         if method.name() == "Tree" && field.name() == "name" && value.as_str() == Some("trees") {
-            found.push("no segment for **");
+            found.push(Flaw::changing("no segment for **", "name"));
         }
     }
     found
@@ -371,11 +445,16 @@ fn note(message: &DynamicMessage, into: &mut BTreeSet<String>) {
 }
 
 /// A source of choices; a seed is a call.
-struct Dice(fastrand::Rng);
+struct Dice {
+    random: fastrand::Rng,
+    /// Whether every entry of a map has a key and a value that are no default, which
+    /// prost and prost-reflect leave out on the wire.
+    full_maps: bool,
+}
 
 impl Dice {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0.u64(..limit)
+        self.random.u64(..limit)
     }
 
     fn of<T: Copy>(&mut self, choices: &[T]) -> T {
@@ -385,7 +464,7 @@ impl Dice {
     /// Numbers of all sizes, the limits among them.
     fn number(&mut self) -> i64 {
         let bits = self.of(&[0, 1, 7, 8, 31, 32, 52, 53, 54, 63]);
-        let number = self.0.u64(..) & ((1 << bits) - 1);
+        let number = self.random.u64(..) & ((1 << bits) - 1);
         self.of(&[number as i64, (number as i64).wrapping_neg(), i64::MAX, i64::MIN])
     }
 
@@ -467,7 +546,7 @@ fn status(dice: &mut Dice) -> Status {
     let info = rpc::ErrorInfo {
         reason: "RANDOM".to_owned(),
         domain: "chat.googleapis.com".to_owned(),
-        metadata: [("key".to_owned(), format!("v{}", dice.text()))].into(),
+        metadata: [("key".to_owned(), format!("{}{}", if dice.full_maps { "v" } else { "" }, dice.text()))].into(),
     };
     let details = match dice.below(2) {
         0 => Vec::new(),
@@ -541,16 +620,16 @@ fn field_value(dice: &mut Dice, field: &FieldDescriptor, depth: u32) -> Value {
         && field.is_map()
     {
         let (keys, values) = (entry.map_entry_key_field(), entry.map_entry_value_field());
-        // An entry is written without a key or value that is the default, by prost as by
-        // prost-reflect, which ends the process of Envoy 1.40: there are none.
+        let full = dice.full_maps;
         let entries = (0..dice.below(3)).filter_map(|_| {
             let key = match keys.kind() {
-                Kind::String => MapKey::String(format!("k{}", dice.text())),
-                _ => MapKey::I32(dice.number() as i32 | 1),
+                Kind::String if full => MapKey::String(format!("k{}", dice.text())),
+                Kind::String => MapKey::String(dice.text()),
+                _ => MapKey::I32(dice.number() as i32 | i32::from(full)),
             };
             let value = one(dice, &values, depth);
             let empty = value.as_message().is_some_and(|message| message.fields().next().is_none());
-            (!empty && !value.is_default(&values.kind())).then_some((key, value))
+            (!full || !empty && !value.is_default(&values.kind())).then_some((key, value))
         });
         return Value::Map(entries.collect());
     }
@@ -569,7 +648,7 @@ fn one(dice: &mut Dice, field: &FieldDescriptor, depth: u32) -> Value {
             Value::EnumNumber(if dice.below(5) == 0 { dice.of(&unknown) } else { dice.of(&known) })
         }
         Kind::String => Value::String(dice.text()),
-        Kind::Bytes => Value::Bytes((0..dice.below(7)).map(|_| dice.0.u8(..)).collect::<Vec<_>>().into()),
+        Kind::Bytes => Value::Bytes((0..dice.below(7)).map(|_| dice.random.u8(..)).collect::<Vec<_>>().into()),
         Kind::Bool => Value::Bool(dice.below(2) == 0),
         Kind::Double => Value::F64(dice.of(&[0.0, 0.1, -1.5, 1e300, f64::MIN_POSITIVE, f64::INFINITY, f64::MAX])),
         Kind::Float => Value::F32(dice.of(&[0.0, 0.1, -1.5, 1e30, f32::MIN_POSITIVE, f32::NEG_INFINITY])),
