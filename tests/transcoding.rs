@@ -168,14 +168,14 @@ fn bodies_that_servers_may_not_read_are_linted() {
     let additional = "\u{22}\u{3}/v2\u{3a}\u{4}isbn";
     assert_eq!(
         of_get_book(&[(4, "/v1/{name}"), (BODY, "*"), (ADDITIONAL, additional)]),
-        ["POST /v2: has another body than the binding before it (AIP-127)"]
+        ["POST /v2: has another body than the first binding that has one (AIP-127)"]
     );
     assert!(of_get_book(&[(4, "/v1/{name}"), (BODY, "*"), (ADDITIONAL, "\u{12}\u{3}/v2")]).is_empty());
 }
 
 #[test]
 fn service_config_rule_overrides_annotation() {
-    // The last one wins.
+    // service_config_last_one_wins
     let http = ["/v2/one/{isbn}", "/v2/two/{isbn}"].map(|path| http_rule("GetBook", &[(2, path)])).concat();
     let schema = Schema::decode_with_http(&SET, &http).unwrap();
     let method = schema.method("/shelf.Shelf/GetBook").unwrap();
@@ -555,7 +555,7 @@ async fn headers_become_metadata_but_those_of_the_connection() {
 }
 
 #[tokio::test]
-async fn empty_2xx_give_default() {
+async fn a_204_and_empty_2xx_give_default() {
     for (status, body) in [(204, ""), (200, ""), (200, " \n")] {
         for (method, message, replies) in [
             ("GetBook", json!({"isbn": "1"}), vec![json!({})]),
@@ -570,7 +570,7 @@ async fn empty_2xx_give_default() {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed() {
+async fn a_3xx_is_not_followed_with_credentials() {
     let (asked, service) = answering(302, &[("location", "http://127.0.0.1:2/")], "");
     let (_, status) = call(http_json(service), "GetBook", &[json!({"isbn": "1"})]).await;
     assert_eq!((status.code(), asked.lock().unwrap().len()), (Code::Unknown, 1));

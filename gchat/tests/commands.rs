@@ -245,3 +245,21 @@ fn the_schema_completions_and_man_pages_are_written() {
     let page = std::fs::read_to_string(folder.join("gchat-spaces-create.1")).unwrap();
     assert!(page.contains("\\-\\-retry\\-failed"), "{page}");
 }
+
+#[test]
+fn what_http_cannot_carry_is_listed() {
+    assert_eq!(ended(&gchat(&["schema", "--lint"]).output().unwrap()), (0, "", ""));
+    let mut compiler = protox::Compiler::new(["../tests/proto", "../proto"]).unwrap();
+    compiler.include_imports(true).open_file("shelf.proto").unwrap();
+    let set = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shelf.bin");
+    std::fs::write(&set, compiler.encode_file_descriptor_set()).unwrap();
+    let output = gchat(&["schema", "--lint", "--descriptor-set", set.to_str().unwrap()]).output().unwrap();
+    let (code, found, problem) = ended(&output);
+    let labels = "shelf.Shelf/Search: GET /v1/{shelf=shelves/*}/books:search: field `labels` is a map, which a query \
+                  cannot carry";
+    assert!(code == 2 && found.lines().any(|line| line == labels), "{code}: {found}");
+    assert_eq!(problem, format!("gchat: {} findings\n", found.lines().count()));
+    let both = ended(&gchat(&["schema", "--lint", "--output", "x"]).output().unwrap()).0;
+    let alone = ended(&gchat(&["schema", "--descriptor-set", "x"]).output().unwrap()).0;
+    assert_eq!((both, alone), (2, 2));
+}

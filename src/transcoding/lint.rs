@@ -63,7 +63,7 @@ fn binding(lints: &mut Vec<Lint>, tables: &Tables, method: &Method, rule: &HttpR
     let bodyless = |rule: &HttpRule| rule.body == Body::None;
     let first = method.table().rules.iter().find(|first| !bodyless(first));
     if !bodyless(rule) && first.is_some_and(|first| first.body != rule.body) {
-        lints.push(lint(None, "has another body than the binding before it (AIP-127)"));
+        lints.push(lint(None, "has another body than the first binding that has one (AIP-127)"));
     }
     if rule.body == Body::Rest {
         return;

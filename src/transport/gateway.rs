@@ -40,8 +40,8 @@ use crate::{
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
-/// How long a body must be for gzip to pay: what goes in one packet is there no sooner for
-/// being smaller.
+/// How long a body must be for gzip to pay: about what goes in one packet, which is there
+/// no sooner for being smaller.
 const WORTH_PACKING: usize = 1400;
 
 /// A tower service that stands in front of a gRPC service and offers its
