@@ -12,7 +12,7 @@ pub mod bench {
 }
 
 /// The server that rest_over_grpc generates.
-#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+#[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::redundant_explicit_links, reason = "generated")]
 pub mod rest_over_grpc_peer {
     use super::{bench, google};
     include!(concat!(env!("OUT_DIR"), "/transcoder.rest.rs"));

@@ -1,7 +1,7 @@
 //! What a path template does with a path: [`PathTemplate::expand`] writes one,
 //! [`PathTemplate::matches`] reads it back.
 
-use std::{borrow::Cow, fmt, fmt::Write};
+use std::{borrow::Cow, fmt};
 
 use crate::schema::{PathTemplate, Segment};
 
@@ -155,7 +155,7 @@ fn put_value(path: &mut String, segments: &[Segment], value: &str) -> Result<(),
     }
     for part in parts {
         path.push('/');
-        percent_encode(path, part.as_bytes());
+        percent_encode(path, part);
     }
     Ok(())
 }
@@ -177,19 +177,22 @@ fn same_literal(literal: &str, part: &str) -> bool {
         || matches!((decode(literal, false), decode(part, false)), (Ok(literal), Ok(part)) if literal == part)
 }
 
-/// Appends `bytes`, with every byte but the unreserved ones percent-encoded.
-pub(super) fn percent_encode(out: &mut String, bytes: &[u8]) {
+/// Appends `text`, with every byte but the unreserved ones percent-encoded.
+pub(super) fn percent_encode(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    for run in bytes.chunk_by(|a, b| plain(a) == plain(b)) {
-        match std::str::from_utf8(run) {
-            Ok(text) if run.first().is_some_and(plain) => out.push_str(text),
-            _ => {
-                for byte in run {
-                    // Writing into a string does not fail.
-                    let _ = write!(out, "%{byte:02X}");
-                }
-            }
+    let mut rest = text;
+    loop {
+        // What stays is ASCII, so that its end is one of a character.
+        let len = rest.bytes().position(|byte| !plain(&byte)).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(len);
+        out.push_str(run);
+        let Some(next) = after.chars().next() else { return };
+        let (escaped, after) = after.split_at(next.len_utf8());
+        for byte in escaped.bytes() {
+            out.extend(['%', char::from(HEX[usize::from(byte >> 4)]), char::from(HEX[usize::from(byte & 15)])]);
         }
+        rest = after;
     }
 }
 

@@ -30,18 +30,19 @@ pub(super) fn put_message(
 ) -> Result<(), String> {
     let set = fields(wire)?;
     for field in message.fields.iter().filter(|field| !skip(field)) {
-        let values: Vec<(u32, Payload<'_>)> = set.iter().filter(|(tag, _)| tag >> 3 == field.number).copied().collect();
-        if values.is_empty() && !field.required {
+        let values = || set.iter().filter(|(tag, _)| tag >> 3 == field.number);
+        let last = values().next_back();
+        if last.is_none() && !field.required {
             continue;
         }
         let name: Cow<'_, str> = match prefix {
             "" => (&*field.json_name).into(),
             _ => format!("{prefix}.{}", field.json_name).into(),
         };
-        if field.cardinality == Cardinality::Map && !values.is_empty() {
+        if field.cardinality == Cardinality::Map && last.is_some() {
             return Err(format!("field `{name}` is a map, which a query cannot carry"));
         }
-        if field.is_message() && !values.is_empty() {
+        if field.is_message() && last.is_some() {
             let nested = tables.message_of(field);
             let repeated = field.cardinality == Cardinality::Repeated;
             match nested.shape {
@@ -51,40 +52,40 @@ pub(super) fn put_message(
                 }
                 Shape::Plain if !repeated => {
                     let within = [within, &[field.type_index]].concat();
-                    let merged: Vec<u8> = values.iter().flat_map(|(_, payload)| payload.bytes()).copied().collect();
+                    let merged: Vec<u8> = values().flat_map(|(_, payload)| payload.bytes()).copied().collect();
                     put_message(target, tables, nested, &name, &merged, &within, &|_| false)?;
                     continue;
                 }
                 _ => return Err(format!("field `{name}` is a {}, which a query cannot carry", nested.name)),
             }
         }
-        if values.is_empty() {
+        let Some((_, payload)) = last else {
             let must = field.required && field.cardinality == Cardinality::Singular && !field.is_message();
             if must && prefix.is_empty() {
                 put_parameter(target, &name, &scalar_text(tables, message, field, &[])?);
             }
             continue;
-        }
+        };
         if field.cardinality == Cardinality::Repeated {
-            for one in each_value(field, &values)? {
+            for one in each_value(field, values())? {
                 put_parameter(target, &name, &scalar_text(tables, message, field, &one)?);
             }
             continue;
         }
-        let mut last = Vec::new();
-        let text: Cow<'_, str> = match values.last() {
-            Some((_, Payload::Bytes(text))) if field.kind == Kind::String => utf8(field, text)?.into(),
+        let text: Cow<'_, str> = match payload {
+            Payload::Bytes(text) if field.kind == Kind::String => utf8(field, text)?.into(),
             _ => {
-                for (tag, payload) in &values {
-                    put_field(&mut last, *tag, *payload);
+                let mut all = Vec::new();
+                for (tag, payload) in values() {
+                    put_field(&mut all, *tag, *payload);
                 }
-                scalar_text(tables, message, field, &last)?.into()
+                scalar_text(tables, message, field, &all)?.into()
             }
         };
-        let zero = values.last().is_some_and(|(_, payload)| match payload {
+        let zero = match payload {
             Payload::Bits(bits) => *bits == 0,
             Payload::Bytes(bytes) => bytes.is_empty(),
-        });
+        };
         if field.presence || field.required || !zero {
             put_parameter(target, &name, &text);
         }
@@ -117,7 +118,7 @@ fn put_field(out: &mut Vec<u8>, tag: u32, payload: Payload<'_>) {
 }
 
 /// Each element of a repeated scalar, as the bytes of a message with only it.
-fn each_value(field: &Field, values: &[(u32, Payload<'_>)]) -> Result<Vec<Vec<u8>>, String> {
+fn each_value<'a>(field: &Field, values: impl Iterator<Item = &'a (u32, Payload<'a>)>) -> Result<Vec<Vec<u8>>, String> {
     let natural = field.kind.wire_type();
     let mut all = Vec::new();
     for (tag, payload) in values {
@@ -180,9 +181,9 @@ fn utf8<'a>(field: &Field, text: &'a [u8]) -> Result<&'a str, String> {
 
 pub(super) fn put_parameter(target: &mut String, name: &str, value: &str) {
     target.push(if target.contains('?') { '&' } else { '?' });
-    percent_encode(target, name.as_bytes());
+    percent_encode(target, name);
     target.push('=');
-    percent_encode(target, value.as_bytes());
+    percent_encode(target, value);
 }
 
 /// The keys and values of a query, decoded.

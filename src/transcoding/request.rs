@@ -1,5 +1,7 @@
 //! A message becomes an HTTP request.
 
+use std::borrow::Cow;
+
 use tonic::Status;
 
 use super::{http_body, path, query};
@@ -99,10 +101,10 @@ fn variables(tables: &Tables, input: &MessageType, rule: &HttpRule, wire: &[u8])
         .iter()
         .map(|path| {
             let Some((leaf, parents)) = path.split_last() else { return Ok(String::new()) };
-            let (mut message, mut bytes) = (input, wire.to_vec());
+            let (mut message, mut bytes) = (input, Cow::Borrowed(wire));
             for parent in parents {
                 let field = &message.fields[usize::from(*parent)];
-                bytes = http_body::content(field.number, &bytes).map_err(|error| error.to_string())?;
+                bytes = http_body::content(field.number, &bytes).map_err(|error| error.to_string())?.into();
                 message = tables.message_of(field);
             }
             let field = &message.fields[usize::from(*leaf)];
@@ -135,7 +137,7 @@ pub(crate) fn routing_params(tables: &Tables, method: &MethodType, wire: &[u8]) 
             if at > 0 {
                 params.push('/');
             }
-            path::percent_encode(&mut params, segment.as_bytes());
+            path::percent_encode(&mut params, segment);
         }
     }
     Ok(params)
