@@ -75,7 +75,6 @@ fn methods(
                 None => Vec::new(),
             };
             let path: Box<str> = format!("/{service_name}/{}", method.name).into();
-            tables.method_paths.insert(path.clone(), tables.methods.len() as u32);
             tables.methods.push(MethodType {
                 path,
                 input,
@@ -86,6 +85,8 @@ fn methods(
             });
         }
     }
+    let paths = tables.methods.iter().zip(0..).map(|(method, index)| (&*method.path, index));
+    tables.method_paths = NameTable::new(paths);
     Ok(())
 }
 

@@ -79,7 +79,7 @@ impl Schema {
     /// The method with the gRPC path `path`, for example
     /// `/google.chat.v1.ChatService/CreateSpace`.
     pub fn method(&self, path: &str) -> Option<Method> {
-        let index = *self.0.method_paths.get(path)?;
+        let index = self.0.method_paths.find(path.as_bytes())?;
         Some(Method { schema: self.clone(), index })
     }
 

@@ -4,7 +4,7 @@
 ///
 /// Several names may lead to the same number (a field's JSON name and its
 /// proto name). A look-up costs one multiplication per eight bytes at each end
-/// of the name, and one comparison.
+/// of the name and in its middle, and one comparison.
 #[derive(Debug, Default)]
 pub(crate) struct NameTable {
     slots: Box<[Slot]>,
@@ -34,7 +34,7 @@ impl NameTable {
         for (name, value) in entries {
             let ends = ends(name.as_bytes());
             let mask = table.slots.len() - 1;
-            let mut at = hash(ends, name.len()) & mask;
+            let mut at = hash(ends, name.as_bytes()) & mask;
             loop {
                 let slot = &mut table.slots[at];
                 if slot.value == 0 {
@@ -56,7 +56,7 @@ impl NameTable {
     pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
         let ends = ends(name);
-        let mut at = hash(ends, name.len()) & mask;
+        let mut at = hash(ends, name) & mask;
         loop {
             let slot = self.slots.get(at)?;
             if slot.value == 0 {
@@ -88,9 +88,15 @@ fn ends(name: &[u8]) -> (u64, u64) {
 }
 
 #[inline(always)]
-fn hash((head, tail): (u64, u64), len: usize) -> usize {
+fn hash((head, tail): (u64, u64), name: &[u8]) -> usize {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mixed = (head ^ (len as u64).rotate_left(32)).wrapping_mul(K) ^ tail.rotate_left(23).wrapping_mul(K);
+    let mut mixed = (head ^ (name.len() as u64).rotate_left(32)).wrapping_mul(K) ^ tail.rotate_left(23).wrapping_mul(K);
+    // The paths of methods begin alike, and many end alike.
+    if name.len() > 16
+        && let Some(middle) = name[name.len() / 2 - 4..].first_chunk()
+    {
+        mixed ^= u64::from_le_bytes(*middle).wrapping_mul(K).rotate_left(31);
+    }
     (mixed.wrapping_mul(K) >> 32) as usize
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Tables {
     pub(crate) enums: Vec<EnumType>,
     pub(crate) methods: Vec<MethodType>,
     pub(crate) symbols: HashMap<Box<str>, Symbol>,
-    pub(crate) method_paths: HashMap<Box<str>, u32>,
+    pub(crate) method_paths: NameTable,
 }
 
 impl Tables {
