@@ -1,9 +1,10 @@
 //! What a call costs in CPU, over loopback, in one run.
 //!
-//! `client`: the generated stub's frames over `HttpJson` and over tonic's way
-//! (our `Grpc`), beside a bare hyper client that posts prepared bytes to the
-//! same server; `gateway`: the gateway with an empty handler, beside a bare
-//! hyper server that answers static bytes.
+//! `client`: `HttpJson` given the frames of a stub, and the generated stub over
+//! `HttpJson`, over `Grpc` and over tonic's own channel, beside a bare hyper
+//! client that posts the same request, prepared, to the same server; `gateway`:
+//! the gateway with an empty handler, beside a bare hyper server that answers
+//! static bytes.
 //!
 //! The figures are CPU time of the whole process, client and server, per call:
 //! on two cores wall time says more about the machine.
@@ -11,6 +12,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     convert::Infallible,
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -18,14 +20,16 @@ use std::{
 use bytes::Bytes;
 use google_chat::{
     Schema,
+    proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
     transport::{Gateway, Grpc, HttpJson, Origin, serve},
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use prost::Message;
 use tokio::net::TcpListener;
-use tonic::body::Body;
+use tonic::{body::Body, client::GrpcService, transport::Endpoint};
 use tower::{Service, ServiceExt, service_fn};
 
 const REQUEST: &str = r#"{"space":{"displayName":"Launch room for the spring release","spaceType":"SPACE","spaceDetails":{"description":"Where we plan the launch, day by day"},"customer":"customers/my_customer"},"requestId":"2f1e3c9a-6f0b-4a7e-9d53-0c6a8b1f4e21"}"#;
@@ -64,6 +68,8 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a call costs.
 struct Cost {
@@ -166,12 +172,49 @@ fn grpc_backend(
     })
 }
 
+/// Calls of a service that takes the frames of a stub, which are prepared.
+fn frames<S>(service: S, request: Bytes) -> impl Fn() -> BoxFuture + Clone + Send + 'static
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    move || {
+        let call = Request::post(METHOD)
+            .header("content-type", "application/grpc")
+            .body(Body::new(Full::new(request.clone())))
+            .expect("a call");
+        let mut service = service.clone();
+        Box::pin(async move {
+            let Ok(answer) = service.call(call).await;
+            let body = answer.into_body().collect().await.expect("a body");
+            assert_eq!(body.trailers().expect("trailers")["grpc-status"], "0");
+        })
+    }
+}
+
+/// Calls of the generated stub over a service.
+fn stub<S>(service: S, message: &CreateSpaceRequest) -> impl Fn() -> BoxFuture + Clone + Send + 'static
+where
+    S: GrpcService<Body, Future: Send> + Clone + Send + Sync + 'static,
+    S::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
+    <S::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError> + Send,
+{
+    let (stub, message) = (ChatServiceClient::new(service), message.clone());
+    move || {
+        let (mut stub, message) = (stub.clone(), message.clone());
+        Box::pin(async move {
+            stub.create_space(message).await.expect("a space");
+        })
+    }
+}
+
 async fn run() {
     let schema = Schema::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
     let method = schema.method(METHOD).expect("the method");
     let request = method.input().from_json(REQUEST).expect("the request");
     let reply = method.output().from_json(REPLY).expect("the reply");
     let body = Bytes::from(method.to_http(&request).expect("an HTTP request").into_body());
+    let message = CreateSpaceRequest::decode(&*request).expect("the request");
     let (request, reply) = (frame(&request), frame(&reply));
 
     // The server that all HTTP clients call: static bytes.
@@ -206,6 +249,8 @@ async fn run() {
         move || {
             let request = Request::post(url.as_str())
                 .header("content-type", "application/json")
+                .header("accept", "application/json")
+                .header("accept-encoding", "gzip")
                 .body(Full::new(body.clone()))
                 .expect("a request");
             let answer = client.request(request);
@@ -216,37 +261,25 @@ async fn run() {
             }
         }
     };
-    let stub = |service: tower::util::BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>| {
-        let request = request.clone();
-        move || {
-            let call = Request::post(METHOD)
-                .header("content-type", "application/grpc")
-                .body(Body::new(Full::new(request.clone())))
-                .expect("a call");
-            let answer = service.clone().oneshot(call);
-            async move {
-                let Ok(answer) = answer.await;
-                let body = answer.into_body().collect().await.expect("a body");
-                assert_eq!(body.trailers().expect("trailers")["grpc-status"], "0");
-            }
-        }
-    };
     let http = HttpJson::builder(schema, fixed.as_str()).build().expect("a channel");
-    let http = tower::util::BoxCloneSyncService::new(http);
     let grpc = Grpc::new(Origin::parse(&over_grpc).expect("an origin")).expect("a channel");
-    let grpc = tower::util::BoxCloneSyncService::new(grpc);
+    let channel = Endpoint::try_from(over_grpc).expect("an endpoint").connect().await.expect("a channel");
 
     // `client` or `gateway` as an argument: that part alone.
     let only = |part| !std::env::args().any(|arg| ["client", "gateway"].contains(&&*arg) && arg != part);
     for tasks in if only("client") { &[1, 64][..] } else { &[] } {
         let tasks = *tasks;
         let bare = measure(tasks, post(&fixed)).await;
-        let json = measure(tasks, stub(http.clone())).await;
-        let h2 = measure(tasks, stub(grpc.clone())).await;
+        let frames = measure(tasks, frames(http.clone(), request.clone())).await;
+        let json = measure(tasks, stub(http.clone(), &message)).await;
+        let h2 = measure(tasks, stub(grpc.clone(), &message)).await;
+        let tonic = measure(tasks, stub(channel.clone(), &message)).await;
         println!("client, {tasks} at once, with the server's part:");
         bare.print("bare hyper client", &bare);
-        json.print("stub over HTTP/JSON", &bare);
-        h2.print("stub over gRPC", &bare);
+        frames.print("HttpJson, given frames", &bare);
+        json.print("stub over HttpJson", &bare);
+        h2.print("stub over Grpc", &bare);
+        tonic.print("stub over tonic's channel", &bare);
     }
     if !only("gateway") {
         return;
