@@ -17,13 +17,10 @@ use bytes::Bytes;
 use gcp_auth::CustomServiceAccount;
 use http::{HeaderValue, Request, Uri, header::CONTENT_TYPE};
 use http_body_util::Full;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 use tonic::Status;
+use tower::Service;
 
 use super::{CredentialsError, bearer, without_secrets};
 use crate::transport::{ConnectError, ConnectorBuilder, Origin, PooledClient, chain, collect};
@@ -143,8 +140,7 @@ impl Key {
             return Ok(client);
         }
         let connector = connector.build(&self.shared.origin)?;
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Ok(self.shared.client.get_or_init(|| client))
+        Ok(self.shared.client.get_or_init(|| PooledClient::new(connector)))
     }
 
     pub(super) fn subject(&self) -> Option<&str> {
@@ -231,7 +227,7 @@ impl Key {
         let client = client.map_err(|error| Status::unavailable(error.to_string()))?;
         let asked = Instant::now();
         let exchange = async {
-            let answer = client.request(request).await.map_err(|error| chain(&error))?;
+            let answer = client.clone().call(request).await.map_err(|error| chain(&error))?;
             let (head, body) = answer.into_parts();
             let body = collect(body, LIMIT).await.map_err(|error| format!("{error:?}"))?;
             Ok::<_, String>((head.status, body))

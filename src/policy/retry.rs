@@ -280,7 +280,7 @@ impl Answer {
         if self.status.code() != Code::Ok {
             let mut response: Response<Body> = self.status.into_http();
             // What the headers said before the trailers is metadata, too.
-            for (name, value) in &transport::metadata(self.head.headers) {
+            for (name, value) in &transport::metadata(self.head.headers, None) {
                 if !response.headers().contains_key(name) {
                     response.headers_mut().insert(name, value.clone());
                 }

@@ -184,8 +184,8 @@ fn by_rule<'t>(
             let field = &input.fields[usize::from(index)];
             let mut set = false;
             let mut reader = Reader::new(rest);
-            while let Some((tag, _)) = reader.field().map_err(|error| error.to_string())? {
-                set |= tag >> 3 == field.number;
+            while !set && let Some((tag, _)) = reader.field().map_err(|error| error.to_string())? {
+                set = tag >> 3 == field.number;
             }
             if set {
                 let mut body = Vec::with_capacity(rest.len() * 3);

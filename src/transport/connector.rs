@@ -35,10 +35,15 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// https, plain for http. Clones are the same connector.
 #[derive(Clone)]
 pub struct Connector {
+    // A client is cloned for each call, and its connector with it.
+    shared: Arc<Shared>,
+    h2_only: bool,
+}
+
+struct Shared {
     tls: HttpsConnector<Proxied>,
     /// A connection that was opened to see what it speaks, for the first who asks.
-    kept: Arc<Mutex<Option<Stream>>>,
-    h2_only: bool,
+    kept: Mutex<Option<Stream>>,
 }
 
 impl fmt::Debug for Connector {
@@ -63,7 +68,7 @@ impl Connector {
     pub(crate) async fn speaks_h2(&self, origin: &Origin) -> Result<bool, BoxError> {
         let stream = self.clone().oneshot(origin.url(http::uri::PathAndQuery::from_static("/"))?).await?;
         let h2 = alpn(&stream) == Some(b"h2");
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        *self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
         Ok(h2)
     }
 
@@ -87,14 +92,15 @@ impl Service<Uri> for Connector {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tls.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // The connectors below are ready at all times.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         let h2_only = self.h2_only;
-        let connecting = self.tls.call(target);
+        let connecting = self.shared.tls.clone().call(target);
         Box::pin(async move {
             let stream = match kept {
                 Some(stream) => stream,
@@ -179,7 +185,7 @@ impl ConnectorBuilder {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Proxied { http, proxies: Arc::new(proxies) });
-        Ok(Connector { tls, kept: Arc::default(), h2_only: false })
+        Ok(Connector { shared: Arc::new(Shared { tls, kept: Mutex::default() }), h2_only: false })
     }
 
     /// The certificates that are trusted: the system's, as far as they can be
@@ -320,12 +326,12 @@ impl Origin {
     }
 
     /// The URL of a path and query on this origin.
-    pub(crate) fn url(&self, path_and_query: http::uri::PathAndQuery) -> Result<Uri, http::Error> {
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path_and_query)
-            .build()
+    pub(crate) fn url(&self, path_and_query: http::uri::PathAndQuery) -> Result<Uri, http::uri::InvalidUriParts> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path_and_query);
+        Uri::from_parts(parts)
     }
 }
 

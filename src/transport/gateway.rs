@@ -182,13 +182,11 @@ struct Refusal {
     status: Status,
     http: Option<StatusCode>,
     allow: Vec<Method>,
-    metadata: HeaderMap,
 }
 
 impl From<Status> for Box<Refusal> {
     fn from(status: Status) -> Self {
-        let metadata = reply::metadata(status.metadata().clone().into_headers());
-        Box::new(Refusal { status, http: None, allow: Vec::new(), metadata })
+        Box::new(Refusal { status, http: None, allow: Vec::new() })
     }
 }
 
@@ -207,7 +205,7 @@ impl Refusal {
     fn into_response(self, schema: &Schema) -> Response<Body> {
         let http = self.http.unwrap_or_else(|| status::http_status(self.status.code()));
         let body = status::to_body(&schema.0, &self.status, http);
-        let mut response = answer(http, JSON, body, self.metadata);
+        let mut response = answer(http, JSON, body, self.status.metadata().clone().into_headers());
         response.extensions_mut().insert(self.status.code());
         for verb in self.allow {
             if let Ok(verb) = HeaderValue::from_str(verb.as_str()) {
@@ -218,11 +216,10 @@ impl Refusal {
     }
 }
 
-fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>, metadata: HeaderMap) -> Response<Body> {
+fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>, headers: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() = status;
-    *response.headers_mut() = metadata;
-    response.headers_mut().insert(CONTENT_TYPE, kind);
+    *response.headers_mut() = reply::metadata(headers, Some(kind));
     response
 }
 
@@ -280,8 +277,7 @@ impl Shared {
             call.headers_mut().insert(AUTHORIZATION, token);
         }
         let response = send(inner, call).await?;
-        let (metadata, mut incoming) = Incoming::new(response, self.limit, deadline)?;
-        let metadata = reply::metadata(metadata);
+        let (headers, mut incoming) = Incoming::new(response, self.limit, deadline)?;
         let gives_raw = accept::gives_http_body(tables, method, rule);
         if method.server_streaming {
             let first = incoming.next().await?;
@@ -302,20 +298,19 @@ impl Shared {
             options.indent = options.indent.filter(|_| form == Form::Array);
             let body = Outgoing::new(incoming, first, Binding::new(&found, rule), form, options);
             let mut response = Response::new(Body::new(body));
-            *response.headers_mut() = metadata;
-            response.headers_mut().insert(CONTENT_TYPE, kind);
+            *response.headers_mut() = reply::metadata(headers, Some(kind));
             return Ok(response);
         }
         let message = incoming.one().await?;
         if gives_raw {
             let (kind, data) = accept::http_body_reply(tables, method, rule, &message)?;
-            return Ok(answer(StatusCode::OK, media_type(&kind), data, metadata));
+            return Ok(answer(StatusCode::OK, media_type(&kind), data, headers));
         }
         let body = accept::reply(tables, method, rule, &message, &system.write)?;
         if body.len() < WORTH_PACKING {
-            return Ok(answer(StatusCode::OK, JSON, body, metadata));
+            return Ok(answer(StatusCode::OK, JSON, body, headers));
         }
-        let mut answer = answer(StatusCode::OK, JSON, if packs { gzip::compress(&body) } else { body }, metadata);
+        let mut answer = answer(StatusCode::OK, JSON, if packs { gzip::compress(&body) } else { body }, headers);
         answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
         if packs {
             answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -437,9 +432,8 @@ fn call(
         .parse()
         .map_err(|error| Status::internal(format!("the method's path cannot be requested: {error}")))?;
     *call.version_mut() = http::Version::HTTP_2;
-    *call.headers_mut() = reply::metadata(headers);
+    *call.headers_mut() = reply::metadata(headers, Some(reply::GRPC));
     call.headers_mut().remove("x-http-method-override");
-    call.headers_mut().insert(CONTENT_TYPE, reply::GRPC);
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {
         // Eight digits of milliseconds are more than a day.

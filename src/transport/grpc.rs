@@ -122,7 +122,7 @@ impl Shared {
                 response.status()
             ),
         );
-        *failed.metadata_mut() = MetadataMap::from_headers(reply::metadata(response.into_parts().0.headers));
+        *failed.metadata_mut() = MetadataMap::from_headers(reply::metadata(response.into_parts().0.headers, None));
         // What stands in the way may have passed the request on.
         Err(if code == tonic::Code::Unavailable { Broken::Lost.cause(failed) } else { failed })
     }

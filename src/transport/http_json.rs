@@ -16,8 +16,9 @@ use http::{
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::Client,
+    client::legacy::{Client, ResponseFuture},
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::Instant;
@@ -42,8 +43,31 @@ use crate::{
 };
 
 /// The HTTP client that [`HttpJson`] uses unless it is given another:
-/// hyper-util's, with a pool of connections.
-pub type PooledClient = Client<Connector, Full<Bytes>>;
+/// hyper-util's, with a pool of connections. Clones share the pool, and are as
+/// cheap as one pointer.
+#[derive(Clone, Debug)]
+pub struct PooledClient(Arc<Client<Connector, Full<Bytes>>>);
+
+impl PooledClient {
+    /// Makes a client that connects by `connector`, when it is first used.
+    pub fn new(connector: Connector) -> Self {
+        Self(Arc::new(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)))
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for PooledClient {
+    type Response = Response<Incoming>;
+    type Error = hyper_util::client::legacy::Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        self.0.request(request)
+    }
+}
 
 /// A tower service that goes under a generated tonic stub and sends its calls
 /// as HTTP/JSON, by the `google.api.http` rules of the stub's own protos.
@@ -138,7 +162,7 @@ impl HttpJsonBuilder {
     ///
     /// If the endpoint or the schema cannot be used.
     pub fn build_connecting(self, connector: Connector) -> Result<HttpJson, BuildError> {
-        self.build_over(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
+        self.build_over(PooledClient::new(connector))
     }
 
     /// Builds the service over an HTTP service of the caller's.
@@ -188,14 +212,14 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: Request<Body>) -> Self::Future {
-        let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
+    fn call(&mut self, mut call: Request<Body>) -> Self::Future {
+        let (mut inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
         let timeout = call.headers().get(&GRPC_TIMEOUT).and_then(parse_timeout);
         let deadline = Deadline::after(timeout);
-        let answer =
-            Box::pin(
-                async move { Ok(shared.call(inner, call, timeout, deadline).await.unwrap_or_else(reply::failure)) },
-            );
+        let answer = Box::pin(async move {
+            let answer = shared.call(&mut inner, &mut call, timeout, deadline).await;
+            Ok(answer.unwrap_or_else(reply::failure))
+        });
         deadline.hold(answer, |expired| Ok(reply::failure(expired)))
     }
 }
@@ -205,8 +229,8 @@ impl Shared {
     /// build the answer.
     async fn call<S, B>(
         &self,
-        inner: S,
-        call: Request<Body>,
+        inner: &mut S,
+        call: &mut Request<Body>,
         timeout: Option<Duration>,
         deadline: Deadline,
     ) -> Result<Response<Body>, Status>
@@ -216,11 +240,10 @@ impl Shared {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (head, body) = call.into_parts();
-        let method = self.schema.method(head.uri.path()).ok_or_else(|| {
+        let method = self.schema.method(call.uri().path()).ok_or_else(|| {
             Status::unimplemented(format!(
                 "the schema has no method {}; decode the descriptor set that the stub was generated from",
-                head.uri.path()
+                call.uri().path()
             ))
         })?;
         let tables = &*self.schema.0;
@@ -233,8 +256,9 @@ impl Shared {
         // A stub's own message may be as large as the stub likes; an upload is
         // kept until it is sent, and so is bounded.
         let limit = if method.is_client_streaming() { self.limit } else { usize::MAX };
-        let framed = collect(body, limit).await.map_err(|error| broken("the request", error))?;
-        let encoding = head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes);
+        let framed = collect(call.body_mut(), limit).await.map_err(|error| broken("the request", error))?;
+        std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(|error| unsent(error.into()))?;
+        let encoding = call.headers().get(&GRPC_ENCODING).map(HeaderValue::as_bytes);
         let target = if method.is_client_streaming() {
             upload(tables, &method, framed, encoding, limit, self.enums)?
         } else {
@@ -244,13 +268,14 @@ impl Shared {
         let span = Span::current();
         span.record("http.request.method", target.verb.as_str());
         span.record("url.template", target.rule.template.as_str());
-        let request = self.request(target, head.headers, timeout)?;
-        let (head, body) = send(inner, request).await?.into_parts();
+        let request = self.request(target, std::mem::take(call.headers_mut()), timeout)?;
+        let answer = inner.call(request).await.map_err(|error| unsent(error.into()))?;
+        let (head, body) = answer.into_parts();
         reply::record(&span, head.status, head.version);
         let unpack = head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
         if head.status.is_success() && method.is_server_streaming() {
             let body = Streamed::new(binding, &head.headers, body, unpack, self.limit, deadline);
-            return Ok(reply::stream(body, reply::metadata(head.headers)));
+            return Ok(reply::grpc(body, head.headers));
         }
         let body = collect(body, self.limit).await.map_err(|error| broken("the answer", error));
         let body = body.and_then(|body| match unpack && !body.is_empty() {
@@ -266,13 +291,13 @@ impl Shared {
             if failed.code() == Code::Unavailable && !said {
                 failed = Broken::Lost.cause(failed);
             }
-            let mut metadata = reply::metadata(head.headers);
+            let mut metadata = reply::metadata(head.headers, None);
             metadata.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));
             *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(metadata);
             return Err(failed);
         }
         let framed = binding.read(&head.headers, &body?)?;
-        Ok(reply::success(framed, reply::metadata(head.headers)))
+        Ok(reply::grpc(reply::Unary::Message(framed), head.headers))
     }
 
     fn request(
@@ -300,11 +325,8 @@ impl Shared {
         let mut request = Request::new(Full::new(Bytes::from(target.body.unwrap_or_default())));
         *request.method_mut() = target.verb;
         *request.uri_mut() = url;
-        *request.headers_mut() = reply::metadata(headers);
+        *request.headers_mut() = reply::metadata(headers, content_type);
         let headers = request.headers_mut();
-        if let Some(content_type) = content_type {
-            headers.insert(CONTENT_TYPE, content_type);
-        }
         if bodyless && takes_content {
             // RFC 9110, section 8.6; there are servers that answer 411 otherwise.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -427,15 +449,6 @@ fn upload<'t>(
         target.body.get_or_insert_default().extend(more.map_err(Status::invalid_argument)?);
     }
     if frames.rest() > 0 { Err(Status::internal("the last message is cut off")) } else { Ok(target) }
-}
-
-async fn send<S, B>(mut inner: S, request: Request<Full<Bytes>>) -> Result<Response<B>, Status>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
-    S::Error: Into<BoxError>,
-{
-    std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(|error| unsent(error.into()))?;
-    inner.call(request).await.map_err(|error| unsent(error.into()))
 }
 
 fn broken(what: &str, error: CollectError) -> Status {

@@ -365,7 +365,7 @@ where
         let frames = Frames::new(encoding, MESSAGE_LIMIT);
         let answers =
             Answers { questions: Box::pin(call.into_body()), frames, known: Arc::clone(&self.0), ended: false };
-        Box::pin(std::future::ready(Ok(reply::stream(answers, HeaderMap::new()))))
+        Box::pin(std::future::ready(Ok(reply::grpc(answers, HeaderMap::new()))))
     }
 }
 

@@ -1,5 +1,11 @@
 //! Answers to a stub.
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -9,7 +15,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Response,
     header::{CONNECTION, CONTENT_TYPE},
 };
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
 use tonic::{Status, body::Body};
 
 use super::Broken;
@@ -20,27 +26,42 @@ pub(super) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-enco
 
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// A unary call's success: one message, framed, then the trailers.
-pub(super) fn success(framed: Bytes, metadata: HeaderMap) -> Response<Body> {
-    let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert(&GRPC_STATUS, HeaderValue::from_static("0"));
-    let body = Full::new(framed).with_trailers(std::future::ready(Some(Ok(trailers))));
-    let mut response = Response::new(Body::new(body));
-    *response.headers_mut() = metadata;
-    response.headers_mut().insert(CONTENT_TYPE, GRPC);
-    response
-}
-
-/// A stream's answer: its body makes the frames and the trailers.
-pub(super) fn stream<B>(body: B, metadata: HeaderMap) -> Response<Body>
+/// An answer whose body makes the frames and the trailers. Its metadata is what
+/// there is among `headers`.
+pub(super) fn grpc<B>(body: B, headers: HeaderMap) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<super::BoxError>,
 {
     let mut response = Response::new(Body::new(body));
-    *response.headers_mut() = metadata;
-    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    *response.headers_mut() = metadata(headers, Some(GRPC));
     response
+}
+
+/// The body of a unary call's success: one message, framed, then the trailers.
+pub(super) enum Unary {
+    Message(Bytes),
+    Trailers,
+    End,
+}
+
+impl http_body::Body for Unary {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let next = if matches!(this, Self::Message(_)) { Self::Trailers } else { Self::End };
+        Poll::Ready(match std::mem::replace(this, next) {
+            Self::Message(framed) => Some(Ok(Frame::data(framed))),
+            Self::Trailers => {
+                let mut trailers = HeaderMap::with_capacity(1);
+                trailers.insert(&GRPC_STATUS, HeaderValue::from_static("0"));
+                Some(Ok(Frame::trailers(trailers)))
+            }
+            Self::End => None,
+        })
+    }
 }
 
 /// The status that headers or trailers hold. Details that are not base64, for
@@ -118,19 +139,26 @@ pub(crate) enum CollectError {
 }
 
 /// Leaves of a message's headers those that are a call's metadata: all but
-/// those of the connection and of gRPC itself. Values of `-bin` headers that
-/// came joined by commas, as HTTP may join any, are set apart again.
-pub(crate) fn metadata(mut headers: HeaderMap) -> HeaderMap {
-    // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
-    let own: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in own {
-        headers.remove(name);
+/// those of the connection and of gRPC itself. The content type is the one
+/// given. Values of `-bin` headers that came joined by commas, as HTTP may join
+/// any, are set apart again.
+pub(crate) fn metadata(mut headers: HeaderMap, content_type: Option<HeaderValue>) -> HeaderMap {
+    if headers.contains_key(CONNECTION) {
+        // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
+        let own: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in own {
+            headers.remove(name);
+        }
+    }
+    match content_type {
+        Some(kind) => drop(headers.insert(CONTENT_TYPE, kind)),
+        None => drop(headers.remove(CONTENT_TYPE)),
     }
     while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
         headers.remove(other);
@@ -165,7 +193,6 @@ fn is_metadata(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
             | "content-length"
-            | "content-type"
             | "content-encoding"
             | "accept-encoding"
             | "host"
