@@ -152,20 +152,30 @@ unsafe fn put_low_bytes(out: &mut Vec<u8>, word: u64, len: usize) {
     }
 }
 
-/// Appends the first `len` bytes of `text`, or all if it has fewer.
+/// Appends a tag, `len`, which is below 0x80, and as many bytes of `text`, or all
+/// if it has fewer: at once, since the length of the buffer is what all that is
+/// written waits for.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn put_prefix(out: &mut Vec<u8>, text: &[u8], len: usize) {
+pub(super) fn put_tagged(out: &mut Vec<u8>, tag: Tag, text: &[u8], len: usize) {
+    let (before, len) = (tag.len() + 1, len.min(text.len()));
     match text.first_chunk::<{ 2 * INLINE }>() {
         Some(blocks) if len <= 2 * INLINE => {
-            out.reserve(2 * INLINE);
-            // SAFETY: `reserve` made room for two blocks after the end; those
-            // are written, and `len`, at most that many, is then counted in.
+            out.reserve(8 + 2 * INLINE);
+            // SAFETY: `reserve` made room for eight bytes and two blocks after the end.
+            // Eight bytes are written, of which a tag's length and one, at most six,
+            // count; behind those two blocks, of which `len`, at most that many, count.
             unsafe {
-                out.as_mut_ptr().add(out.len()).copy_from_nonoverlapping(blocks.as_ptr(), 2 * INLINE);
-                out.set_len(out.len() + len);
+                let end = out.as_mut_ptr().add(out.len());
+                let word = tag.word() | (len as u64) << (8 * tag.len());
+                end.cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
+                end.add(before).copy_from_nonoverlapping(blocks.as_ptr(), 2 * INLINE);
+                out.set_len(out.len() + before + len);
             }
         }
-        _ => out.extend_from_slice(&text[..len.min(text.len())]),
+        _ => {
+            put_tag_and_byte(out, tag, len as u8);
+            out.extend_from_slice(&text[..len]);
+        }
     }
 }
 
@@ -527,12 +537,19 @@ pub(super) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
 /// The same without `unsafe`, byte by byte: what the functions above must do.
 #[cfg(test)]
 pub(super) mod safe {
-    use super::{Block, Charset, ESCAPES, Field, INLINE};
+    use super::{Block, Charset, ESCAPES, Field, INLINE, Tag};
 
     pub(super) fn put_filled(out: &mut Vec<u8>, block: &[u8; INLINE], fill: impl FnOnce(&mut [u8; INLINE]) -> usize) {
         let mut block = *block;
         let len = fill(&mut block).min(INLINE);
         out.extend_from_slice(&block[..len]);
+    }
+
+    pub(super) fn put_tagged(out: &mut Vec<u8>, tag: Tag, text: &[u8], len: usize) {
+        let len = len.min(text.len());
+        out.extend_from_slice(&tag.word().to_le_bytes()[..tag.len()]);
+        out.push(len as u8);
+        out.extend_from_slice(&text[..len]);
     }
 
     pub(super) fn close(out: &mut Vec<u8>, start: usize, open: u8, close: u8) {
@@ -620,8 +637,9 @@ mod tests {
             let mut other = block;
             other[len.min(INLINE - 1)] ^= 1;
             prop_assert_eq!(same(&other, &block, 0), safe::same(&other, &block, 0));
-            put_prefix(&mut fast, &text, len);
-            slow.extend_from_slice(&text[..len.min(text.len())]);
+            let tag = SETTINGS.table().fields[0].encoded;
+            put_tagged(&mut fast, tag, &text, len);
+            safe::put_tagged(&mut slow, tag, &text, len);
             let fill = |block: &mut [u8; INLINE]| {
                 block[len.min(INLINE - 1)] = b'!';
                 len

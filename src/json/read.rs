@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag, time};
 use crate::schema::{
-    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables,
+    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables, heads,
     wire::{self, put_varint},
 };
 
@@ -55,6 +55,17 @@ pub(crate) fn read_field(
 /// The length below which a text is first looked at for being ASCII alone.
 const SHORT: usize = 512;
 
+/// How many fields are looked at for the one that comes.
+const FEW: usize = 16;
+
+/// As the standard library's, which takes the last bytes one by one.
+fn is_ascii(text: &[u8]) -> bool {
+    match text.last_chunk::<32>() {
+        Some(last) => last.is_ascii() && text.as_chunks::<32>().0.as_flattened().is_ascii(),
+        None => text.is_ascii(),
+    }
+}
+
 fn whole(
     tables: &Tables,
     json: &[u8],
@@ -64,7 +75,7 @@ fn whole(
 ) -> Result<(), ParseError> {
     let start = out.len();
     // Below a few hundred bytes the full check costs more than it checks.
-    let valid = json.len() < SHORT && json.is_ascii() || simdutf8::basic::from_utf8(json).is_ok();
+    let valid = json.len() < SHORT && is_ascii(json) || simdutf8::basic::from_utf8(json).is_ok();
     // A byte order mark is no part of the text.
     let at = if json.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let mut parser = Parser { tables, options, text: json, at, out, types: None };
@@ -263,17 +274,13 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// A string without escapes whose opening quote is behind; `None`, and not
-    /// moved, for any other.
+    /// A string without escapes whose opening quote is before `at`, and where it
+    /// ends; `None` for any other.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn plain_after_quote(&mut self) -> Option<&'p [u8]> {
-        let rest = &self.text[self.at..];
+    fn plain_from(&self, at: usize) -> Option<(&'p [u8], usize)> {
+        let rest = &self.text[at..];
         let len = raw::plain_run(rest);
-        if rest.get(len) != Some(&b'"') {
-            return None;
-        }
-        self.at += len + 1;
-        Some(&rest[..len])
+        (rest.get(len) == Some(&b'"')).then(|| (&rest[..len], at + len + 1))
     }
 
     /// Writes a string field.
@@ -439,28 +446,25 @@ impl<'p> Parser<'p> {
         }
         let mut seen = Seen::new();
         // Whoever writes JSON writes the fields in their order, mostly: what
-        // follows is compared with the next field's key before it is looked up.
-        let mut ahead = message.fields.as_slice();
+        // follows is compared with the next fields' keys before it is looked up.
+        let mut next = 0;
         // Where the member begins: at the comma before it, for which the first
         // has the brace.
         let mut member_at = self.at - 1;
         let mut brace = true;
         loop {
-            let mut expected = self.expected_field(ahead, member_at, brace);
-            if expected.is_none() && self.skip_unset(&mut ahead, member_at) {
-                expected = self.expected_field(ahead, member_at, brace);
-            }
+            let mut expected = self.expected_field(message, next, member_at, brace);
             if expected.is_none() {
                 if !brace && !self.next_member()? {
                     return Ok(());
                 }
                 self.skip_space();
-                expected = self.expected_field(ahead, self.at - 1, true);
+                expected = self.expected_field(message, next, self.at - 1, true);
             }
-            let (index, begun) = match expected {
-                Some(begun) => (message.fields.len() - ahead.len(), begun),
+            let (index, begun, at) = match expected {
+                Some(found) => found,
                 None => match self.look_up_field(message, depth, any)? {
-                    Some((index, begun)) => (index, begun),
+                    Some((index, begun)) => (index, begun, self.at),
                     None => {
                         (member_at, brace) = (self.at, false);
                         continue;
@@ -468,7 +472,7 @@ impl<'p> Parser<'p> {
                 },
             };
             let field = &message.fields[index];
-            ahead = &message.fields[index + 1..];
+            next = index + 1;
             if !seen.insert(index) {
                 return Err(self.at_key(member_at, |key| format!("the field `{key}` comes twice")));
             }
@@ -481,50 +485,61 @@ impl<'p> Parser<'p> {
                 }
             }
             let read = if begun {
-                self.common_value(field, depth)
+                self.common_value(field, at, depth)
             } else if message.shape == Shape::MessageSet {
-                self.set_item(field, depth)
+                self.set_item(field, depth).map(|()| self.at)
             } else {
-                self.value(field, depth)
+                self.value(field, depth).map(|()| self.at)
             };
-            if let Err(error) = read {
-                return Err(self.in_member(error, member_at));
+            match read {
+                Ok(at) => (member_at, brace) = (at, false),
+                Err(error) => return Err(self.in_member(error, member_at)),
             }
-            (member_at, brace) = (self.at, false);
         }
     }
 
-    /// Moves over a few fields, if the text has the key of the one after them.
+    /// Passes a comma (any character, for `brace`) and the key of one of the next
+    /// fields, if that is what the text has at `at`; where the value begins as most
+    /// do, that, too (`true`). Gives the field's index, that, and the place behind.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn skip_unset(&self, ahead: &mut &[Field], member_at: usize) -> bool {
-        const FEW: usize = 12;
-        let Some(head) = self.text.get(member_at + 1..).and_then(<[u8]>::first_chunk) else { return false };
-        match ahead.iter().take(FEW).position(|field| field.json_key.head() == *head) {
-            Some(unset) => {
-                *ahead = &ahead[unset..];
-                unset > 0
+    fn expected_field(
+        &mut self,
+        message: &MessageType,
+        next: usize,
+        at: usize,
+        brace: bool,
+    ) -> Option<(usize, bool, usize)> {
+        let text = self.text.get(at..)?;
+        let ahead = message.heads(next)?;
+        let (long, short) = heads(*text.get(1..)?.first_chunk()?);
+        let mut skipped = 0;
+        // By branches, which the processor foresees: a number that it must wait for
+        // would hold up all that follows.
+        loop {
+            let head = *ahead.get(skipped)?;
+            if head == long || head == short {
+                break;
             }
-            None => false,
+            skipped += 1;
+            if skipped == FEW {
+                return None;
+            }
         }
-    }
-
-    /// Passes a comma (any character, for `brace`) and the key of the first of
-    /// the fields ahead, if that is what the text has at `at`; where the value
-    /// begins as most do, that, too (`true`).
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn expected_field(&mut self, ahead: &[Field], at: usize, brace: bool) -> Option<bool> {
-        let field = ahead.first()?;
+        let (index, field) = (next + skipped, message.fields.get(next + skipped)?);
         let block = field.json_key.block()?;
-        let same = raw::same(self.text.get(at..)?, block.bytes(), u32::from(brace));
+        let same = raw::same(text, block.bytes(), u32::from(brace));
         if same < block.len() {
             return None;
         }
         if block.full_len() == 0 {
-            return Some(self.long_key(field, at + block.len()));
+            return Some((index, self.long_key(field, at + block.len()), self.at));
         }
-        let begun = field.common != Common::No && same >= block.full_len();
-        self.at = at + if begun { block.full_len() } else { block.len() };
-        Some(begun)
+        if field.common != Common::No && same >= block.full_len() {
+            self.at = at + block.full_len();
+            return Some((index, true, at + block.full_len()));
+        }
+        self.at = at + block.len();
+        Some((index, false, self.at))
     }
 
     /// Passes a key that leaves its value's beginning no room in the block, and
@@ -548,8 +563,11 @@ impl<'p> Parser<'p> {
         let key_at = self.at;
         self.at += 1;
         let escaped;
-        let key = match self.plain_after_quote() {
-            Some(key) => key,
+        let key = match self.plain_from(self.at) {
+            Some((key, end)) => {
+                self.at = end;
+                key
+            }
             None => {
                 self.at = key_at;
                 escaped = self.string_bytes()?;
@@ -588,49 +606,55 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// The rest of a value whose beginning [`Parser::expected_field`] passed.
+    /// The rest, at `at`, of a value whose beginning [`Parser::expected_field`]
+    /// passed; where it ends.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn common_value(&mut self, field: &Field, depth: u32) -> Parsed {
-        let begin = self.at - 1;
+    fn common_value(&mut self, field: &Field, at: usize, depth: u32) -> Parsed<usize> {
         match field.common {
             Common::Bool => {
                 raw::put_tag_and_byte(self.out, field.encoded, 1);
-                Ok(())
+                return Ok(at);
             }
             Common::Text => {
-                let rest = &self.text[self.at..];
+                let rest = &self.text[at..];
                 let len = raw::plain_run(rest);
                 if len < 0x80 && rest.get(len) == Some(&b'"') {
                     if field.presence || len != 0 {
-                        raw::put_tag_and_byte(self.out, field.encoded, len as u8);
-                        raw::put_prefix(self.out, rest, len);
+                        raw::put_tagged(self.out, field.encoded, rest, len);
                     }
-                    self.at += len + 1;
-                    return Ok(());
+                    // Not by way of memory: where the next member begins is what all
+                    // else waits for.
+                    self.at = at + len + 1;
+                    return Ok(at + len + 1);
                 }
-                self.at = begin;
-                self.text(field, field.presence)
+                self.at = at - 1;
+                self.text(field, field.presence)?;
             }
             Common::Enum => {
-                let number = self.plain_after_quote().and_then(|name| self.tables.enum_of(field).number(name));
+                let name = self.plain_from(at);
+                let number = name.and_then(|(name, end)| Some((self.tables.enum_of(field).number(name)?, end)));
                 match number {
-                    Some(number) => {
-                        if field.presence || number != 0 {
+                    Some((number, end)) => {
+                        if (1..0x80).contains(&number) {
+                            raw::put_tag_and_byte(self.out, field.encoded, number as u8);
+                        } else if field.presence || number != 0 {
                             self.tag(field);
                             put_varint(self.out, i64::from(number) as u64);
                         }
-                        Ok(())
+                        self.at = end;
+                        return Ok(end);
                     }
                     None => {
-                        self.at = begin;
-                        self.single(field, depth, field.presence)
+                        self.at = at - 1;
+                        self.single(field, depth, field.presence)?;
                     }
                 }
             }
             Common::Timestamp => {
-                let time = self.plain_after_quote().and_then(time::parse_timestamp);
+                let text = self.plain_from(at);
+                let time = text.and_then(|(text, end)| Some((time::parse_timestamp(text)?, end)));
                 match time {
-                    Some((seconds, nanos)) if depth > 1 => {
+                    Some(((seconds, nanos), end)) if depth > 1 => {
                         raw::put_tag_and_byte(self.out, field.encoded, 0);
                         let start = self.out.len();
                         if seconds != 0 {
@@ -641,11 +665,12 @@ impl<'p> Parser<'p> {
                         }
                         let len = self.out.len() - start;
                         self.out[start - 1] = len as u8;
-                        Ok(())
+                        self.at = end;
+                        return Ok(end);
                     }
                     _ => {
-                        self.at = begin;
-                        self.single(field, depth, true)
+                        self.at = at - 1;
+                        self.single(field, depth, true)?;
                     }
                 }
             }
@@ -657,11 +682,12 @@ impl<'p> Parser<'p> {
                 let start = self.out.len();
                 self.members_after_brace(self.tables.message_of(field), depth - 1, false)?;
                 self.put_length(start);
-                Ok(())
             }
-            Common::No => Ok(()),
+            Common::No => {}
         }
+        Ok(self.at)
     }
+
     /// The key of the member that begins at a place that was passed, and where
     /// it is.
     fn key_at(&mut self, member_at: usize) -> (usize, String) {

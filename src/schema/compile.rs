@@ -437,6 +437,7 @@ fn seal(table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result
         }
     }
     table.settings = table.fields.len() <= TRUTHS && table.fields.iter().all(|field| field.truth != u32::MAX);
+    table.heads = table.fields.iter().map(|field| field.json_key.head()).collect();
     let names = table.fields.iter().enumerate();
     table.names = NameTable::new(
         names

@@ -50,6 +50,8 @@ pub(crate) struct MessageType {
     pub(crate) shape: Shape,
     /// In the order of their numbers.
     pub(crate) fields: Vec<Field>,
+    /// The [`Key::head`] of each field.
+    pub(super) heads: Box<[u32]>,
     /// One more than the index of the field, by its number; 0 for none.
     pub(super) dense: Box<[u16]>,
     pub(crate) names: NameTable,
@@ -57,6 +59,15 @@ pub(crate) struct MessageType {
     /// Whether the message is a few settings: fields that all have a
     /// [`Field::truth`], at most [`TRUTHS`].
     pub(crate) settings: bool,
+}
+
+/// What tells a key from most others, given the eight bytes of text from its quote
+/// on: a number of all eight, and one of the first four, which every key has with
+/// its colon.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn heads(text: [u8; 8]) -> (u32, u32) {
+    let word = u64::from_le_bytes(text);
+    ((word >> 32) as u32 ^ word as u32, word as u32)
 }
 
 /// See [`MessageType::settings`].
@@ -75,6 +86,12 @@ impl MessageType {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn field(&self, number: u32) -> Option<&Field> {
         self.index_of(number).map(|index| &self.fields[index])
+    }
+
+    /// The heads of the fields from an index on; `None` beyond the last field.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn heads(&self, from: usize) -> Option<&[u32]> {
+        self.heads.get(from..)
     }
 
     /// The field that JSON calls `name`, by its JSON or its proto name.
@@ -405,10 +422,10 @@ impl Key {
         &self.block
     }
 
-    /// Eight bytes of the block after its comma; no text's if there is none.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn head(&self) -> [u8; 8] {
-        self.block.bytes[1..].first_chunk().copied().unwrap_or_default()
+    /// Which of [`heads`] tells the key: the longer, if it is as long.
+    pub(super) fn head(&self) -> u32 {
+        let (long, short) = heads(self.block.bytes[1..].first_chunk().copied().unwrap_or_default());
+        if self.block.len.max(self.block.full) > 8 { long } else { short }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
