@@ -62,6 +62,21 @@ unsafe fn put_whole_block(out: &mut Vec<u8>, block: &[u8; INLINE], len: usize) {
     }
 }
 
+/// Appends a key, and the value that the second block is.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_blocks(out: &mut Vec<u8>, key: &Block, value: &Block) {
+    out.reserve(2 * INLINE);
+    // SAFETY: `reserve` made room for two blocks after the end. Both are written, the
+    // second behind what counts of the first; and a block's length is at most INLINE,
+    // by its construction.
+    unsafe {
+        let end = out.as_mut_ptr().add(out.len());
+        end.copy_from_nonoverlapping(key.bytes().as_ptr(), INLINE);
+        end.add(key.len()).copy_from_nonoverlapping(value.bytes().as_ptr(), INLINE);
+        out.set_len(out.len() + key.len() + value.len());
+    }
+}
+
 /// Puts brackets around what was appended from `start` on: the opening one
 /// takes the place of the first comma, if there is one.
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -545,6 +560,11 @@ pub(super) mod safe {
         out.extend_from_slice(&block[..len]);
     }
 
+    pub(super) fn put_blocks(out: &mut Vec<u8>, key: &Block, value: &Block) {
+        out.extend_from_slice(&key.bytes()[..key.len()]);
+        out.extend_from_slice(&value.bytes()[..value.len()]);
+    }
+
     pub(super) fn put_tagged(out: &mut Vec<u8>, tag: Tag, text: &[u8], len: usize) {
         let len = len.min(text.len());
         out.extend_from_slice(&tag.word().to_le_bytes()[..tag.len()]);
@@ -630,6 +650,8 @@ mod tests {
             let key = SETTINGS.table().fields[0].json_key.begun();
             prop_assert_eq!(put_member(&mut fast, key, &text), safe::put_member(&mut slow, key, &text));
             prop_assert_eq!(&fast, &slow);
+            put_blocks(&mut fast, key, key);
+            safe::put_blocks(&mut slow, key, key);
             prop_assert_eq!(plain_run(&text), safe::plain_run(&text));
             let mut block = [0; INLINE];
             block[..text.len().min(INLINE)].copy_from_slice(&text[..text.len().min(INLINE)]);

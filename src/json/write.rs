@@ -355,9 +355,16 @@ impl<'w> Writer<'w> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn enumeration(&mut self, field: &Field, reader: &mut Reader<'_>) -> Step {
         let number = reader.varint()? as i32;
-        if field.presence || number != 0 {
-            self.json_key(field);
-            scalar::put_enum(self.out, self.tables, field, number, self.options);
+        if !field.presence && number == 0 {
+            return Ok(());
+        }
+        let value = self.tables.enum_of(field).key(number).and_then(Key::block);
+        match (field.json_key.block(), value) {
+            (Some(key), Some(value)) if !self.options.enums_as_integers => raw::put_blocks(self.out, key, value),
+            _ => {
+                self.json_key(field);
+                scalar::put_enum(self.out, self.tables, field, number, self.options);
+            }
         }
         Ok(())
     }
