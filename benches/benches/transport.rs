@@ -6,8 +6,10 @@
 //! the gateway with an empty handler, beside a bare hyper server that answers
 //! static bytes.
 //!
-//! The figures are CPU time of the whole process, client and server, per call:
-//! on two cores wall time says more about the machine.
+//! The figures are CPU time per call: on two cores wall time says more about the
+//! machine. First that of client and server together, on one thread, where no
+//! thread must be woken; then that of the client alone, on two threads, with the
+//! servers on another. Allocations are those of both sides.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -28,7 +30,10 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use prost::Message;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle},
+};
 use tonic::{body::Body, client::GrpcService, transport::Endpoint};
 use tower::{Service, ServiceExt, service_fn};
 
@@ -104,12 +109,21 @@ impl benches::bench::Rooms for Answering {
     }
 }
 
-/// CPU seconds of this process so far.
+/// The name of the threads whose CPU is not counted.
+const SERVER: &str = "server";
+
+/// CPU seconds of this process's threads so far, but for those of the servers.
 fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let fields: Vec<&str> = stat[stat.rfind(')').expect("a name") + 2..].split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
-    ticks as f64 / 100.0
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").map(|thread| thread.expect("a thread").path());
+    let spent = threads.map(|thread| {
+        let read = |file| std::fs::read_to_string(thread.join(file)).unwrap_or_default();
+        if read("comm").trim() == SERVER { 0 } else { read("schedstat").split(' ').next().map_or(0, nanos) }
+    });
+    spent.sum::<u64>() as f64 / 1e9
+}
+
+fn nanos(text: &str) -> u64 {
+    text.parse().unwrap_or(0)
 }
 
 /// Runs `call` over `tasks` tasks for a while; what each call takes.
@@ -144,14 +158,19 @@ where
     Cost { micros: (cpu() - before) * 1e6 / calls as f64, allocations }
 }
 
-async fn listen<S>(service: S) -> String
+/// Serves on a port, on the runtime of the servers.
+async fn listen<S>(servers: &Handle, service: S) -> String
 where
     S: Service<Request<hyper::body::Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(serve(listener, None, service, std::future::pending(), Duration::ZERO));
+    let listener = listener.into_std().expect("a listener");
+    servers.spawn(async {
+        let listener = TcpListener::from_std(listener).expect("a listener");
+        serve(listener, None, service, std::future::pending(), Duration::ZERO).await;
+    });
     endpoint
 }
 
@@ -208,7 +227,8 @@ where
     }
 }
 
-async fn run() {
+/// Measures clients with so many calls at once, and the gateway if `gateway`.
+async fn run(servers: &Handle, what: &str, at_once: &[usize], gateway: bool) {
     let schema = Schema::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
     let method = schema.method(METHOD).expect("the method");
     let request = method.input().from_json(REQUEST).expect("the request");
@@ -218,28 +238,37 @@ async fn run() {
     let (request, reply) = (frame(&request), frame(&reply));
 
     // The server that all HTTP clients call: static bytes.
-    let fixed = listen(service_fn(|request: Request<hyper::body::Incoming>| async {
-        let _ = request.into_body().collect().await;
-        let body = Body::new(Full::new(Bytes::from_static(REPLY.as_bytes())));
-        Ok::<_, Infallible>(
-            Response::builder().header("content-type", "application/json").body(body).expect("an answer"),
-        )
-    }))
+    let fixed = listen(
+        servers,
+        service_fn(|request: Request<hyper::body::Incoming>| async {
+            let _ = request.into_body().collect().await;
+            let body = Body::new(Full::new(Bytes::from_static(REPLY.as_bytes())));
+            Ok::<_, Infallible>(
+                Response::builder().header("content-type", "application/json").body(body).expect("an answer"),
+            )
+        }),
+    )
     .await;
     let over_grpc = {
         let backend = grpc_backend(reply.clone());
-        listen(service_fn(move |call: Request<hyper::body::Incoming>| backend.clone().oneshot(call.map(Body::new))))
-            .await
+        listen(
+            servers,
+            service_fn(move |call: Request<hyper::body::Incoming>| backend.clone().oneshot(call.map(Body::new))),
+        )
+        .await
     };
-    let gateway = listen(Gateway::new(schema.clone(), grpc_backend(reply))).await;
+    let transcoding = listen(servers, Gateway::new(schema.clone(), grpc_backend(reply))).await;
     let peer = {
         let space = serde_json::from_str(REPLY).expect("a space");
         let transcoder = benches::rest_over_grpc_peer::Transcoder::new(Answering(space));
         let service = rest_over_grpc::serving::RestService::new(transcoder);
-        listen(service_fn(move |request: Request<hyper::body::Incoming>| {
-            let answer = service.clone().oneshot(request);
-            async move { answer.await.map(|answer: Response<_>| answer.map(Body::new)) }
-        }))
+        listen(
+            servers,
+            service_fn(move |request: Request<hyper::body::Incoming>| {
+                let answer = service.clone().oneshot(request);
+                async move { answer.await.map(|answer: Response<_>| answer.map(Body::new)) }
+            }),
+        )
         .await
     };
 
@@ -254,46 +283,52 @@ async fn run() {
                 .body(Full::new(body.clone()))
                 .expect("a request");
             let answer = client.request(request);
-            async move {
+            Box::pin(async move {
                 let answer = answer.await.expect("an answer");
                 assert!(answer.status().is_success());
                 answer.into_body().collect().await.expect("a body");
-            }
+            })
         }
     };
     let http = HttpJson::builder(schema, fixed.as_str()).build().expect("a channel");
     let grpc = Grpc::new(Origin::parse(&over_grpc).expect("an origin")).expect("a channel");
     let channel = Endpoint::try_from(over_grpc).expect("an endpoint").connect().await.expect("a channel");
 
-    // `client` or `gateway` as an argument: that part alone.
-    let only = |part| !std::env::args().any(|arg| ["client", "gateway"].contains(&&*arg) && arg != part);
-    for tasks in if only("client") { &[1, 64][..] } else { &[] } {
-        let tasks = *tasks;
+    for &tasks in at_once {
         let bare = measure(tasks, post(&fixed)).await;
         let frames = measure(tasks, frames(http.clone(), request.clone())).await;
         let json = measure(tasks, stub(http.clone(), &message)).await;
         let h2 = measure(tasks, stub(grpc.clone(), &message)).await;
         let tonic = measure(tasks, stub(channel.clone(), &message)).await;
-        println!("client, {tasks} at once, with the server's part:");
+        println!("client, {tasks} at once, {what}:");
         bare.print("bare hyper client", &bare);
         frames.print("HttpJson, given frames", &bare);
         json.print("stub over HttpJson", &bare);
         h2.print("stub over Grpc", &bare);
         tonic.print("stub over tonic's channel", &bare);
     }
-    if !only("gateway") {
+    if !gateway {
         return;
     }
     let bare = measure(32, post(&fixed)).await;
-    let through = measure(32, post(&gateway)).await;
+    let through = measure(32, post(&transcoding)).await;
     let generated = measure(32, post(&peer)).await;
-    println!("gateway, 32 at once, with the client's part:");
+    println!("gateway, 32 at once, {what}:");
     bare.print("bare hyper server", &bare);
     through.print("gateway, empty handler", &bare);
     generated.print("rest_over_grpc", &bare);
 }
 
 fn main() {
-    // One thread: what a call costs, not what it costs to wake another.
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(run());
+    // `client` or `gateway` as an argument: that part alone.
+    let only = |part| !std::env::args().any(|arg| ["client", "gateway"].contains(&&*arg) && arg != part);
+    let at_once: &[usize] = if only("client") { &[1, 64] } else { &[] };
+    let one = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    one.block_on(run(one.handle(), "both sides on one thread", at_once, only("gateway")));
+    if only("client") {
+        let servers = Builder::new_multi_thread().worker_threads(1).thread_name(SERVER).enable_all().build();
+        let servers = servers.expect("a runtime");
+        let clients = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        clients.block_on(run(servers.handle(), "its side alone, on two threads", &[64], false));
+    }
 }
