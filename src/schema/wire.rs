@@ -239,6 +239,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field with its payload, or `None` at the end.
+    #[inline]
     pub(crate) fn field(&mut self) -> Result<Option<(u32, Payload<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);

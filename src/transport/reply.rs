@@ -143,25 +143,25 @@ pub(crate) enum CollectError {
 /// given. Values of `-bin` headers that came joined by commas, as HTTP may join
 /// any, are set apart again.
 pub(crate) fn metadata(mut headers: HeaderMap, content_type: Option<HeaderValue>) -> HeaderMap {
-    if headers.contains_key(CONNECTION) {
-        // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
-        let own: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in own {
-            headers.remove(name);
+    while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
+        if other == CONNECTION {
+            // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
+            let own: Vec<HeaderName> = headers
+                .get_all(CONNECTION)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .filter_map(|name| name.trim().parse().ok())
+                .collect();
+            for name in own {
+                headers.remove(name);
+            }
         }
+        headers.remove(other);
     }
     match content_type {
         Some(kind) => drop(headers.insert(CONTENT_TYPE, kind)),
         None => drop(headers.remove(CONTENT_TYPE)),
-    }
-    while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
-        headers.remove(other);
     }
     let joined = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().ends_with("-bin") && value.as_bytes().contains(&b',')).then(|| name.clone())
