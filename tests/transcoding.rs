@@ -3,7 +3,10 @@
 
 mod shelf;
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use google_chat::{
@@ -17,7 +20,7 @@ use proptest::{collection, option, prelude::*};
 use serde_json::{Value, json};
 use shelf::*;
 use tonic::{Code, Status, body::Body};
-use tower::{ServiceExt, service_fn};
+use tower::{Service, ServiceExt, service_fn};
 
 #[test]
 fn leaf_fields_split_into_path_body_query() {
@@ -581,6 +584,29 @@ async fn a_stream_that_ends_early_is_unavailable() {
     let (_, service) = answering(200, &[("content-type", "application/json")], r#"[{"title":"a"},"#);
     let (found, status) = call(http_json(service), "Watch", &[json!({"shelf": "shelves/a"})]).await;
     assert_eq!((found, status.code()), (vec![json!({"title": "a"})], Code::Unavailable), "{status:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_fails_before_the_service_is_ready() {
+    #[derive(Clone)]
+    struct Never;
+
+    impl Service<Request<Full<Bytes>>> for Never {
+        type Response = Response<Full<Bytes>>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Pending
+        }
+
+        fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+            std::future::ready(Ok(Response::default()))
+        }
+    }
+
+    let (_, status) = call(http_json(Never), "DeleteBook", &[json!({})]).await;
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
 }
 
 #[tokio::test]

@@ -257,7 +257,6 @@ impl Shared {
         // kept until it is sent, and so is bounded.
         let limit = if method.is_client_streaming() { self.limit } else { usize::MAX };
         let framed = collect(call.body_mut(), limit).await.map_err(|error| broken("the request", error))?;
-        std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(|error| unsent(error.into()))?;
         let encoding = call.headers().get(&GRPC_ENCODING).map(HeaderValue::as_bytes);
         let target = if method.is_client_streaming() {
             upload(tables, &method, framed, encoding, limit, self.enums)?
@@ -269,6 +268,7 @@ impl Shared {
         span.record("http.request.method", target.verb.as_str());
         span.record("url.template", target.rule.template.as_str());
         let request = self.request(target, std::mem::take(call.headers_mut()), timeout)?;
+        std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(|error| unsent(error.into()))?;
         let answer = inner.call(request).await.map_err(|error| unsent(error.into()))?;
         let (head, body) = answer.into_parts();
         reply::record(&span, head.status, head.version);
