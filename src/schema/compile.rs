@@ -36,6 +36,8 @@ pub(super) fn compile(set: &[u8], http: &[u8]) -> Result<Tables> {
     for file in &files {
         methods(&mut tables, file, &mut overrides)?;
     }
+    let paths = tables.methods.iter().zip(0..).map(|(method, index)| (&*method.path, index));
+    tables.method_paths = NameTable::new(paths);
     if decode_all {
         for rule in tables.methods.iter_mut().flat_map(|method| &mut method.rules) {
             rule.template.decode_all = true;
@@ -85,8 +87,6 @@ fn methods(
             });
         }
     }
-    let paths = tables.methods.iter().zip(0..).map(|(method, index)| (&*method.path, index));
-    tables.method_paths = NameTable::new(paths);
     Ok(())
 }
 
