@@ -296,3 +296,59 @@ fn errors_say_where() {
     assert!(!error.is_malformed());
     assert!(schema().to_json(&[0x0a, 5, b'a']).unwrap_err().is_malformed());
 }
+
+/// Keys of all lengths, alike in their first letters or far apart, with the values of
+/// two of them in every spacing.
+#[test]
+fn a_key_is_found_wherever_it_comes() {
+    use prost_types::{
+        DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+        field_descriptor_proto::{Label, Type},
+    };
+    let names = ["a", "b1", "abc", "name", "type", "import_mode", "import_mode_expire_time", "nam", "names"];
+    let names: Vec<String> = names.iter().map(ToString::to_string).chain((0..20).map(|i| format!("f{i}"))).collect();
+    let kinds = [(Type::String, r#""text""#), (Type::Bool, "true"), (Type::Int32, "7")];
+    let field = |(i, name): (usize, &String)| FieldDescriptorProto {
+        name: Some(name.clone()),
+        number: Some(i as i32 + 1),
+        label: Some(Label::Optional.into()),
+        r#type: Some(kinds[i % 3].0.into()),
+        ..Default::default()
+    };
+    let message = DescriptorProto {
+        name: Some("Keys".into()),
+        field: names.iter().enumerate().map(field).collect(),
+        ..Default::default()
+    };
+    let file = FileDescriptorProto {
+        name: Some("keys.proto".into()),
+        syntax: Some("proto3".into()),
+        message_type: vec![message],
+        ..Default::default()
+    };
+    let set = FileDescriptorSet { file: vec![file] }.encode_to_vec();
+    let ours = Schema::decode(&set).unwrap().message("Keys").unwrap();
+    let theirs = DescriptorPool::decode(set.as_slice()).unwrap().get_message_by_name("Keys").unwrap();
+    let key = |at: usize| theirs.fields().nth(at).unwrap().json_name().to_owned();
+
+    for (first, second) in (0..names.len()).flat_map(|i| (0..names.len()).map(move |j| (i, j))) {
+        for (space, null) in [("", false), (" ", false), ("\n  ", false), ("", true), (" ", true)] {
+            let value = if null { "null" } else { kinds[first % 3].1 };
+            let json = format!(
+                r#"{{{space}"{}":{space}{value}{space},{space}"{}"{space}:{}{space}}}"#,
+                key(first),
+                key(second),
+                kinds[second % 3].1
+            );
+            let read = ours.from_json(&json);
+            if first == second {
+                assert!(read.unwrap_err().to_string().contains("comes twice"), "{json}");
+                continue;
+            }
+            let expected = DynamicMessage::deserialize(theirs.clone(), &mut serde_json::Deserializer::from_str(&json));
+            let mut found = DynamicMessage::new(theirs.clone());
+            found.merge(read.unwrap_or_else(|error| panic!("{json}: {error}")).as_slice()).unwrap();
+            assert_eq!(found, expected.unwrap(), "{json}");
+        }
+    }
+}

@@ -172,6 +172,7 @@ unsafe fn put_low_bytes(out: &mut Vec<u8>, word: u64, len: usize) {
 /// written waits for.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn put_tagged(out: &mut Vec<u8>, tag: Tag, text: &[u8], len: usize) {
+    debug_assert!(len < 0x80);
     let (before, len) = (tag.len() + 1, len.min(text.len()));
     match text.first_chunk::<{ 2 * INLINE }>() {
         Some(blocks) if len <= 2 * INLINE => {
@@ -650,8 +651,9 @@ mod tests {
             let key = SETTINGS.table().fields[0].json_key.begun();
             prop_assert_eq!(put_member(&mut fast, key, &text), safe::put_member(&mut slow, key, &text));
             prop_assert_eq!(&fast, &slow);
-            put_blocks(&mut fast, key, key);
-            safe::put_blocks(&mut slow, key, key);
+            let other = SETTINGS.table().fields[1].json_key.begun();
+            put_blocks(&mut fast, key, other);
+            safe::put_blocks(&mut slow, key, other);
             prop_assert_eq!(plain_run(&text), safe::plain_run(&text));
             let mut block = [0; INLINE];
             block[..text.len().min(INLINE)].copy_from_slice(&text[..text.len().min(INLINE)]);
@@ -660,8 +662,10 @@ mod tests {
             other[len.min(INLINE - 1)] ^= 1;
             prop_assert_eq!(same(&other, &block, 0), safe::same(&other, &block, 0));
             let tag = SETTINGS.table().fields[0].encoded;
-            put_tagged(&mut fast, tag, &text, len);
-            safe::put_tagged(&mut slow, tag, &text, len);
+            for len in [len, 2 * INLINE + 1, 0x7f] {
+                put_tagged(&mut fast, tag, &text, len);
+                safe::put_tagged(&mut slow, tag, &text, len);
+            }
             let fill = |block: &mut [u8; INLINE]| {
                 block[len.min(INLINE - 1)] = b'!';
                 len

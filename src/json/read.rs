@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag, time};
 use crate::schema::{
-    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables, heads,
+    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables, heads_of,
     wire::{self, put_varint},
 };
 
@@ -511,7 +511,7 @@ impl<'p> Parser<'p> {
     ) -> Option<(usize, bool, usize)> {
         let text = self.text.get(at..)?;
         let ahead = message.heads(next)?;
-        let (long, short) = heads(*text.get(1..)?.first_chunk()?);
+        let (long, short) = heads_of(*text.get(1..)?.first_chunk()?);
         let mut skipped = 0;
         // By branches, which the processor foresees: a number that it must wait for
         // would hold up all that follows.
@@ -606,10 +606,11 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// The rest, at `at`, of a value whose beginning [`Parser::expected_field`]
-    /// passed; where it ends.
+    /// The rest of a value whose beginning [`Parser::expected_field`] passed, up to
+    /// `at`, which is the parser's own place; where it ends.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn common_value(&mut self, field: &Field, at: usize, depth: u32) -> Parsed<usize> {
+        debug_assert_eq!(at, self.at);
         match field.common {
             Common::Bool => {
                 raw::put_tag_and_byte(self.out, field.encoded, 1);

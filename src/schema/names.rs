@@ -1,10 +1,11 @@
-//! Looking a name up: field names and enum names, read from JSON text.
+//! Looking a name up: field names and enum names, read from JSON text, and the
+//! paths of methods.
 
 /// A hash table from byte strings to small numbers, built once.
 ///
 /// Several names may lead to the same number (a field's JSON name and its
 /// proto name). A look-up costs one multiplication per eight bytes at each end
-/// of the name and in its middle, and one comparison.
+/// of the name, and in the middle of a long one, and one comparison.
 #[derive(Debug, Default)]
 pub(crate) struct NameTable {
     slots: Box<[Slot]>,

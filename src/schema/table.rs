@@ -61,11 +61,11 @@ pub(crate) struct MessageType {
     pub(crate) settings: bool,
 }
 
-/// What tells a key from most others, given the eight bytes of text from its quote
-/// on: a number of all eight, and one of the first four, which every key has with
-/// its colon.
+/// What tells a key from most others, given the text from its quote on: a number
+/// of the first eight bytes, and one of the first four, which are never beyond the
+/// colon.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn heads(text: [u8; 8]) -> (u32, u32) {
+pub(crate) fn heads_of(text: [u8; 8]) -> (u32, u32) {
     let word = u64::from_le_bytes(text);
     ((word >> 32) as u32 ^ word as u32, word as u32)
 }
@@ -422,10 +422,11 @@ impl Key {
         &self.block
     }
 
-    /// Which of [`heads`] tells the key: the longer, if it is as long.
+    /// That of [`heads_of`] which tells the key: of eight bytes, if it has so many
+    /// behind its comma, with the colon; else of four.
     pub(super) fn head(&self) -> u32 {
-        let (long, short) = heads(self.block.bytes[1..].first_chunk().copied().unwrap_or_default());
-        if self.block.len.max(self.block.full) > 8 { long } else { short }
+        let (long, short) = heads_of(self.block.bytes[1..].first_chunk().copied().unwrap_or_default());
+        if self.block.len > 8 { long } else { short }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
