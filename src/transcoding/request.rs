@@ -182,6 +182,7 @@ fn by_rule<'t>(
         }
         Body::Field(index) => {
             let field = &input.fields[usize::from(index)];
+            // What writes the body and the query looks at the other fields.
             let mut set = false;
             let mut reader = Reader::new(rest);
             while !set && let Some((tag, _)) = reader.field().map_err(|error| error.to_string())? {

@@ -35,7 +35,7 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// https, plain for http. Clones are the same connector.
 #[derive(Clone)]
 pub struct Connector {
-    // A client is cloned for each call, and its connector with it.
+    // hyper-util clones its client, and the connector with it, for each request.
     shared: Arc<Shared>,
     h2_only: bool,
 }
@@ -93,7 +93,7 @@ impl Service<Uri> for Connector {
     type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        // The connectors below are ready at all times.
+        // The connectors below are ready at all times; what is called is a clone.
         Poll::Ready(Ok(()))
     }
 
