@@ -1,15 +1,23 @@
-//! What a call costs in CPU, over loopback, in one run.
+//! What a call costs in CPU and allocations, over loopback.
 //!
-//! `client`: `HttpJson` and tonic's own channel given the frames of a stub, and the
-//! generated stub over these and over `Grpc`, beside a bare hyper client that posts
-//! the same request, prepared, to the same server, and is measured before and after
-//! them; `gateway`: the gateway with an empty handler, beside static bytes, all by
-//! `serve`.
+//! Every contestant is measured in many short rounds, and the rounds of all contestants
+//! take turns in one process, so that a change of the machine's speed meets them alike. A
+//! figure is the median over the rounds of the contestant's CPU time divided by the
+//! baseline's in the same round; the spread is that of the middle 80 % of the rounds.
 //!
-//! The figures are CPU time per call: on two cores wall time says more about the
-//! machine. First that of client and server together, on one thread, where no
-//! thread must be woken; then that of the client alone, on two threads, with the
-//! servers on another. Allocations are those of both sides.
+//! - `client`: `HttpJson` and tonic's own channel given the frames of a stub, the generated
+//!   stub over these and over `Grpc`, and `Client`. The baseline is a bare hyper client that
+//!   posts the same request, prepared, to the same server. `Client` is also compared with
+//!   the same stub over `HttpJson` alone.
+//! - `gateway`: the gateway and rest_over_grpc with an empty handler. The baseline is static
+//!   bytes; all are served by `serve`.
+//!
+//! CPU time is that of client and server together on one thread, where no thread must be
+//! woken, and then that of the clients alone, on two threads, with the servers on another.
+//! Allocations are those of both sides.
+//!
+//! Arguments: `client` or `gateway` for one part; `calls NAME COUNT` for so many calls of
+//! one contestant one after another, for `benches/instructions`, which counts them.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -21,7 +29,7 @@ use std::{
 
 use bytes::Bytes;
 use google_chat::{
-    Schema,
+    Credentials, Schema, Wire,
     proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
     transport::{Gateway, Grpc, HttpJson, Origin, serve},
 };
@@ -76,28 +84,115 @@ static ALLOCATOR: Counting = Counting;
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a call costs.
+/// How long a round of one contestant lasts, and how many each has.
+const ROUND: Duration = Duration::from_millis(40);
+const ROUNDS: usize = 60;
+
+/// What a call cost in one round.
+#[derive(Clone, Copy)]
 struct Cost {
     micros: f64,
     allocations: f64,
 }
 
-impl Cost {
-    fn mean(&self, other: &Self) -> Self {
-        let mean = |a, b| (a + b) / 2.0;
-        Self { micros: mean(self.micros, other.micros), allocations: mean(self.allocations, other.allocations) }
+/// One of those that are compared.
+struct Contestant {
+    name: &'static str,
+    /// Makes calls from so many tasks until the limit.
+    round: Box<dyn Fn(usize, Limit) -> Pin<Box<dyn Future<Output = u64>>>>,
+    costs: Vec<Cost>,
+}
+
+/// When a round is over.
+#[derive(Clone, Copy)]
+enum Limit {
+    At(Instant),
+    Calls(u64),
+}
+
+impl Contestant {
+    fn new<F, Fut>(name: &'static str, call: F) -> Self
+    where
+        F: Fn() -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = ()> + Send,
+    {
+        let round = move |tasks: usize, limit| -> Pin<Box<dyn Future<Output = u64>>> {
+            let call = call.clone();
+            Box::pin(async move {
+                let worker = |call: F| async move {
+                    let mut calls = 0_u64;
+                    while match limit {
+                        Limit::At(end) => Instant::now() < end,
+                        Limit::Calls(count) => calls < count,
+                    } {
+                        call().await;
+                        calls += 1;
+                    }
+                    calls
+                };
+                let workers: Vec<_> = (0..tasks).map(|_| tokio::spawn(worker(call.clone()))).collect();
+                let mut calls = 0;
+                for one in workers {
+                    calls += one.await.expect("a worker");
+                }
+                calls
+            })
+        };
+        Self { name, round: Box::new(round), costs: Vec::new() }
     }
 
-    fn print(&self, name: &str, bare: &Self) {
-        println!(
-            "  {name:26} {:6.1} us  {:.2} of bare, {:+.1} us; {:6.1} allocations, {:+.1}",
-            self.micros,
-            self.micros / bare.micros,
-            self.micros - bare.micros,
-            self.allocations,
-            self.allocations - bare.allocations
-        );
+    /// Prints what it cost beside a baseline, round by round.
+    fn print(&self, baseline: &Self) {
+        let ratios = self.costs.iter().zip(&baseline.costs).map(|(own, base)| own.micros / base.micros).collect();
+        let (micros, _, _) = quantiles(self.costs.iter().map(|cost| cost.micros).collect());
+        let (ratio, low, high) = quantiles(ratios);
+        let (allocations, _, _) = quantiles(self.costs.iter().map(|cost| cost.allocations).collect());
+        let name = self.name;
+        println!("  {name:26} {micros:6.1} us  {ratio:5.2} ({low:.2} to {high:.2})  {allocations:6.1} allocations");
     }
+}
+
+/// The median, and the ends of the middle 80 %.
+fn quantiles(mut values: Vec<f64>) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+    (at(0.5), at(0.1), at(0.9))
+}
+
+/// Measures the contestants in turn, beginning with another one in each round.
+async fn compete(contestants: &mut [Contestant], servers: Option<&Handle>, tasks: usize) {
+    for one in &*contestants {
+        // Connections are made and the allocator's lists are filled.
+        (one.round)(tasks, Limit::Calls(300)).await;
+    }
+    for round in 0..ROUNDS {
+        for place in 0..contestants.len() {
+            let at = (round + place) % contestants.len();
+            let contestant = &mut contestants[at];
+            let (cpu, allocated) = (cpu(servers).await, ALLOCATIONS.load(Ordering::Relaxed));
+            let calls = (contestant.round)(tasks, Limit::At(Instant::now() + ROUND)).await as f64;
+            let spent = self::cpu(servers).await - cpu;
+            let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - allocated) as f64 / calls;
+            contestant.costs.push(Cost { micros: spent.as_secs_f64() * 1e6 / calls, allocations });
+        }
+    }
+}
+
+/// CPU time of this process so far, without that of the servers' thread where they have one.
+async fn cpu(servers: Option<&Handle>) -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = |clock| {
+        let time = clock_gettime(clock);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let of_servers = match servers {
+        Some(servers) => {
+            // The runtime of the servers has one thread, on which the clock is read.
+            servers.spawn(async move { read(ClockId::ThreadCPUTime) }).await.expect("the servers' time")
+        }
+        None => Duration::ZERO,
+    };
+    read(ClockId::ProcessCPUTime) - of_servers
 }
 
 /// rest_over_grpc's handler, which answers the same space to all.
@@ -112,57 +207,6 @@ impl benches::bench::Rooms for Answering {
     ) -> Result<benches::google::chat::v1::Space, rest_over_grpc::handling::Status> {
         Ok(self.0.clone())
     }
-}
-
-/// The name of the threads whose CPU is not counted.
-const SERVER: &str = "server";
-
-/// CPU seconds of this process's threads so far, but for those of the servers.
-fn cpu() -> f64 {
-    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").map(|thread| thread.expect("a thread").path());
-    let spent = threads.map(|thread| {
-        let read = |file| std::fs::read_to_string(thread.join(file)).unwrap_or_default();
-        if read("comm").trim() == SERVER { 0 } else { read("schedstat").split(' ').next().map_or(0, nanos) }
-    });
-    spent.sum::<u64>() as f64 / 1e9
-}
-
-fn nanos(text: &str) -> u64 {
-    text.parse().unwrap_or(0)
-}
-
-/// Runs `call` over `tasks` tasks for a while; what each call takes.
-async fn measure<F, Fut>(tasks: usize, call: F) -> Cost
-where
-    F: Fn() -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = ()> + Send,
-{
-    for _ in 0..200 {
-        call().await;
-    }
-    let (before, allocated) = (cpu(), ALLOCATIONS.load(Ordering::Relaxed));
-    let end = Instant::now() + Duration::from_secs(4);
-    let workers: Vec<_> = (0..tasks)
-        .map(|_| {
-            let call = call.clone();
-            tokio::spawn(async move {
-                let mut calls = 0_u64;
-                while Instant::now() < end {
-                    call().await;
-                    calls += 1;
-                }
-                calls
-            })
-        })
-        .collect();
-    let mut calls = 0;
-    for worker in workers {
-        calls += worker.await.expect("a worker");
-    }
-    let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - allocated) as f64 / calls as f64;
-    let spent = cpu() - before;
-    assert!(spent > 0.0, "the kernel does not say what threads spend (CONFIG_SCHED_INFO)");
-    Cost { micros: spent * 1e6 / calls as f64, allocations }
 }
 
 /// Serves on a port, on the runtime of the servers.
@@ -235,8 +279,8 @@ where
     }
 }
 
-/// Measures clients with so many calls at once, and the gateway if `gateway`.
-async fn run(servers: &Handle, what: &str, at_once: &[usize], gateway: bool) {
+/// The clients and the servers that are compared; each begins with the baseline.
+async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
     let schema = Schema::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
     let method = schema.method(METHOD).expect("the method");
     let request = method.input().from_json(REQUEST).expect("the request");
@@ -280,7 +324,7 @@ async fn run(servers: &Handle, what: &str, at_once: &[usize], gateway: bool) {
         .await
     };
 
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let hyper: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let post = |endpoint: &str| {
         let prepared = Request::post(format!("{endpoint}{TARGET}"))
             .header("content-type", "application/json")
@@ -288,7 +332,7 @@ async fn run(servers: &Handle, what: &str, at_once: &[usize], gateway: bool) {
             .header("accept-encoding", "gzip")
             .body(Full::new(body.clone()))
             .expect("a request");
-        let client = client.clone();
+        let client = hyper.clone();
         move || {
             let answer = client.request(prepared.clone());
             async move {
@@ -300,47 +344,71 @@ async fn run(servers: &Handle, what: &str, at_once: &[usize], gateway: bool) {
     };
     let http = HttpJson::builder(schema, fixed.as_str()).build().expect("a channel");
     let grpc = Grpc::new(Origin::parse(&over_grpc).expect("an origin")).expect("a channel");
-    let channel = Endpoint::try_from(over_grpc).expect("an endpoint").connect().await.expect("a channel");
+    let channel = Endpoint::try_from(over_grpc.clone()).expect("an endpoint").connect().await.expect("a channel");
+    let client = |wire, endpoint: &str| {
+        let builder = google_chat::Client::builder().endpoint(endpoint).credentials(Credentials::anonymous());
+        builder.wire(wire).build().expect("a client").channel()
+    };
 
-    for &tasks in at_once {
-        let first = measure(tasks, post(&fixed)).await;
-        let ours = measure(tasks, frames!(http, request)).await;
-        let theirs = measure(tasks, frames!(channel, request)).await;
-        let json = measure(tasks, stub(http.clone(), &message)).await;
-        let h2 = measure(tasks, stub(grpc.clone(), &message)).await;
-        let tonic = measure(tasks, stub(channel.clone(), &message)).await;
-        let bare = first.mean(&measure(tasks, post(&fixed)).await);
-        println!("client, {tasks} at once, {what}:");
-        bare.print("bare hyper client", &bare);
-        ours.print("frames to HttpJson", &bare);
-        theirs.print("frames to tonic's channel", &bare);
-        json.print("stub over HttpJson", &bare);
-        h2.print("stub over Grpc", &bare);
-        tonic.print("stub over tonic's channel", &bare);
+    let clients = vec![
+        Contestant::new("bare hyper client", post(&fixed)),
+        Contestant::new("frames to HttpJson", frames!(http, request)),
+        Contestant::new("frames to tonic's channel", frames!(channel, request)),
+        Contestant::new("stub over HttpJson", stub(http.clone(), &message)),
+        Contestant::new("stub over Grpc", stub(grpc, &message)),
+        Contestant::new("stub over tonic's channel", stub(channel, &message)),
+        Contestant::new("Client over HttpJson", stub(client(Wire::HttpJson, &fixed), &message)),
+        Contestant::new("Client over Grpc", stub(client(Wire::Grpc, &over_grpc), &message)),
+    ];
+    let gateways = vec![
+        Contestant::new("static bytes", post(&fixed)),
+        Contestant::new("gateway, empty handler", post(&transcoding)),
+        Contestant::new("rest_over_grpc", post(&peer)),
+    ];
+    (clients, gateways)
+}
+
+fn named<'c>(contestants: &'c [Contestant], name: &str) -> &'c Contestant {
+    contestants.iter().find(|one| one.name == name).expect("a contestant of that name")
+}
+
+/// Runs the parts that are asked for, with so many calls at once.
+async fn run(servers: &Handle, alone: bool, what: &str, parts: &[(&str, usize)]) {
+    for &(part, tasks) in parts {
+        let (clients, gateways) = contestants(servers).await;
+        let mut contestants = if part == "client" { clients } else { gateways };
+        compete(&mut contestants, alone.then_some(servers), tasks).await;
+        println!("{part}, {tasks} at once, {what}; beside the first of them:");
+        for one in &contestants {
+            one.print(&contestants[0]);
+        }
+        if part == "client" {
+            println!("  beside the stub over HttpJson:");
+            named(&contestants, "Client over HttpJson").print(named(&contestants, "stub over HttpJson"));
+        }
     }
-    if !gateway {
-        return;
-    }
-    let first = measure(32, post(&fixed)).await;
-    let through = measure(32, post(&transcoding)).await;
-    let generated = measure(32, post(&peer)).await;
-    let bare = first.mean(&measure(32, post(&fixed)).await);
-    println!("gateway, 32 at once, {what}:");
-    bare.print("static bytes", &bare);
-    through.print("gateway, empty handler", &bare);
-    generated.print("rest_over_grpc", &bare);
 }
 
 fn main() {
-    // `client` or `gateway` as an argument: that part alone.
-    let only = |part| !std::env::args().any(|arg| ["client", "gateway"].contains(&&*arg) && arg != part);
-    let at_once: &[usize] = if only("client") { &[1, 64] } else { &[] };
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let one = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    one.block_on(run(one.handle(), "both sides on one thread", at_once, only("gateway")));
-    if only("client") {
-        let servers = Builder::new_multi_thread().worker_threads(1).thread_name(SERVER).enable_all().build();
-        let servers = servers.expect("a runtime");
-        let clients = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        clients.block_on(run(servers.handle(), "its side alone, on two threads", &[64], false));
+    if let [what, name, count] = &arguments[..]
+        && what == "calls"
+    {
+        let count = count.parse().expect("a number of calls");
+        one.block_on(async {
+            let (clients, gateways) = contestants(one.handle()).await;
+            let all: Vec<_> = clients.into_iter().chain(gateways).collect();
+            (named(&all, name).round)(1, Limit::Calls(count)).await;
+        });
+        return;
     }
+    let asked = |part: &&(&str, usize)| arguments.is_empty() || arguments.iter().any(|arg| arg == part.0);
+    let parts = |parts: &[(&'static str, usize)]| parts.iter().filter(asked).copied().collect::<Vec<_>>();
+    let together = parts(&[("client", 1), ("client", 64), ("gateway", 32)]);
+    one.block_on(run(one.handle(), false, "both sides on one thread", &together));
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let clients = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let apart = parts(&[("client", 64)]);
+    clients.block_on(run(servers.handle(), true, "the clients alone, on two threads", &apart));
 }
