@@ -8,7 +8,7 @@ use google_chat::{
         Audience, CompleteImportSpaceRequest, CreateMembershipRequest, DeleteMembershipRequest, DeleteSpaceRequest,
         GetSpaceRequest, Group, ListMembershipsRequest, ListSpacesRequest, Membership, UpdateSpaceRequest, User,
         chat_service_client::ChatServiceClient,
-        membership::{MemberType, MembershipRole},
+        membership::{Affiliation, MemberType, MembershipRole, MembershipState},
         space::{
             AccessPermissionSetting, AccessPermissionSettings, AccessSettings, PermissionSetting, PermissionSettings,
             Principal, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType,
@@ -204,7 +204,21 @@ async fn members_come_and_go() {
         let space = create(&mut chat, Space::named("a")).await;
         let first = members(&mut chat, &space.name, "").await;
         assert_eq!((first.len(), first[0].role()), (1, MembershipRole::RoleManager), "{wire}");
-        add(&mut chat, &space.name, human("bob@example.com")).await.unwrap();
+        // What only the server says is ignored.
+        let mut claimed = human("bob@example.com");
+        claimed.set_affiliation(Affiliation::Internal);
+        claimed.set_state(MembershipState::Invited);
+        if let Some(MemberType::Member(user)) = &mut claimed.member_type {
+            user.display_name = "Bob".to_owned();
+            user.email = "bob@example.com".to_owned();
+            user.avatar_url = "https://example.com/bob.png".to_owned();
+            user.is_anonymous = true;
+        }
+        let added = add(&mut chat, &space.name, claimed).await.unwrap();
+        let Some(MemberType::Member(user)) = &added.member_type else { panic!("{wire}: {added:?}") };
+        let bare = User { name: user.name.clone(), r#type: user::Type::Human as i32, ..User::default() };
+        assert_eq!((added.affiliation(), added.state()), (Affiliation::Unspecified, MembershipState::Joined), "{wire}");
+        assert_eq!(*user, bare, "{wire}");
         add(&mut chat, &space.name, the_app()).await.unwrap();
         let group = MemberType::GroupMember(Group { name: "groups/1".to_owned() });
         add(&mut chat, &space.name, Membership { member_type: Some(group), ..Membership::default() }).await.unwrap();

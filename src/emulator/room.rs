@@ -15,7 +15,7 @@ use super::{
 };
 use crate::proto::google::chat::v1::{
     Membership, Space, User,
-    membership::{MemberType, MembershipRole, MembershipState},
+    membership::{Affiliation, MemberType, MembershipRole, MembershipState},
     space::{
         AccessSettings, MembershipCount, PermissionSetting, PermissionSettings, PredefinedPermissionSettings,
         SpacePermissionSettings, SpaceThreadingState, SpaceType, Type, access_settings::AccessState,
@@ -369,6 +369,8 @@ fn member_of(space: &str, member: String, role: MembershipRole, now: Timestamp) 
             r#type: kind as i32,
             ..User::default()
         })),
+        // The emulator knows of no organizations.
+        affiliation: Affiliation::Unspecified as i32,
     }
 }
 
