@@ -1,210 +1,361 @@
-"""Compares our descriptors with the official ones, name by name.
+"""Compares our descriptors with the official ones, name by name, in both directions.
 
 usage: official_descriptors.py DESCRIPTOR_SET OFFICIAL_PROTOS
 
 DESCRIPTOR_SET   ours, compiled from proto/ with all imports
 OFFICIAL_PROTOS  the folder `protos` of the npm package @google-apps/chat
 
-The PyPI package google-apps-chat has the newest messages, but its descriptors
-carry no options; googleapis-common-protos has google.api and google.rpc with
-their options, and the npm package has the Chat protos with theirs. Ours may be a
-subset of what they have. Anything different is printed, and the exit code is 1.
+There are three sources, all of them in the newest release that their registry serves:
+
+- the npm package has the Chat protos as files, with their options;
+- the PyPI package google-apps-chat is often ahead of it, but its descriptors carry no
+  options. HTTP rules and scopes are in its code, and what a field's documentation
+  begins with ("Output only.") says its behavior;
+- the PyPI package googleapis-common-protos has google.api and google.rpc.
+
+Every message, enum, service and extension of ours must be as each source that knows it
+has it, and all that any source has of it must be in ours. Top-level messages and
+methods that ours lack are listed, and are no difference. Anything different is
+printed, and the exit code is 1.
 """
 
 import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import re
 import sys
 import tempfile
+import typing
 from pathlib import Path
 
+import google.apps.chat_v1 as chat
 import grpc_tools
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+import proto
+from google.apps.chat_v1.services.chat_service.transports import base, grpc as stubs, rest_base
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from grpc_tools import protoc
 
-# Messages of Chat that the PyPI package has, by full name.
-import google.apps.chat_v1 as chat
+ROOTS = [
+    "google/api/annotations.proto",
+    "google/api/client.proto",
+    "google/api/field_behavior.proto",
+    "google/api/http.proto",
+    "google/api/httpbody.proto",
+    "google/api/resource.proto",
+    "google/rpc/error_details.proto",
+    "google/rpc/status.proto",
+]
+# What the documentation of a field begins with, and the behavior that it stands for.
+BEHAVIORS = {
+    "Optional": "OPTIONAL",
+    "Required": "REQUIRED",
+    "Output only": "OUTPUT_ONLY",
+    "Input only": "INPUT_ONLY",
+    "Immutable": "IMMUTABLE",
+    "Unordered list": "UNORDERED_LIST",
+    "Identifier": "IDENTIFIER",
+}
+BEHAVIOR = "[google.api.field_behavior]"
+SCOPES = "[google.api.oauth_scopes]"
 
-differences = []
-compared = {"messages": 0, "fields": 0, "enums": 0, "options": 0, "methods": 0}
 
-
-def differ(where, ours, theirs):
-    if ours != theirs:
-        differences.append(f"{where}: ours {ours!r}, theirs {theirs!r}")
-
-
-def json_name(field):
-    return field.json_name or camel(field.name)
-
-
-def camel(name):
-    head, *rest = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in rest)
-
-
-def walk(package, messages, enums):
-    """All messages and enums of a file by full name."""
-    found = {}
-
-    def go(scope, messages, enums):
-        for enum in enums:
-            found[f"{scope}.{enum.name}"] = enum
-        for message in messages:
-            name = f"{scope}.{message.name}"
-            found[name] = message
-            go(name, message.nested_type, message.enum_type)
-
-    go(package, messages, enums)
+def options(element):
+    """The options of anything as plain data."""
+    found = json_format.MessageToDict(element.options, preserving_proto_field_name=True)
+    if BEHAVIOR in found:
+        # Google's files have them in either order.
+        found[BEHAVIOR].sort()
+    if SCOPES in found:
+        found[SCOPES] = sorted(found[SCOPES].split(","))
     return found
 
 
-def compare_enum(name, ours, theirs, options):
-    compared["enums"] += 1
-    official = {value.name: value.number for value in theirs.value}
-    for value in ours.value:
-        differ(f"{name}.{value.name}", value.number, official.get(value.name))
-    differ(f"{name}: values that are missing", sorted(set(official) - {v.name for v in ours.value}), [])
+def field(one, message=None):
+    """A field or an extension as plain data."""
+    oneof = None
+    if message is not None and one.HasField("oneof_index") and not one.proto3_optional:
+        oneof = message.oneof_decl[one.oneof_index].name
+    return {
+        "number": one.number,
+        "label": one.label,
+        "type": one.type,
+        "type name": one.type_name,
+        "extendee": one.extendee,
+        "optional": one.proto3_optional,
+        "default": one.default_value,
+        "JSON name": one.json_name,
+        "oneof": oneof,
+        "options": options(one),
+    }
 
 
-def compare_message(name, ours, theirs, options):
-    compared["messages"] += 1
-    # proto-plus appends an underscore to names that Python reserves.
-    official = {field.name.rstrip("_"): field for field in theirs.field}
-    for field in ours.field:
-        where = f"{name}.{field.name}"
-        other = official.get(field.name)
-        if other is None:
-            differ(where, "a field", "none")
+def enum(one):
+    return {
+        "kind": "enum",
+        "values": {value.name: {"number": value.number, "options": options(value)} for value in one.value},
+        "reserved": sorted([*one.reserved_name, *((r.start, r.end) for r in one.reserved_range)], key=str),
+        "options": options(one),
+    }
+
+
+def message(one):
+    return {
+        "kind": "message",
+        "fields": {each.name: field(each, one) for each in one.field},
+        "nested": {each.name: message(each) for each in one.nested_type} | {each.name: enum(each) for each in one.enum_type},
+        "extension ranges": sorted((r.start, r.end) for r in one.extension_range),
+        "reserved": sorted([*one.reserved_name, *((r.start, r.end) for r in one.reserved_range)], key=str),
+        "options": options(one),
+    }
+
+
+def method(one):
+    return {
+        "input": one.input_type.removeprefix("."),
+        "output": one.output_type.removeprefix("."),
+        "streams": (one.client_streaming, one.server_streaming),
+        "options": options(one),
+    }
+
+
+def service(one):
+    return {"kind": "service", "methods": {each.name: method(each) for each in one.method}, "options": options(one)}
+
+
+def tables(files):
+    """What files declare, as plain data by full name."""
+    found = {}
+    for file in files:
+        if file.name.startswith("google/protobuf/"):
             continue
-        compared["fields"] += 1
-        differ(f"{where} number", field.number, other.number)
-        differ(f"{where} label", field.label, other.label)
-        differ(f"{where} type", field.type, other.type)
-        differ(f"{where} type name", field.type_name, other.type_name)
-        differ(f"{where} optional", field.proto3_optional, other.proto3_optional)
-        if json_name(other).rstrip("_") != json_name(field):
-            differ(f"{where} JSON name", json_name(field), json_name(other))
-
-        def real_oneof(message, f):
-            return message.oneof_decl[f.oneof_index].name if f.HasField("oneof_index") and not f.proto3_optional else None
-
-        differ(f"{where} oneof", real_oneof(ours, field), real_oneof(theirs, other))
-        if options:
-            compare_options(where, field.options, other.options)
-    differ(f"{name}: fields that are missing", sorted(set(official) - {f.name for f in ours.field}), [])
-    if options:
-        compare_options(name, ours.options, theirs.options)
-
-
-def compare_options(where, ours, theirs):
-    compared["options"] += 1
-    differ(f"{where} options", str(ours), str(theirs))
+        found[file.name] = {"kind": "file", "package": file.package, "syntax": file.syntax, "options": options(file)}
+        for read, elements in (
+            (message, file.message_type),
+            (enum, file.enum_type),
+            (service, file.service),
+            (lambda one: {"kind": "extension"} | field(one), file.extension),
+        ):
+            for one in elements:
+                found[f"{file.package}.{one.name}"] = read(one) | {"file": file.name}
+    return found
 
 
 def parse_set(data):
     """A descriptor set whose options are read with the extensions in it."""
     plain = descriptor_pb2.FileDescriptorSet.FromString(data)
     pool = descriptor_pool.DescriptorPool()
-    names = {file.name for file in plain.file}
-    if "google/protobuf/descriptor.proto" not in names:
-        file = descriptor_pb2.FileDescriptorProto()
-        descriptor_pb2.DESCRIPTOR.CopyToProto(file)
-        pool.Add(file)
+    if "google/protobuf/descriptor.proto" not in {file.name for file in plain.file}:
+        own = descriptor_pb2.FileDescriptorProto()
+        descriptor_pb2.DESCRIPTOR.CopyToProto(own)
+        pool.Add(own)
     for file in plain.file:
         pool.Add(file)
-    factory = message_factory.GetMessageClass(pool.FindMessageTypeByName("google.protobuf.FileDescriptorSet"))
+    whole = message_factory.GetMessageClass(pool.FindMessageTypeByName("google.protobuf.FileDescriptorSet"))
     # Registers the extensions of the options in the pool.
     message_factory.GetMessageClassesForFiles([file.name for file in plain.file], pool)
-    return factory.FromString(data)
+    return whole.FromString(data).file
 
 
-def compile_official(folder, files):
+def compiled(folder):
+    """All of the Chat protos in a folder, with google.api and google.rpc as PyPI has them."""
     common = Path(importlib.import_module("google.rpc").__path__[0]).parent.parent
-    wkt = Path(grpc_tools.__file__).parent / "_proto"
+    known = Path(grpc_tools.__file__).parent / "_proto"
+    files = [str(path.relative_to(folder)) for path in Path(folder, "google/chat").rglob("*.proto")]
     with tempfile.NamedTemporaryFile() as out:
-        args = ["protoc", f"-I{folder}", f"-I{common}", f"-I{wkt}", "--include_imports", f"--descriptor_set_out={out.name}"]
-        if protoc.main(args + files):
+        args = ["protoc", f"-I{folder}", f"-I{common}", f"-I{known}", "--include_imports", f"--descriptor_set_out={out.name}"]
+        if protoc.main([*args, *files, *ROOTS]):
             sys.exit("the official protos do not compile")
         return parse_set(Path(out.name).read_bytes())
 
 
-def main():
-    ours = parse_set(Path(sys.argv[1]).read_bytes())
-    official = compile_official(
-        sys.argv[2],
-        [
-            "google/chat/v1/chat_service.proto",
-            "google/api/httpbody.proto",
-            "google/rpc/error_details.proto",
-            "google/rpc/status.proto",
-        ],
-    )
-    theirs, files, services, extensions = {}, {}, {}, {}
-    for file in official.file:
-        theirs.update(walk(file.package, file.message_type, file.enum_type))
-        files[file.name] = file
-        for service in file.service:
-            services[f"{file.package}.{service.name}"] = service
-        for extension in file.extension:
-            extensions[f"{file.package}.{extension.name}"] = extension
+def python_messages():
+    """The messages and enums of the PyPI package, without options, and its service."""
+    files, documented = {}, {}
 
-    newest = {}
-    for module in ("Space", "Audience"):
-        file = descriptor_pb2.FileDescriptorProto()
-        kind = getattr(chat, module)
-        kind.pb(kind()).DESCRIPTOR.file.CopyToProto(file)
-        newest.update(walk(file.package, file.message_type, file.enum_type))
+    def see(kind):
+        descriptor = kind.pb(kind()).DESCRIPTOR
+        files[descriptor.file.name] = descriptor.file
+        text = inspect.getdoc(kind) or ""
+        for name in descriptor.fields_by_name:
+            if found := re.search(rf"^ +{name} \([^\n]*\):\n +(.*?)(?:\n\n|\n +\w+ \(|\Z)", text, re.M | re.S):
+                documented[f"{descriptor.full_name}.{name.rstrip('_')}"] = " ".join(found[1].split())
+        for nested in vars(kind).values():
+            if isinstance(nested, type) and issubclass(nested, proto.Message):
+                see(nested)
 
-    for file in ours.file:
-        if file.name.startswith("google/protobuf/"):
+    types = importlib.import_module("google.apps.chat_v1.types")
+    for module in pkgutil.iter_modules(types.__path__):
+        for kind in vars(importlib.import_module(f"{types.__name__}.{module.name}")).values():
+            if isinstance(kind, type) and issubclass(kind, proto.Message) and kind is not proto.Message:
+                see(kind)
+    found = {}
+    for file in files.values():
+        copy = descriptor_pb2.FileDescriptorProto()
+        file.CopyToProto(copy)
+        found |= {name: table for name, table in tables([copy]).items() if table["kind"] != "file"}
+    for table in found.values():
+        plain(table)
+    transport = stubs.ChatServiceGrpcTransport
+    methods = {}
+    for rule in vars(rest_base._BaseChatServiceRestTransport):
+        if not rule.startswith("_Base"):
             continue
-        for name, definition in walk(file.package, file.message_type, file.enum_type).items():
-            compare = compare_message if hasattr(definition, "field") else compare_enum
-            latest, published = newest.get(name), theirs.get(name)
-            if latest is None and published is None:
-                differ(name, "a definition", "none")
-            if latest is not None:
-                compare(name, definition, latest, options=False)
-                if published is not None and compare is compare_message:
-                    # The options, field by field, as far as the older package goes.
-                    known = {field.name: field for field in published.field}
-                    for field in definition.field:
-                        if field.name in known:
-                            compare_options(f"{name}.{field.name}", field.options, known[field.name].options)
-                    compare_options(name, definition.options, published.options)
-            elif published is not None:
-                compare(name, definition, published, options=True)
-        if file.name in files:
-            compare_options(file.name, file.options, files[file.name].options)
-        for extension in file.extension:
-            name = f"{file.package}.{extension.name}"
-            differ(f"{name} number", extension.number, getattr(extensions.get(name), "number", None))
-            differ(f"{name} extendee", extension.extendee, getattr(extensions.get(name), "extendee", None))
-            differ(f"{name} label", extension.label, getattr(extensions.get(name), "label", None))
-            differ(f"{name} type", extension.type, getattr(extensions.get(name), "type", None))
-        for service in file.service:
-            published = services[f"{file.package}.{service.name}"]
-            methods = {method.name: method for method in published.method}
-            for method in service.method:
-                compared["methods"] += 1
-                other = methods[method.name]
-                where = f"{service.name}.{method.name}"
-                differ(f"{where} input", method.input_type, other.input_type)
-                differ(f"{where} output", method.output_type, other.output_type)
-                differ(f"{where} streams", (method.client_streaming, method.server_streaming), (other.client_streaming, other.server_streaming))
-                compare_options(where, method.options, other.options)
-            # The scopes of the newest package; the rest as published.
-            from google.apps.chat_v1.services.chat_service.transports import base
+        name = rule.removeprefix("_Base")
+        snake = re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
+        (request,), response = typing.get_args(inspect.getattr_static(transport, snake).fget.__annotations__["return"])
+        # Nothing public gives the rules.
+        rules = getattr(rest_base._BaseChatServiceRestTransport, rule)._get_http_options()
+        methods[name] = {"input": full_name(request), "output": full_name(response), "rules": rules}
+    found["google.chat.v1.ChatService"] = {"kind": "service", "methods": methods}
+    return found, documented
 
-            scopes = [line.split('"')[1] for line in str(service.options).splitlines() if "oauth_scopes" in line]
-            differ("ChatService scopes", sorted(scopes[0].split(",")), sorted(base.ChatServiceTransport.AUTH_SCOPES))
 
-    print(", ".join(f"{count} {what}" for what, count in compared.items()), "compared")
-    if not compared["fields"] or not compared["options"]:
-        sys.exit("nothing was compared")
-    for difference in differences:
+def full_name(kind):
+    return (kind.pb(kind()) if issubclass(kind, proto.Message) else kind).DESCRIPTOR.full_name
+
+
+def plain(table):
+    """Leaves out what a descriptor of the PyPI package does not have.
+
+    It appends an underscore to names that Python reserves.
+    """
+    for key in ("options", "reserved", "extension ranges", "file"):
+        table.pop(key, None)
+    for value in table.get("values", {}).values():
+        del value["options"]
+    for each in table.get("nested", {}).values():
+        plain(each)
+    fields = {}
+    for name, each in table.get("fields", {}).items():
+        for key in ("options", "default", "JSON name"):
+            del each[key]
+        fields[name.rstrip("_")] = each
+    if fields:
+        table["fields"] = fields
+
+
+class Comparison:
+    """What ours were found to differ in, and how much of them was seen."""
+
+    def __init__(self, official, python, documented):
+        self.official, self.python, self.documented = official, python, documented
+        self.differences, self.compared, self.notes, self.lacking = [], {}, [], {}
+
+    def differ(self, where, ours, theirs):
+        if ours == theirs:
+            return
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            for key in sorted({*ours, *theirs}):
+                self.differ(f"{where} {key}", ours.get(key), theirs.get(key))
+            return
+        if isinstance(ours, list) and isinstance(theirs, list):
+            ours, theirs = ([one for one in ours if one not in theirs], [one for one in theirs if one not in ours])
+        self.differences.append(f"{where}: ours {ours!r}, theirs {theirs!r}")
+
+    def lack(self, kind, name):
+        self.lacking.setdefault(kind, []).append(name)
+
+    def count(self, what):
+        self.compared[what] = self.compared.get(what, 0) + 1
+
+    def definition(self, name, ours, official, python):
+        """Compares a definition with what each source has of it; None where it has nothing."""
+        if official is None and python is None:
+            self.differences.append(f"{name}: no source has it")
+            return
+        self.count(ours["kind"])
+        for source, theirs in (("npm", official), ("PyPI", python)):
+            for key in theirs or ():
+                if key not in ("fields", "values", "nested", "methods"):
+                    self.differ(f"{name} {key} ({source})", ours[key], theirs[key])
+        parts = {"fields": self.part, "values": self.part, "methods": self.method, "nested": self.definition}
+        for kind, compare in parts.items():
+            sources = [(theirs or {}).get(kind, {}) for theirs in (official, python)]
+            for key in sorted({*ours.get(kind, {}), *sources[0], *sources[1]}):
+                known, (here, there) = ours.get(kind, {}).get(key), (source.get(key) for source in sources)
+                if known is not None:
+                    compare(f"{name}.{key}", known, here, there)
+                elif kind == "methods":
+                    self.lack("method", key)
+                else:
+                    self.differences.append(f"{name}.{key}: ours lacks it")
+
+    def part(self, where, ours, official, python):
+        """Compares a field or a value."""
+        if official is None and python is None:
+            self.differences.append(f"{where}: no source has it")
+            return
+        self.count("field" if "label" in ours else "value")
+        for source, theirs in (("npm", official), ("PyPI", python)):
+            for key in theirs or ():
+                self.differ(f"{where} {key} ({source})", ours[key], theirs[key])
+        if official is None and "label" in ours:
+            behavior = documented_behavior(self.documented.get(where, ""))
+            expected = {BEHAVIOR: behavior} if behavior else {}
+            self.differ(f"{where} options (PyPI's documentation)", ours["options"], expected)
+            self.notes.append(f"the options of {where} are checked against PyPI's documentation only: {behavior}")
+
+    def method(self, where, ours, official, python):
+        if official is None and python is None:
+            self.differences.append(f"{where}: no source has it")
+            return
+        self.count("method")
+        for key in official or ():
+            self.differ(f"{where} {key} (npm)", ours[key], official[key])
+        if python is not None:
+            for key in ("input", "output"):
+                self.differ(f"{where} {key} (PyPI)", ours[key], python[key])
+            self.differ(f"{where} HTTP rules (PyPI)", bindings(ours["options"].get("[google.api.http]")), python["rules"])
+
+
+def documented_behavior(text):
+    """The behaviors that a field's documentation begins with."""
+    found = []
+    while known := re.match(rf"({'|'.join(BEHAVIORS)})\. ?", text):
+        found.append(BEHAVIORS[known[1]])
+        text = text[known.end() :]
+    return sorted(found)
+
+
+def bindings(rule):
+    """An HTTP rule as the PyPI package has it: a verb, a template and a body each."""
+    found = []
+    for one in [rule, *rule.get("additional_bindings", [])] if rule else []:
+        verb = next(verb for verb in ("get", "put", "post", "delete", "patch") if verb in one)
+        found.append({"method": verb, "uri": one[verb]} | ({"body": one["body"]} if "body" in one else {}))
+    return found
+
+
+def main():
+    ours = tables(parse_set(Path(sys.argv[1]).read_bytes()))
+    official = tables(compiled(sys.argv[2]))
+    python, documented = python_messages()
+    comparison = Comparison(official, python, documented)
+    for name, definition in ours.items():
+        comparison.definition(name, definition, official.get(name), python.get(name))
+    scopes = ours["google.chat.v1.ChatService"]["options"][SCOPES]
+    comparison.differ("ChatService scopes (PyPI)", scopes, sorted(base.ChatServiceTransport.AUTH_SCOPES))
+    for name in sorted({**official, **python}):
+        kind = {**official, **python}[name]["kind"]
+        if name not in ours and (name.startswith("google.chat.") or kind == "extension"):
+            comparison.lack(kind, name.rpartition(".")[2] if name.startswith("google.chat.") else name)
+
+    for package in ("google-apps-chat", "googleapis-common-protos"):
+        print(package, importlib.metadata.version(package))
+    for note in comparison.notes:
+        print(note)
+    for kind, names in comparison.lacking.items():
+        print(f"Google has {len(names)} {kind}s that ours do not have yet: {' '.join(names)}")
+    print(", ".join(f"{count} {what}s" for what, count in comparison.compared.items()), "compared")
+    for kind in ("file", "message", "enum", "field", "value", "service", "method", "extension"):
+        if not comparison.compared.get(kind):
+            sys.exit(f"no {kind} was compared")
+    for difference in comparison.differences:
         print("DIFFERENT", difference)
-    print(f"{1 if not differences else 0} passed, {len(differences)} failed")
-    sys.exit(bool(differences))
+    print(f"{0 if comparison.differences else 1} passed, {len(comparison.differences)} failed")
+    sys.exit(bool(comparison.differences))
 
 
-main()
+if __name__ == "__main__":
+    main()
