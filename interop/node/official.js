@@ -20,6 +20,10 @@ async function main() {
   const clients = {};
   for (const [name, {scopes, subject}] of Object.entries(table.identities)) {
     const authClient = new JWT({email: key.client_email, key: key.private_key, scopes: scopes.map(s => SCOPE + s), subject});
+    // The client would have it sign its own tokens, which are always for the service
+    // account: Google takes no self-signed token for a subject, and the library leaves
+    // the subject out. An app's own tokens stay as the client has them.
+    if (subject) authClient.useJWTAccessWithScope = false;
     // This library asks Google's token endpoint whatever the key says; sent on to the
     // one that the key names.
     const transporter = authClient.transporter;
@@ -88,8 +92,10 @@ function toJson(value) {
     const fraction = String(value.nanos ?? 0).padStart(9, '0').replace(/(000){0,3}$/, '');
     return new Date(Number(value.seconds) * 1000).toISOString().replace('.000Z', (fraction && '.' + fraction) + 'Z');
   }
-  // The client cannot tell a default from what is not there.
-  const set = Object.entries(value).filter(([, one]) => ![undefined, null, '', false, 0].includes(one) && one.length !== 0);
+  // The client cannot tell a default from what is not there; of an enum that is a name.
+  const isDefault = one =>
+    [undefined, null, '', false, 0].includes(one) || one.length === 0 || /^[A-Z_]+_UNSPECIFIED$/.test(one);
+  const set = Object.entries(value).filter(([, one]) => !isDefault(one));
   return Object.fromEntries(set.map(([key, one]) => [key, toJson(one)]));
 }
 
