@@ -20,13 +20,15 @@ pub(crate) fn parse_integer(text: &[u8]) -> Option<i128> {
         Some(at) => (&mantissa[..at], &mantissa[at + 1..]),
         None => (mantissa, &[][..]),
     };
-    // The value is the digits, with the point moved right by the exponent.
-    let mut all = whole.iter().chain(fraction);
-    let point = whole.len() as i64 + exponent;
+    // The value is the digits, with the point moved right by the exponent. Zeros in
+    // front say nothing, however many they are.
+    let zeros = whole.iter().chain(fraction).take_while(|digit| **digit == b'0').count();
+    let mut all = whole.iter().chain(fraction).skip(zeros);
+    let point = (whole.len() as i64 - zeros as i64).saturating_add(exponent);
     let mut value: i128 = 0;
     if point > 40 {
-        // Too large, unless there is nothing but zeros.
-        return all.all(|digit| *digit == b'0').then_some(0);
+        // Too large, unless there was nothing but zeros.
+        return all.next().is_none().then_some(0);
     }
     for at in 0..point {
         let digit = all.next().map_or(0, |digit| digit - b'0');
@@ -45,8 +47,9 @@ fn parse_exponent(text: &[u8]) -> i64 {
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    // Saturates far beyond what any number can use.
-    let value = digits.iter().fold(0_i64, |value, digit| (value * 10 + i64::from(digit - b'0')).min(1_000_000));
+    // Saturates far beyond the length of any text.
+    let value =
+        digits.iter().fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
     if negative { -value } else { value }
 }
 
@@ -161,6 +164,11 @@ mod tests {
             ("18446744073709551615", Some(18_446_744_073_709_551_615)),
             ("1.8446744073709551615e19", Some(18_446_744_073_709_551_615)),
             ("0.00000000000000000000000000001e29", Some(1)),
+            ("0.00000000000000000000000000000000000000000000000000000000000012e62", Some(12)),
+            ("0.0e99", Some(0)),
+            ("-0.00000000000000000000000000000000000000000000000000001e53", Some(-1)),
+            ("1e9223372036854775808", None),
+            ("1e-9223372036854775809", None),
             ("", None),
             ("-", None),
             ("01", None),
@@ -177,6 +185,9 @@ mod tests {
         }
         let long = "9".repeat(100_000);
         assert_eq!(parse_integer(long.as_bytes()), None);
+        let zeros = "0".repeat(2_000_000);
+        assert_eq!(parse_integer(format!("0.{zeros}7e2000001").as_bytes()), Some(7));
+        assert_eq!(parse_integer(format!("7{zeros}e-2000000").as_bytes()), Some(7));
     }
 
     #[test]
