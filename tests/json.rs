@@ -286,6 +286,12 @@ fn errors_say_where() {
             "accessSettings.accessPermissionSettings.joinSpaceSetting.principals[1].audience.name: expected a string, found a list (line 1, column 105)",
         ),
         ("{} x", "expected the end, found `x` (line 1, column 4)"),
+        ("nojson", "expected an object, found `nojson` (line 1, column 1)"),
+        (r#"{"importMode":nul}"#, "importMode: expected `null`, found `nul` (line 1, column 15)"),
+        (r#"{"importMode":truth}"#, "importMode: expected `true`, found `truth` (line 1, column 15)"),
+        (r#"{"createTime":nope}"#, "createTime: expected `null`, found `nope` (line 1, column 15)"),
+        (r#"{"displayName":-}"#, "displayName: expected a string, found `-` (line 1, column 16)"),
+        (r#"{"displayName":é1.5}"#, "displayName: expected a string, found `é1` (line 1, column 16)"),
         ("", "expected an object, found the end (line 1, column 1)"),
     ] {
         assert_eq!(schema().from_json(json).unwrap_err().to_string(), message);

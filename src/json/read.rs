@@ -184,19 +184,34 @@ impl<'p> Parser<'p> {
             }
             Some(b'{') => "an object".to_owned(),
             Some(b'[') => "a list".to_owned(),
-            Some(b't' | b'f') => "a bool".to_owned(),
-            Some(b'n') => "null".to_owned(),
-            Some(b'-' | b'0'..=b'9') => {
-                let rest = &self.text[self.at..];
-                let len = number::scan_number(rest).unwrap_or(1).min(40);
-                format!("the number {}", String::from_utf8_lossy(&rest[..len]))
-            }
-            Some(_) => {
-                let rest = String::from_utf8_lossy(&self.text[self.at..(self.at + 4).min(self.text.len())]);
-                format!("`{}`", rest.chars().next().unwrap_or_default())
-            }
+            Some(_) => match (self.word(), number::scan_number(&self.text[self.at..])) {
+                ("true" | "false", _) => "a bool".to_owned(),
+                ("null", _) => "null".to_owned(),
+                (_, Some(len)) => {
+                    let number = &self.text[self.at..][..len.min(40)];
+                    format!("the number {}", String::from_utf8_lossy(number))
+                }
+                (word, None) => format!("`{word}`"),
+            },
         };
         self.error(format!("expected {what}, found {found}"))
+    }
+
+    /// The letters and digits at this place, at most 40, or the one character that is
+    /// no such.
+    fn word(&self) -> &'p str {
+        let rest = &self.text[self.at..(self.at + 160).min(self.text.len())];
+        // A cut in the middle of a character leaves what is before it.
+        let rest = match std::str::from_utf8(rest) {
+            Ok(rest) => rest,
+            Err(error) => std::str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        let ends = |(at, c): (usize, char)| (at > 0 && !c.is_alphanumeric()).then_some(at);
+        let limit = rest.char_indices().nth(40).map_or(rest.len(), |(at, _)| at);
+        let end = rest.char_indices().find_map(ends).unwrap_or(rest.len());
+        let first = rest.chars().next();
+        let end = if first.is_some_and(char::is_alphanumeric) { end } else { first.map_or(0, char::len_utf8) };
+        &rest[..end.min(limit)]
     }
 
     fn end(&mut self) -> Parsed {
