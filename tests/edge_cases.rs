@@ -524,7 +524,42 @@ mod proto_json {
     /// Also across spellings; the last could win as well.
     #[test]
     fn duplicate_key_rejected() {
-        fail(&[r#"{"int32Value":1,"int32Value":2}"#, r#"{"int32Value":1,"int32_value":2}"#]);
+        fail(&[
+            r#"{"int32Value":1,"int32Value":2}"#,
+            r#"{"int32Value":1,"int32_value":2}"#,
+            r#"{"byString":{"a":1,"a":1}}"#,
+            r#"{"byString":{"b":1,"a":1,"\u0062":1}}"#,
+            r#"{"byInt64":{"1":"a","1e0":"b"}}"#,
+            r#"{"byInt64":{"0":"a","-0":"b"}}"#,
+            r#"{"byBool":{"true":"","\u0074rue":""}}"#,
+            r#"{"struct":{"a":1,"b":2,"a":3}}"#,
+            r#"{"struct":{"c":[{"a":1,"a":1}]}}"#,
+        ]);
+        let both = r#"{"byInt64":{"-1":"a","1":"b"},"struct":{"a":{"a":1},"b":{"a":1}}}"#;
+        become_json(&[(both, both)]);
+    }
+
+    #[test]
+    fn type_url_twice_fails() {
+        let any = EVERY.message("google.protobuf.Any").unwrap();
+        const EVERY_URL: &str = r#""@type":"type.googleapis.com/every.Every""#;
+        const EMPTY: &str = r#""@type":"type.googleapis.com/google.protobuf.Empty""#;
+        const SPAN: &str = r#""@type":"type.googleapis.com/google.protobuf.Duration""#;
+        for json in [
+            format!(r#"{{{EVERY_URL},"int32Value":1,{EVERY_URL}}}"#),
+            format!(r#"{{{EVERY_URL},"int32Value":1,{EMPTY}}}"#),
+            format!(r#"{{"int32Value":1,{EVERY_URL},{EMPTY}}}"#),
+            format!(r#"{{{SPAN},"value":"1s",{EVERY_URL}}}"#),
+            format!(r#"{{"value":"1s",{EVERY_URL},{SPAN}}}"#),
+            format!(r#"{{{EMPTY},{EMPTY}}}"#),
+            format!(r#"{{"\u0040type":"type.googleapis.com/every.Every",{EVERY_URL}}}"#),
+        ] {
+            let error = any.from_json(&json).unwrap_err();
+            assert_eq!(error.problem(), "`@type` comes twice", "{json}");
+        }
+        // An Any within one has its own.
+        let nested = format!(r#"{{{},"value":{{{EVERY_URL},"int32Value":1}}}}"#, EMPTY.replace("Empty", "Any"));
+        assert_eq!(any.to_json(&any.from_json(&nested).unwrap()).unwrap(), nested);
     }
 
     #[test]
@@ -729,6 +764,8 @@ mod errors_status_time {
     async fn unparsable_detail_kept_as_opaque_or_dropped_never_fatal() {
         let body = r#"{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED","details":[
             {"@type":"type.googleapis.com/acme.Unknown","x":1}, {"reason":"no type"}, 7,
+            {"@type":"type.googleapis.com/google.rpc.ErrorInfo","@type":"type.googleapis.com/google.rpc.Help"},
+            {"@type":"type.googleapis.com/google.rpc.ErrorInfo","metadata":{"a":"b","a":"c"}},
             {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R"}]}}"#;
         let (_, failed) = answered(403, body).await;
         assert_eq!((failed.code(), failed.message()), (Code::PermissionDenied, "m"));

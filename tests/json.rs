@@ -181,9 +181,97 @@ fn again(message: &google_chat::schema::Message, json: &str) -> Result<String, S
 }
 
 #[test]
-fn duplicate_map_keys_and_their_order() {
+fn map_keys_come_sorted_and_once() {
     let sorted = r#"{"byString":{"":3,"a":2,"b":1}}"#;
-    assert_eq!(again(&every(), r#"{"byString":{"b":1,"a":1,"":3,"a":2}}"#).as_deref(), Ok(sorted));
+    assert_eq!(again(&every(), r#"{"byString":{"b":1,"a":2,"":3}}"#).as_deref(), Ok(sorted));
+    let error = again(&every(), "{\"byString\":{\"b\":1,\"a\":1,\n \"b\":2}}").unwrap_err();
+    assert_eq!(error, "byString: the key \"b\" comes twice (line 2, column 2)");
+    // Of all sizes, sorted and not, with one key again anywhere.
+    for count in [2_usize, 7, 8, 9, 100, 5_000] {
+        let keys: Vec<usize> = (0..count).map(|i| i * 7 % count.next_power_of_two() + 10_000).collect();
+        let mut orders = [keys.clone(), keys];
+        orders[1].sort_unstable();
+        for keys in orders {
+            let json = |keys: &[usize]| {
+                let members: Vec<String> = keys.iter().map(|key| format!("\"{key}\":{key}")).collect();
+                format!("{{\"byString\":{{{}}}}}", members.join(","))
+            };
+            assert!(every().from_json(json(&keys)).is_ok(), "{count}");
+            for (again, at) in [(0, count), (count - 1, 0), (count / 2, count)] {
+                let mut keys = keys.clone();
+                keys.insert(at, keys[again]);
+                let error = every().from_json(json(&keys)).unwrap_err();
+                assert!(error.problem().ends_with("comes twice"), "{count}: {error}");
+            }
+        }
+    }
+    // On the wire the last of them holds.
+    let twice = b"\xca\x02\x05\x0a\x01a\x10\x01\xca\x02\x05\x0a\x01a\x10\x02";
+    assert_eq!(every().to_json(twice).unwrap(), r#"{"byString":{"a":2}}"#);
+}
+
+/// protoc allows no such map, but a descriptor set may come from elsewhere.
+#[test]
+fn an_absent_value_of_a_closed_enum_is_its_first() {
+    use prost_types::{
+        DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+        FileDescriptorSet, MessageOptions,
+        field_descriptor_proto::{Label, Type},
+    };
+    let field = |name: &str, number, label: Label, kind: Type, type_name: Option<&str>| FieldDescriptorProto {
+        name: Some(name.into()),
+        number: Some(number),
+        label: Some(label.into()),
+        r#type: Some(kind.into()),
+        type_name: type_name.map(Into::into),
+        ..Default::default()
+    };
+    let entry = DescriptorProto {
+        name: Some("MmEntry".into()),
+        field: vec![
+            field("key", 1, Label::Optional, Type::String, None),
+            field("value", 2, Label::Optional, Type::Enum, Some(".Late")),
+        ],
+        options: Some(MessageOptions { map_entry: Some(true), ..Default::default() }),
+        ..Default::default()
+    };
+    let message = DescriptorProto {
+        name: Some("M".into()),
+        field: vec![
+            field("mm", 1, Label::Repeated, Type::Message, Some(".M.MmEntry")),
+            field("late", 2, Label::Optional, Type::Enum, Some(".Late")),
+        ],
+        nested_type: vec![entry],
+        ..Default::default()
+    };
+    let value = |(name, number): (&str, i32)| EnumValueDescriptorProto {
+        name: Some(name.into()),
+        number: Some(number),
+        ..Default::default()
+    };
+    let late = EnumDescriptorProto {
+        name: Some("Late".into()),
+        value: [("FIVE", 5), ("TWO", 2)].map(value).into(),
+        ..Default::default()
+    };
+    let file = FileDescriptorProto {
+        name: Some("late.proto".into()),
+        message_type: vec![message],
+        enum_type: vec![late],
+        ..Default::default()
+    };
+    let schema = Schema::decode(&FileDescriptorSet { file: vec![file] }.encode_to_vec()).unwrap();
+    let message = schema.message("M").unwrap();
+    for (wire, json) in [
+        (&b"\x0a\x03\x0a\x01k"[..], r#"{"mm":{"k":"FIVE"}}"#),
+        (b"\x0a\x05\x0a\x01k\x10\x02", r#"{"mm":{"k":"TWO"}}"#),
+        // What the enum does not have is unknown, and so is an entry with it.
+        (b"\x0a\x05\x0a\x01k\x10\x00", "{}"),
+        (b"\x10\x00", "{}"),
+        (b"\x10\x02\x10\x00", r#"{"late":"TWO"}"#),
+    ] {
+        assert_eq!(message.to_json(wire).unwrap(), json, "{wire:x?}");
+    }
 }
 
 #[test]

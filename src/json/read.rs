@@ -1,11 +1,14 @@
 //! JSON to wire bytes.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag, time};
 use crate::schema::{
     Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables, heads_of,
-    wire::{self, put_varint},
+    wire::{self, Payload, Reader, put_varint},
 };
 
 pub(super) type Parsed<T = ()> = Result<T, Box<ParseError>>;
@@ -443,19 +446,19 @@ impl<'p> Parser<'p> {
         if !matches!(message.shape, Shape::Plain | Shape::MapEntry | Shape::MessageSet) {
             return read_well_known::read(self, message, depth);
         }
-        self.members(message, depth, false)
+        self.members(message, depth, None)
     }
 
-    /// Reads the members of an object as fields of a message; `any`: but for
-    /// its `@type`.
-    pub(super) fn members(&mut self, message: &MessageType, depth: u32, any: bool) -> Parsed {
+    /// Reads the members of an object as fields of a message, but for the `@type`
+    /// of an Any, whose value is at `type_at`.
+    pub(super) fn members(&mut self, message: &MessageType, depth: u32, type_at: Option<usize>) -> Parsed {
         if !self.eat(b'{') {
             return Err(self.expected("an object"));
         }
-        self.members_after_brace(message, depth, any)
+        self.members_after_brace(message, depth, type_at)
     }
 
-    fn members_after_brace(&mut self, message: &MessageType, depth: u32, any: bool) -> Parsed {
+    fn members_after_brace(&mut self, message: &MessageType, depth: u32, type_at: Option<usize>) -> Parsed {
         if self.eat(b'}') {
             return Ok(());
         }
@@ -478,7 +481,7 @@ impl<'p> Parser<'p> {
             }
             let (index, begun, at) = match expected {
                 Some(found) => found,
-                None => match self.look_up_field(message, depth, any)? {
+                None => match self.look_up_field(message, depth, type_at)? {
                     Some((index, begun)) => (index, begun, self.at),
                     None => {
                         (member_at, brace) = (self.at, false);
@@ -571,7 +574,12 @@ impl<'p> Parser<'p> {
     /// and the beginning of its value, as in [`Parser::expected_field`]. `None`
     /// if the member is none of the message and was passed over whole.
     #[inline(never)]
-    fn look_up_field(&mut self, message: &MessageType, depth: u32, any: bool) -> Parsed<Option<(usize, bool)>> {
+    fn look_up_field(
+        &mut self,
+        message: &MessageType,
+        depth: u32,
+        type_at: Option<usize>,
+    ) -> Parsed<Option<(usize, bool)>> {
         if self.peek() != Some(b'"') {
             return Err(self.expected("a key in quotes"));
         }
@@ -600,9 +608,21 @@ impl<'p> Parser<'p> {
                 };
                 Ok(Some((index, begun)))
             }
-            None if any && key == b"@type" => self.skip(depth).map(|()| None),
-            None => self.unknown(key, key_at, depth).map(|()| None),
+            None => {
+                if let (Some(type_at), b"@type") = (type_at, key) {
+                    return self.any_type(type_at, key_at, depth).map(|()| None);
+                }
+                self.unknown(key, key_at, depth).map(|()| None)
+            }
         }
+    }
+
+    /// Passes over the `@type` of an Any, which was read at `type_at`.
+    pub(super) fn any_type(&mut self, type_at: usize, key_at: usize, depth: u32) -> Parsed {
+        if self.at != type_at {
+            return Err(ParseError::new("`@type` comes twice", key_at));
+        }
+        self.skip(depth)
     }
 
     /// Moves to the next member; `false` at the end of the object.
@@ -696,7 +716,7 @@ impl<'p> Parser<'p> {
                 }
                 raw::put_tag_and_byte(self.out, field.encoded, 0);
                 let start = self.out.len();
-                self.members_after_brace(self.tables.message_of(field), depth - 1, false)?;
+                self.members_after_brace(self.tables.message_of(field), depth - 1, None)?;
                 self.put_length(start);
             }
             Common::No => {}
@@ -995,6 +1015,7 @@ impl<'p> Parser<'p> {
         if depth <= 1 {
             return Err(self.error("the text nests deeper than 100 levels"));
         }
+        let (text_at, out_at) = (self.at, self.out.len());
         self.object(|parser, key, key_at| {
             let start = parser.out.len();
             parser.tag(field);
@@ -1016,7 +1037,28 @@ impl<'p> Parser<'p> {
                 parser.out.truncate(start);
             }
             Ok(())
-        })
+        })?;
+        if has_equal_keys(&self.out[out_at..]) {
+            return Err(self.equal_keys(key_field, text_at, depth));
+        }
+        Ok(())
+    }
+
+    /// The error of a map that has a key twice, at the second one.
+    #[cold]
+    fn equal_keys(&mut self, key_field: &Field, text_at: usize, depth: u32) -> Box<ParseError> {
+        self.at = text_at;
+        let mut seen = HashSet::new();
+        let read = self.object(|parser, key, key_at| {
+            let start = parser.out.len();
+            parser.map_key(key_field, key, key_at)?;
+            if !seen.insert(parser.out.split_off(start)) {
+                let key = String::from_utf8_lossy(key);
+                return Err(ParseError::new(format!("the key {key:?} comes twice"), key_at));
+            }
+            parser.skip(depth)
+        });
+        read.err().unwrap_or_else(|| self.error("a key comes twice"))
     }
 
     fn map_key(&mut self, field: &Field, key: &[u8], key_at: usize) -> Parsed {
@@ -1056,7 +1098,7 @@ impl<'p> Parser<'p> {
                     if key == b"@type"
                         && let Some(types) = &mut parser.types
                     {
-                        types.insert(start, at);
+                        types.entry(start).or_insert(at);
                     }
                     parser.skip(depth - 1)
                 })
@@ -1069,8 +1111,9 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// The `@type` of the object at this place, without moving.
-    pub(super) fn type_url(&mut self, depth: u32) -> Parsed<Option<Cow<'p, str>>> {
+    /// The `@type` of the object at this place, and where its value is; without
+    /// moving. The first of them, if there are more.
+    pub(super) fn type_url(&mut self, depth: u32) -> Parsed<Option<(Cow<'p, str>, usize)>> {
         if self.peek() != Some(b'{') {
             return Err(self.expected("an object"));
         }
@@ -1094,7 +1137,7 @@ impl<'p> Parser<'p> {
         let url = match at {
             Some(at) => {
                 self.at = at;
-                Some(self.string()?)
+                Some((self.string()?, at))
             }
             None => None,
         };
@@ -1141,6 +1184,46 @@ impl<'p> Parser<'p> {
     pub(super) fn each_member(&mut self, member: impl FnMut(&mut Self, &[u8], usize) -> Parsed) -> Parsed {
         self.object(member)
     }
+}
+
+/// Whether the entries of a map, as they were just written, have a key twice.
+///
+/// Go and Python refuse such maps; on the wire, where the last of them holds, they
+/// are allowed.
+fn has_equal_keys(entries: &[u8]) -> bool {
+    fn next<'a>(entries: &mut Reader<'a>) -> Option<Payload<'a>> {
+        let (_, entry) = entries.field().ok()??;
+        Reader::new(entry.bytes()).field().ok()?.map(|(_, key)| key)
+    }
+    fn follows(key: Payload<'_>, last: Payload<'_>) -> bool {
+        match (key, last) {
+            (Payload::Bytes(key), Payload::Bytes(last)) => key > last,
+            _ => key.bits() > last.bits(),
+        }
+    }
+    // Most maps are written sorted, and most others are small: a set is for the rest.
+    const SMALL: usize = 8;
+    let mut reader = Reader::new(entries);
+    let Some(first) = next(&mut reader) else { return false };
+    let mut last = first;
+    let mut count = 1;
+    loop {
+        let Some(key) = next(&mut reader) else { return false };
+        if !follows(key, last) {
+            break;
+        }
+        last = key;
+        count += 1;
+    }
+    let keys = || {
+        let mut reader = Reader::new(entries);
+        std::iter::from_fn(move || next(&mut reader))
+    };
+    if count < SMALL && keys().nth(SMALL).is_none() {
+        return keys().enumerate().any(|(at, key)| keys().take(at).any(|other| other == key));
+    }
+    let mut seen = HashSet::new();
+    !keys().all(|key| seen.insert(key))
 }
 
 /// What a field of that kind takes.

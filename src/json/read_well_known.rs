@@ -33,7 +33,7 @@ pub(super) fn read(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -
         }
         Shape::Value => value(parser, message, depth),
         Shape::Any => any(parser, depth),
-        Shape::Empty => parser.members(message, depth, false),
+        Shape::Empty => parser.members(message, depth, None),
         Shape::Plain | Shape::MapEntry | Shape::MessageSet => Ok(()),
     }
 }
@@ -112,7 +112,7 @@ fn any(parser: &mut Parser<'_>, depth: u32) -> Parsed {
         return Ok(());
     }
     let start = parser.position();
-    let Some(url) = parser.type_url(depth)? else {
+    let Some((url, type_at)) = parser.type_url(depth)? else {
         return Err(ParseError::new("an Any without `@type`", start));
     };
     let name = match url.rsplit_once('/') {
@@ -130,14 +130,13 @@ fn any(parser: &mut Parser<'_>, depth: u32) -> Parsed {
     parser.out.push(2 << 3 | 2);
     let content = parser.out.len();
     parser.sized(|parser| match inner.shape {
-        Shape::Plain | Shape::MapEntry | Shape::MessageSet | Shape::Empty => parser.members(inner, depth - 1, true),
+        Shape::Plain | Shape::MapEntry | Shape::MessageSet | Shape::Empty => {
+            parser.members(inner, depth - 1, Some(type_at))
+        }
         _ => {
-            let (mut seen, mut types) = (false, 0);
+            let mut seen = false;
             parser.each_member(|parser, key, key_at| match key {
-                b"@type" => {
-                    types += 1;
-                    parser.skip(depth)
-                }
+                b"@type" => parser.any_type(type_at, key_at, depth),
                 b"value" if !seen => {
                     seen = true;
                     parser.message(inner, depth - 1).map_err(|error| error.within("value"))

@@ -44,7 +44,7 @@ pub(crate) struct Reader<'a> {
 }
 
 /// A field's payload, not yet interpreted.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Payload<'a> {
     /// A varint, or the little-endian bits of a fixed field.
     Bits(u64),
