@@ -22,8 +22,14 @@ pub(super) fn compile(set: &[u8], http: &[u8]) -> Result<Tables> {
         .map_err(|error| SchemaError::new("", "", format!("not an encoded google.api.Http: {error}")))?;
     // The last one holds (http.proto, "HttpRule.selector").
     overrides.extend(listed);
-    let files = descriptor::files(set)
-        .map_err(|error| SchemaError::new("", "", format!("not an encoded FileDescriptorSet: {error}")))?;
+    let files = descriptor::files(set).map_err(|(read, error)| {
+        let problem = format!("not an encoded FileDescriptorSet: {error} (after {read} files that can be read)");
+        SchemaError::new("", "", problem)
+    })?;
+    if files.is_empty() {
+        let problem = "it has no files; write it with protoc --include_imports --descriptor_set_out";
+        return Err(SchemaError::new("", "", problem));
+    }
     let mut compiler = Compiler::default();
     let files = distinct(&files)?;
     for file in &files {
@@ -90,12 +96,25 @@ fn methods(
     Ok(())
 }
 
-/// The files of the set by name, each once, with every import present.
+/// The files of the set by name, each once, with every import present. Sets that were
+/// joined may hold a file more than once.
 fn distinct<'f, 'a>(files: &'f [descriptor::File<'a>]) -> Result<Vec<&'f descriptor::File<'a>>> {
-    let mut names = HashSet::new();
-    let distinct: Vec<_> = files.iter().filter(|file| names.insert(file.name)).collect();
+    let mut by_name: HashMap<&str, &descriptor::File<'a>> = HashMap::new();
+    let mut distinct = Vec::with_capacity(files.len());
+    for file in files {
+        match by_name.get(file.name) {
+            Some(first) if *first != file => {
+                return Err(SchemaError::new(file.name, "", "comes twice in the set, and the two differ; keep one"));
+            }
+            Some(_) => {}
+            None => {
+                by_name.insert(file.name, file);
+                distinct.push(file);
+            }
+        }
+    }
     for file in &distinct {
-        if let Some(missing) = file.dependencies.iter().find(|name| !names.contains(*name)) {
+        if let Some(missing) = file.dependencies.iter().find(|name| !by_name.contains_key(*name)) {
             return Err(SchemaError::new(
                 file.name,
                 "",
@@ -118,7 +137,10 @@ fn distinct<'f, 'a>(files: &'f [descriptor::File<'a>]) -> Result<Vec<&'f descrip
 #[derive(Default)]
 struct Compiler<'a> {
     tables: Tables,
-    /// The file that each message is in, for errors in extensions of it.
+    /// The file that each message is in.
+    message_files: Vec<&'a str>,
+    /// Extensions, which join their messages once those are whole: the message, the
+    /// field, and the file that has it.
     extensions: Vec<(u32, Field, &'a str)>,
 }
 
@@ -206,11 +228,12 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn register_message(&mut self, file: &str, scope: &str, message: &descriptor::Message<'a>) -> Result<()> {
+    fn register_message(&mut self, file: &'a str, scope: &str, message: &descriptor::Message<'a>) -> Result<()> {
         let name = join(scope, message.name);
         let index = self.tables.messages.len() as u32;
         self.name(file, name.clone(), Symbol::Message(index))?;
         self.tables.messages.push(MessageType { name: name.as_str().into(), ..MessageType::default() });
+        self.message_files.push(file);
         for nested in &message.messages {
             self.register_message(file, &name, nested)?;
         }
@@ -388,22 +411,22 @@ impl<'a> Compiler<'a> {
             table.fields.push(field);
         }
         let shapes: Vec<Shape> = self.tables.messages.iter().map(|table| table.shape).collect();
-        for table in &mut self.tables.messages {
-            seal(table, &shapes, &self.tables.enums)?;
+        for (table, file) in self.tables.messages.iter_mut().zip(&self.message_files) {
+            seal(file, table, &shapes, &self.tables.enums)?;
         }
         Ok(self.tables)
     }
 }
 
 /// Sorts the fields and builds the look-ups.
-fn seal(table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result<()> {
+fn seal(file: &str, table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result<()> {
     if table.fields.len() >= usize::from(u16::MAX) {
-        return Err(SchemaError::new("", &table.name, "more than 65,534 fields"));
+        return Err(SchemaError::new(file, &table.name, "more than 65,534 fields"));
     }
     table.fields.sort_by_key(|field| field.number);
     if let Some(pair) = table.fields.windows(2).find(|pair| pair[0].number == pair[1].number) {
         let problem = format!("`{}` and `{}` have the same number", pair[0].name, pair[1].name);
-        return Err(SchemaError::new("", &table.name, problem));
+        return Err(SchemaError::new(file, &table.name, problem));
     }
     let shape_of_table = table.shape;
     let mut json_names = HashSet::new();
@@ -516,7 +539,10 @@ fn has_expected_fields(table: &MessageType) -> bool {
                 && has(5, &[Kind::Message])
                 && has(6, &[Kind::Message])
         }
-        Shape::Wrapper => table.fields.len() == 1 && table.fields[0].number == 1 && !table.fields[0].is_message(),
+        Shape::Wrapper => {
+            let scalar = |field: &Field| !field.is_message() && field.kind != Kind::Enum;
+            table.fields.len() == 1 && table.fields[0].number == 1 && scalar(&table.fields[0])
+        }
         Shape::MapEntry => {
             table.fields.len() == 2
                 && table.fields.iter().any(|field| field.number == 2)

@@ -17,10 +17,8 @@ fn fields<'a>(bytes: &'a [u8], mut each: impl FnMut(u32, Payload<'a>) -> Read<()
     Ok(())
 }
 
-// Names are ASCII by protoc's own rules; anything else is found when the name
-// is not resolved.
-fn text<'a>(payload: Payload<'a>) -> &'a str {
-    std::str::from_utf8(payload.bytes()).unwrap_or("\u{fffd}")
+fn text<'a>(payload: Payload<'a>) -> Read<&'a str> {
+    std::str::from_utf8(payload.bytes()).map_err(|_| WireError::Utf8)
 }
 
 /// The syntax or edition of a file.
@@ -34,7 +32,7 @@ pub(super) enum Syntax<'a> {
 }
 
 /// Options whose defaults a file's syntax sets and inner scopes override.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Features {
     pub(super) presence: Option<u64>,
     pub(super) enum_type: Option<u64>,
@@ -70,7 +68,7 @@ impl Features {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct File<'a> {
     pub(super) name: &'a str,
     pub(super) package: &'a str,
@@ -83,7 +81,7 @@ pub(super) struct File<'a> {
     pub(super) features: Features,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Message<'a> {
     pub(super) name: &'a str,
     pub(super) fields: Vec<Field<'a>>,
@@ -96,7 +94,7 @@ pub(super) struct Message<'a> {
     pub(super) features: Features,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Field<'a> {
     pub(super) name: &'a str,
     pub(super) json_name: Option<&'a str>,
@@ -112,20 +110,20 @@ pub(super) struct Field<'a> {
     pub(super) features: Features,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Enum<'a> {
     pub(super) name: &'a str,
     pub(super) values: Vec<(&'a str, i32)>,
     pub(super) features: Features,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Service<'a> {
     pub(super) name: &'a str,
     pub(super) methods: Vec<Method<'a>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Method<'a> {
     pub(super) name: &'a str,
     pub(super) input: &'a str,
@@ -136,7 +134,7 @@ pub(super) struct Method<'a> {
 }
 
 /// A `google.api.HttpRule`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rule<'a> {
     pub(super) verb: &'a str,
     pub(super) template: &'a str,
@@ -145,31 +143,36 @@ pub(super) struct Rule<'a> {
     pub(super) additional: Vec<Rule<'a>>,
 }
 
-pub(super) fn files(set: &[u8]) -> Read<Vec<File<'_>>> {
+/// The files of a `FileDescriptorSet`; or how many were read, and what is wrong with
+/// the next one or with the set.
+pub(super) fn files(set: &[u8]) -> Result<Vec<File<'_>>, (usize, WireError)> {
     let mut files = Vec::new();
-    fields(set, |number, payload| {
+    let read = fields(set, |number, payload| {
         if number == 1 {
             files.push(file(payload.bytes())?);
         }
         Ok(())
-    })?;
-    Ok(files)
+    });
+    match read {
+        Ok(()) => Ok(files),
+        Err(error) => Err((files.len(), error)),
+    }
 }
 
 fn file(bytes: &[u8]) -> Read<File<'_>> {
     let mut file = File::default();
     fields(bytes, |number, payload| {
         match number {
-            1 => file.name = text(payload),
-            2 => file.package = text(payload),
-            3 => file.dependencies.push(text(payload)),
+            1 => file.name = text(payload)?,
+            2 => file.package = text(payload)?,
+            3 => file.dependencies.push(text(payload)?),
             4 => file.messages.push(message(payload.bytes(), 0)?),
             5 => file.enums.push(enumeration(payload.bytes())?),
             6 => file.services.push(service(payload.bytes())?),
             7 => file.extensions.push(field(payload.bytes())?),
             8 => file.features = features_at(payload.bytes(), 50)?,
             12 => {
-                file.syntax = match text(payload) {
+                file.syntax = match text(payload)? {
                     "" | "proto2" => Syntax::Proto2,
                     "proto3" => Syntax::Proto3,
                     // The edition's number is in a field of its own.
@@ -203,7 +206,7 @@ fn message(bytes: &[u8], depth: u32) -> Read<Message<'_>> {
     let mut message = Message::default();
     fields(bytes, |number, payload| {
         match number {
-            1 => message.name = text(payload),
+            1 => message.name = text(payload)?,
             2 => message.fields.push(field(payload.bytes())?),
             3 => message.messages.push(self::message(payload.bytes(), depth + 1)?),
             4 => message.enums.push(enumeration(payload.bytes())?),
@@ -231,12 +234,12 @@ fn field(bytes: &[u8]) -> Read<Field<'_>> {
     let mut field = Field::default();
     fields(bytes, |number, payload| {
         match number {
-            1 => field.name = text(payload),
-            2 => field.extendee = text(payload),
+            1 => field.name = text(payload)?,
+            2 => field.extendee = text(payload)?,
             3 => field.number = payload.bits(),
             4 => field.label = payload.bits(),
             5 => field.kind = payload.bits(),
-            6 => field.type_name = text(payload),
+            6 => field.type_name = text(payload)?,
             8 => {
                 fields(payload.bytes(), |number, payload| {
                     match (number, payload) {
@@ -255,7 +258,7 @@ fn field(bytes: &[u8]) -> Read<Field<'_>> {
                 })?;
             }
             9 => field.oneof = Some(payload.bits()),
-            10 => field.json_name = Some(text(payload)),
+            10 => field.json_name = Some(text(payload)?),
             17 => field.proto3_optional = payload.bits() != 0,
             _ => {}
         }
@@ -268,12 +271,12 @@ fn enumeration(bytes: &[u8]) -> Read<Enum<'_>> {
     let mut enumeration = Enum::default();
     fields(bytes, |number, payload| {
         match number {
-            1 => enumeration.name = text(payload),
+            1 => enumeration.name = text(payload)?,
             2 => {
                 let mut value = ("", 0);
                 fields(payload.bytes(), |number, payload| {
                     match number {
-                        1 => value.0 = text(payload),
+                        1 => value.0 = text(payload)?,
                         2 => value.1 = payload.bits() as i32,
                         _ => {}
                     }
@@ -293,7 +296,7 @@ fn service(bytes: &[u8]) -> Read<Service<'_>> {
     let mut service = Service::default();
     fields(bytes, |number, payload| {
         match number {
-            1 => service.name = text(payload),
+            1 => service.name = text(payload)?,
             2 => service.methods.push(method(payload.bytes())?),
             _ => {}
         }
@@ -308,9 +311,9 @@ fn method(bytes: &[u8]) -> Read<Method<'_>> {
     let mut method = Method::default();
     fields(bytes, |number, payload| {
         match number {
-            1 => method.name = text(payload),
-            2 => method.input = text(payload),
-            3 => method.output = text(payload),
+            1 => method.name = text(payload)?,
+            2 => method.input = text(payload)?,
+            3 => method.output = text(payload)?,
             4 => {
                 fields(payload.bytes(), |number, payload| {
                     if number == HTTP {
@@ -341,7 +344,7 @@ pub(super) fn http(bytes: &[u8]) -> Read<(Vec<(&str, Rule<'_>)>, bool)> {
             let mut selector = "";
             fields(payload.bytes(), |number, payload| {
                 if number == 1 {
-                    selector = text(payload);
+                    selector = text(payload)?;
                 }
                 Ok(())
             })?;
@@ -361,21 +364,21 @@ fn rule(bytes: &[u8], depth: u32) -> Read<Rule<'_>> {
         match number {
             2..=6 => {
                 rule.verb = ["GET", "PUT", "POST", "DELETE", "PATCH"][number as usize - 2];
-                rule.template = text(payload);
+                rule.template = text(payload)?;
             }
-            7 => rule.body = text(payload),
+            7 => rule.body = text(payload)?,
             8 => {
                 fields(payload.bytes(), |number, payload| {
                     match number {
-                        1 => rule.verb = text(payload),
-                        2 => rule.template = text(payload),
+                        1 => rule.verb = text(payload)?,
+                        2 => rule.template = text(payload)?,
                         _ => {}
                     }
                     Ok(())
                 })?;
             }
             11 => rule.additional.push(self::rule(payload.bytes(), depth + 1)?),
-            12 => rule.response_body = text(payload),
+            12 => rule.response_body = text(payload)?,
             _ => {}
         }
         Ok(())

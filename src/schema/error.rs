@@ -30,6 +30,7 @@ impl fmt::Display for SchemaError {
         match (&*self.file, &*self.symbol) {
             ("", "") => f.write_str("descriptor set")?,
             (file, "") => f.write_str(file)?,
+            ("", symbol) => write!(f, "`{symbol}`")?,
             (file, symbol) => write!(f, "{file}: `{symbol}`")?,
         }
         write!(f, ": {}", self.problem)

@@ -23,6 +23,7 @@ pub(crate) enum WireError {
     Tag,
     Group,
     Depth,
+    Utf8,
 }
 
 impl fmt::Display for WireError {
@@ -33,6 +34,7 @@ impl fmt::Display for WireError {
             Self::Tag => "a tag has field number 0, a number out of range, or no known wire type",
             Self::Group => "a group ends without having begun, or never ends",
             Self::Depth => "messages nest deeper than 100 levels",
+            Self::Utf8 => "a name is not UTF-8",
         })
     }
 }
