@@ -58,7 +58,7 @@ fn field_mask(parser: &mut Parser<'_>) -> Parsed {
     let start = parser.position();
     let text = parser.string()?;
     let mut snake = Vec::new();
-    for path in text.split(',').filter(|_| !text.is_empty()) {
+    for path in mask::paths(&text).filter(|_| !text.is_empty()) {
         if !mask::is_path(path.as_bytes()) {
             return Err(ParseError::new(format!("`{path}` is not a path of a field mask in JSON names"), start));
         }

@@ -98,21 +98,20 @@ fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
 }
 
 fn field_mask(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
-    writer.out.push(b'"');
+    let mut text = Vec::new();
     for (i, path) in occurrences(pieces, 0x0a)?.into_iter().enumerate() {
         if i > 0 {
-            writer.out.push(b',');
+            text.push(b',');
         }
         if simdutf8::basic::from_utf8(path).is_err() {
             return Err(WriteError::malformed("a string that is not UTF-8").into());
         }
-        if !mask::put_camel(writer.out, path) {
+        if !mask::put_camel(&mut text, path) {
             let path = String::from_utf8_lossy(path);
             return Err(WriteError::new(format!("the path `{path}` of a field mask has no JSON form")).into());
         }
     }
-    writer.out.push(b'"');
-    Ok(())
+    Ok(scalar::put_text(writer.out, &text)?)
 }
 
 fn wrapper(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]]) -> Step {

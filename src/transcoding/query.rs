@@ -323,9 +323,9 @@ fn read(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, json: &str) -> Result<
 /// names; one with an underscore is in proto names.
 fn put_mask(out: &mut Vec<u8>, leaf: &Field, text: &str) {
     let mut paths = Vec::new();
-    for path in text.split(',').filter(|path| !path.is_empty()) {
+    for path in mask::paths(text).filter(|path| !path.is_empty()) {
         let mut snake = Vec::with_capacity(path.len() + 4);
-        if path.contains('_') {
+        if mask::is_snake(path) {
             snake.extend_from_slice(path.as_bytes());
         } else {
             mask::put_snake(&mut snake, path.as_bytes());
