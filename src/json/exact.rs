@@ -1,51 +1,31 @@
 //! Wire bytes to JSON where streaming would be wrong: the fields are collected
 //! first, then written in the order of their numbers.
-//!
-//! What comes again follows protobuf's rules for it: a list goes on, a message
-//! merges, the last of several scalars holds, and so does the last member of a
-//! oneof.
-//!
-//! Source: <https://protobuf.dev/programming-guides/encoding/#last-one-wins>.
 
 use std::cmp::Ordering;
 
 use super::{
-    Defaults, WriteError, scalar,
+    Defaults, WriteError,
+    merged::{self, Fields, Occurrence},
+    scalar,
     write::{Step, Stop, Writer},
 };
 use crate::schema::{
-    Cardinality, Field, Kind, MessageType, NO_ONEOF, Shape, Tables,
+    Cardinality, Field, Kind, MessageType, NO_ONEOF, Tables,
     wire::{self, Payload, Reader},
 };
 
-/// A field as it came.
-#[derive(Clone, Copy)]
-struct Occurrence<'a> {
-    /// Of the field in the message.
-    index: u16,
-    wire_type: u8,
-    payload: Payload<'a>,
-}
-
 pub(super) fn fields(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
-    let mut found = collect(writer.tables, message, pieces)?;
-    // A stable sort: occurrences of one field stay in their order.
-    found.sort_by_key(|occurrence| occurrence.index);
-    let mut rest = found.as_slice();
+    let fields = Fields::read(writer.tables, message, pieces)?;
     if writer.options.defaults == Defaults::Omit {
-        while let Some(first) = rest.first() {
-            let len = rest.partition_point(|occurrence| occurrence.index == first.index);
-            let field = &message.fields[usize::from(first.index)];
-            named(writer, field, &rest[..len], depth)?;
-            rest = &rest[len..];
+        for found in fields.set() {
+            let field = &message.fields[usize::from(found[0].index)];
+            named(writer, field, found, depth)?;
         }
         return Ok(());
     }
     for (index, field) in message.fields.iter().enumerate() {
-        let len = rest.partition_point(|occurrence| usize::from(occurrence.index) == index);
         let before = writer.out.len();
-        named(writer, field, &rest[..len], depth)?;
-        rest = &rest[len..];
+        named(writer, field, fields.of(index), depth)?;
         if writer.out.len() == before {
             default_field(writer, field);
         }
@@ -75,8 +55,9 @@ pub(super) fn put_default(writer: &mut Writer<'_>, field: &Field) {
         Kind::Message | Kind::Group => writer.out.extend_from_slice(b"null"),
         Kind::String | Kind::Bytes => writer.out.extend_from_slice(b"\"\""),
         _ => {
-            // A closed enum may lack the zero; then there is nothing better.
-            if !scalar::put_bits(writer.out, writer.tables, field, 0, writer.options) {
+            let bits = merged::default_payload(writer.tables, field).bits();
+            // Every enum has its default among its values.
+            if !scalar::put_bits(writer.out, writer.tables, field, bits, writer.options) {
                 writer.out.push(b'0');
             }
         }
@@ -86,106 +67,22 @@ pub(super) fn put_default(writer: &mut Writer<'_>, field: &Field) {
 /// Writes the value of one field of a message, without its name; nothing if it
 /// is not set.
 pub(super) fn one_field(writer: &mut Writer<'_>, message: &MessageType, field: &Field, wire: &[u8]) -> Step {
-    let mut found = collect(writer.tables, message, &[wire])?;
-    found.retain(|occurrence| message.fields[usize::from(occurrence.index)].number == field.number);
-    if found.is_empty() {
-        return Ok(());
-    }
+    let Some(index) = message.index_of(field.number) else { return Ok(()) };
     let start = writer.out.len();
-    named(writer, field, &found, wire::DEPTH)?;
+    named(writer, field, Fields::read(writer.tables, message, &[wire])?.of(index), wire::DEPTH)?;
     writer.drop_key(start, field);
     Ok(())
-}
-
-fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> Step<Vec<Occurrence<'a>>> {
-    let mut found: Vec<Occurrence<'a>> = Vec::new();
-    // For each oneof: the member that is set, and from which occurrence on.
-    let mut members: Vec<Option<(u16, usize)>> = vec![None; usize::from(message.oneofs)];
-    for piece in pieces {
-        let mut reader = Reader::new(piece);
-        while let Some((tag, payload)) = reader.field()? {
-            if message.shape == Shape::MessageSet && tag == SET_ITEM {
-                found.extend(set_item(message, payload.bytes())?);
-                continue;
-            }
-            let wire_type = (tag & 7) as u8;
-            let Some(index) = message.index_of(tag >> 3) else { continue };
-            let field = &message.fields[index];
-            let natural = field.kind.wire_type();
-            let packed = field.cardinality == Cardinality::Repeated
-                && wire_type == wire::LEN
-                && !matches!(natural, wire::LEN | wire::START);
-            if wire_type != natural && !packed {
-                continue;
-            }
-            // An unknown number of a closed enum counts as an unknown field.
-            if field.kind == Kind::Enum && !packed {
-                let kind = tables.enum_of(field);
-                if kind.closed && kind.key(payload.bits() as i32).is_none() {
-                    continue;
-                }
-            }
-            let index = index as u16;
-            if let Some(member) = members.get_mut(usize::from(field.oneof))
-                && member.is_none_or(|(set, _)| set != index)
-            {
-                *member = Some((index, found.len()));
-            }
-            found.push(Occurrence { index, wire_type, payload });
-        }
-    }
-    if members.iter().any(Option::is_some) {
-        let mut at = 0;
-        found.retain(|occurrence| {
-            let oneof = message.fields[usize::from(occurrence.index)].oneof;
-            let alive = match members.get(usize::from(oneof)) {
-                Some(Some((set, from))) => occurrence.index == *set && at >= *from,
-                _ => true,
-            };
-            at += 1;
-            alive
-        });
-    }
-    Ok(found)
-}
-
-/// The tag of `repeated group Item = 1`, in which a MessageSet keeps its
-/// extensions.
-const SET_ITEM: u32 = 1 << 3 | wire::START as u32;
-
-/// An item of a MessageSet: the extension's number in field 2, its message in
-/// field 3.
-fn set_item<'a>(message: &MessageType, item: &'a [u8]) -> Step<Option<Occurrence<'a>>> {
-    let mut reader = Reader::new(item);
-    let (mut number, mut content) = (0, None);
-    while let Some((tag, payload)) = reader.field()? {
-        match (tag >> 3, payload) {
-            (2, Payload::Bits(bits)) => number = bits as u32,
-            (3, Payload::Bytes(bytes)) => content = Some(bytes),
-            _ => {}
-        }
-    }
-    let index = message.index_of(number).filter(|index| message.fields[*index].kind == Kind::Message);
-    Ok(index.zip(content).map(|(index, bytes)| Occurrence {
-        index: index as u16,
-        wire_type: wire::LEN,
-        payload: Payload::Bytes(bytes),
-    }))
 }
 
 /// Writes a field with its name, from all its occurrences.
 fn named(writer: &mut Writer<'_>, field: &Field, found: &[Occurrence<'_>], depth: u32) -> Step {
     let Some(last) = found.last() else { return Ok(()) };
     let written = match field.cardinality {
-        Cardinality::Map => {
-            let entries: Vec<_> = found.iter().map(|occurrence| occurrence.payload.bytes()).collect();
-            map(writer, field, &entries, depth)
-        }
+        Cardinality::Map => map(writer, field, &merged::pieces(found), depth),
         Cardinality::Repeated => list(writer, field, found, depth),
         Cardinality::Singular if field.is_message() => {
             writer.key(field);
-            let pieces: Vec<_> = found.iter().map(|occurrence| occurrence.payload.bytes()).collect();
-            writer.message(writer.tables.message_of(field), &pieces, depth - 1)
+            writer.message(writer.tables.message_of(field), &merged::pieces(found), depth - 1)
         }
         Cardinality::Singular => single(writer, field, last.payload),
     };
@@ -193,19 +90,18 @@ fn named(writer: &mut Writer<'_>, field: &Field, found: &[Occurrence<'_>], depth
 }
 
 fn single(writer: &mut Writer<'_>, field: &Field, payload: Payload<'_>) -> Step {
-    let is_default = match payload {
-        Payload::Bytes(bytes) => bytes.is_empty(),
-        Payload::Bits(bits) => scalar::is_default(field.kind, bits),
-    };
-    if is_default && !field.presence {
+    if !field.presence && merged::is_default(field, payload) {
         return Ok(());
     }
+    let start = writer.out.len();
     writer.key(field);
     match (field.kind, payload) {
         (Kind::String, _) => scalar::put_text(writer.out, payload.bytes())?,
         (Kind::Bytes, _) => scalar::put_base64(writer.out, payload.bytes()),
         _ => {
-            scalar::put_bits(writer.out, writer.tables, field, payload.bits(), writer.options);
+            if !scalar::put_bits(writer.out, writer.tables, field, payload.bits(), writer.options) {
+                writer.out.truncate(start);
+            }
         }
     }
     Ok(())
@@ -215,27 +111,17 @@ fn list(writer: &mut Writer<'_>, field: &Field, found: &[Occurrence<'_>], depth:
     let before = writer.out.len();
     writer.key(field);
     let start = writer.out.len();
-    let natural = field.kind.wire_type();
-    for (index, occurrence) in found.iter().enumerate() {
-        match occurrence.payload {
+    let mut index = 0;
+    merged::elements(field, found, |payload| {
+        match payload {
             Payload::Bits(bits) => writer.element_bits(field, bits),
-            Payload::Bytes(bytes) if matches!(natural, wire::LEN | wire::START) => {
+            Payload::Bytes(bytes) => {
                 writer.element_bytes(field, bytes, depth).map_err(|stop| stop.within_index(index))?;
             }
-            Payload::Bytes(packed) => {
-                debug_assert_eq!(occurrence.wire_type, wire::LEN, "anything else was not collected");
-                let mut reader = Reader::new(packed);
-                while !reader.is_empty() {
-                    let bits = match natural {
-                        wire::VARINT => reader.varint()?,
-                        wire::FIXED32 => u64::from(reader.fixed32()?),
-                        _ => reader.fixed64()?,
-                    };
-                    writer.element_bits(field, bits);
-                }
-            }
         }
-    }
+        index += 1;
+        Ok::<_, Stop>(())
+    })?;
     writer.close_list(before, start);
     Ok(())
 }
@@ -243,12 +129,24 @@ fn list(writer: &mut Writer<'_>, field: &Field, found: &[Occurrence<'_>], depth:
 /// The entry of a map: its key, and the occurrences of its value.
 struct Entry<'a> {
     key: Payload<'a>,
-    value: Option<Payload<'a>>,
+    value: Payload<'a>,
     pieces: Vec<&'a [u8]>,
 }
 
-/// Writes a map with its name: sorted by key, of equal keys the last.
+/// Writes a map with its name; nothing if all its entries are unknown.
 pub(super) fn map(writer: &mut Writer<'_>, field: &Field, entries: &[&[u8]], depth: u32) -> Step {
+    let before = writer.out.len();
+    writer.key(field);
+    let start = writer.out.len();
+    map_object(writer, field, entries, depth)?;
+    if !entries.is_empty() && writer.out.len() == start + 2 {
+        writer.out.truncate(before);
+    }
+    Ok(())
+}
+
+/// Writes a map's entries as an object: sorted by key, of equal keys the last.
+pub(super) fn map_object(writer: &mut Writer<'_>, field: &Field, entries: &[&[u8]], depth: u32) -> Step {
     let entry = writer.tables.message_of(field);
     let (Some(key), Some(value)) = (entry.field(1), entry.field(2)) else {
         return Err(WriteError::new("a map entry without key and value").into());
@@ -258,10 +156,6 @@ pub(super) fn map(writer: &mut Writer<'_>, field: &Field, entries: &[&[u8]], dep
         read.extend(map_entry(writer.tables, key, value, bytes)?);
     }
     read.sort_by(|a, b| compare(key.kind, a.key, b.key));
-    if read.is_empty() && !entries.is_empty() {
-        return Ok(());
-    }
-    writer.key(field);
     let start = writer.out.len();
     for (i, entry) in read.iter().enumerate() {
         if read.get(i + 1).is_some_and(|next| compare(key.kind, entry.key, next.key) == Ordering::Equal) {
@@ -278,11 +172,8 @@ pub(super) fn map(writer: &mut Writer<'_>, field: &Field, entries: &[&[u8]], dep
 
 /// `None` for an entry with an unknown value of a closed enum.
 fn map_entry<'a>(tables: &Tables, key: &Field, value: &Field, bytes: &'a [u8]) -> Step<Option<Entry<'a>>> {
-    let absent = |field: &Field| match field.kind {
-        Kind::String | Kind::Bytes => Payload::Bytes(&[]),
-        _ => Payload::Bits(0),
-    };
-    let mut entry = Entry { key: absent(key), value: None, pieces: Vec::new() };
+    let absent = |field| merged::default_payload(tables, field);
+    let mut entry = Entry { key: absent(key), value: absent(value), pieces: Vec::new() };
     let mut reader = Reader::new(bytes);
     while let Some((tag, payload)) = reader.field()? {
         if tag == key.tag {
@@ -297,10 +188,9 @@ fn map_entry<'a>(tables: &Tables, key: &Field, value: &Field, bytes: &'a [u8]) -
                     return Ok(None);
                 }
             }
-            entry.value = Some(payload);
+            entry.value = payload;
         }
     }
-    entry.value = entry.value.or(Some(absent(value)));
     Ok(Some(entry))
 }
 
@@ -342,10 +232,9 @@ fn put_key(writer: &mut Writer<'_>, field: &Field, key: Payload<'_>) -> Step {
 }
 
 fn map_value(writer: &mut Writer<'_>, field: &Field, entry: &Entry<'_>, depth: u32) -> Step {
-    let payload = entry.value.unwrap_or(Payload::Bits(0));
     match field.kind {
-        Kind::String => scalar::put_text(writer.out, payload.bytes())?,
-        Kind::Bytes => scalar::put_base64(writer.out, payload.bytes()),
+        Kind::String => scalar::put_text(writer.out, entry.value.bytes())?,
+        Kind::Bytes => scalar::put_base64(writer.out, entry.value.bytes()),
         Kind::Message | Kind::Group => {
             if entry.pieces.len() > 1 && !writer.exact {
                 return Err(Stop::Exact);
@@ -355,7 +244,10 @@ fn map_value(writer: &mut Writer<'_>, field: &Field, entry: &Entry<'_>, depth: u
             writer.message(writer.tables.message_of(field), pieces, depth.saturating_sub(2))?;
         }
         _ => {
-            scalar::put_bits(writer.out, writer.tables, field, payload.bits(), writer.options);
+            // An entry with an unknown value was not read, and an absent one is known.
+            if !scalar::put_bits(writer.out, writer.tables, field, entry.value.bits(), writer.options) {
+                return Err(WriteError::new("a map's value that its closed enum does not have").into());
+            }
         }
     }
     Ok(())

@@ -32,6 +32,7 @@ mod error;
 mod exact;
 mod indent;
 pub(crate) mod mask;
+pub(crate) mod merged;
 pub(crate) mod number;
 mod raw;
 mod read;

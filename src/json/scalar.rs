@@ -32,6 +32,7 @@ pub(super) fn is_default(kind: Kind, bits: u64) -> bool {
 /// quoted. `false` if it is an unknown number of a closed enum, which is then
 /// not part of the message.
 #[inline]
+#[must_use]
 pub(super) fn put_bits(out: &mut Vec<u8>, tables: &Tables, field: &Field, bits: u64, options: &WriteOptions) -> bool {
     let integer = |out: &mut Vec<u8>, text: &str| raw::put_short(out, text.as_bytes());
     let quoted = |out: &mut Vec<u8>, text: &str| {
@@ -59,6 +60,7 @@ pub(super) fn put_bits(out: &mut Vec<u8>, tables: &Tables, field: &Field, bits: 
 
 /// See [`put_bits`].
 #[cfg_attr(not(debug_assertions), inline(always))]
+#[must_use]
 pub(super) fn put_enum(out: &mut Vec<u8>, tables: &Tables, field: &Field, number: i32, options: &WriteOptions) -> bool {
     let kind = tables.enum_of(field);
     match kind.key(number) {

@@ -362,8 +362,11 @@ impl<'w> Writer<'w> {
         match (field.json_key.block(), value) {
             (Some(key), Some(value)) if !self.options.enums_as_integers => raw::put_blocks(self.out, key, value),
             _ => {
+                let start = self.out.len();
                 self.json_key(field);
-                scalar::put_enum(self.out, self.tables, field, number, self.options);
+                if !scalar::put_enum(self.out, self.tables, field, number, self.options) {
+                    self.out.truncate(start);
+                }
             }
         }
         Ok(())

@@ -2,7 +2,9 @@
 //! JSON.
 
 use super::{
-    WriteError, mask, number, scalar, time,
+    WriteError, mask,
+    merged::default_payload,
+    number, scalar, time,
     write::{Step, Stop, Writer},
 };
 use crate::schema::{
@@ -23,16 +25,8 @@ pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[
         Shape::FieldMask => field_mask(writer, pieces)?,
         Shape::Wrapper => wrapper(writer, message, pieces)?,
         Shape::Struct => {
-            let start = writer.out.len();
             let Some(fields) = message.fields.first() else { return Ok(()) };
-            let entries = occurrences(pieces, fields.tag)?;
-            if entries.is_empty() {
-                writer.out.extend_from_slice(b"{}");
-            } else {
-                // Written with its name, as any map is; the name goes again.
-                super::exact::map(writer, fields, &entries, depth)?;
-                writer.drop_key(start, fields);
-            }
+            super::exact::map_object(writer, fields, &occurrences(pieces, fields.tag)?, depth)?;
         }
         Shape::ListValue => {
             let start = writer.out.len();
@@ -116,10 +110,7 @@ fn field_mask(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
 
 fn wrapper(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]]) -> Step {
     let Some(field) = message.fields.first() else { return Ok(()) };
-    let mut value = match field.kind {
-        Kind::String | Kind::Bytes => Payload::Bytes(&[]),
-        _ => Payload::Bits(0),
-    };
+    let mut value = default_payload(writer.tables, field);
     each(pieces, |tag, payload| {
         if tag == field.tag {
             value = payload;
@@ -129,7 +120,10 @@ fn wrapper(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]]) -> 
         (Kind::String, Payload::Bytes(text)) => scalar::put_text(writer.out, text)?,
         (Kind::Bytes, Payload::Bytes(bytes)) => scalar::put_base64(writer.out, bytes),
         (_, payload) => {
-            scalar::put_bits(writer.out, writer.tables, field, payload.bits(), writer.options);
+            // No wrapper has an enum, so that every value has a form.
+            if !scalar::put_bits(writer.out, writer.tables, field, payload.bits(), writer.options) {
+                return Err(WriteError::new("a wrapper of a value that its enum does not have").into());
+            }
         }
     }
     Ok(())

@@ -459,6 +459,14 @@ impl EnumType {
         !self.closed && !self.null
     }
 
+    /// The number that stands for an absent value: 0, or the first value of a closed
+    /// enum, which may not have 0.
+    ///
+    /// Source: <https://protobuf.dev/programming-guides/proto2/#default>.
+    pub(crate) fn default_number(&self) -> i32 {
+        if self.closed { self.numbers.first().copied().unwrap_or(0) } else { 0 }
+    }
+
     /// The value's name, quoted.
     #[inline]
     pub(crate) fn key(&self, number: i32) -> Option<&Key> {

@@ -1,0 +1,174 @@
+//! A message's fields as protobuf reads them from the wire, whatever they are
+//! wanted for: JSON text, a path or a query.
+//!
+//! What comes again follows protobuf's rules for it: a list goes on, a message
+//! merges, the last of several scalars holds, and so does the last member of a
+//! oneof. A field with another wire type than its own is unknown, and so is a
+//! number that a closed enum does not have.
+//!
+//! Source: <https://protobuf.dev/programming-guides/encoding/#last-one-wins>.
+
+use super::scalar;
+use crate::schema::{
+    Cardinality, Field, Kind, MessageType, Shape, Tables,
+    wire::{self, Payload, Reader, WireError},
+};
+
+/// A field as it came.
+#[derive(Clone, Copy)]
+pub(crate) struct Occurrence<'a> {
+    /// Of the field in the message.
+    pub(crate) index: u16,
+    pub(crate) payload: Payload<'a>,
+    /// Tag and payload.
+    pub(crate) whole: &'a [u8],
+}
+
+/// The fields that a message has, in the order of their numbers.
+pub(crate) struct Fields<'a>(Vec<Occurrence<'a>>);
+
+impl<'a> Fields<'a> {
+    /// Reads a message that comes in pieces, which are one message after one
+    /// another.
+    pub(crate) fn read(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> Result<Self, WireError> {
+        let mut found = collect(tables, message, pieces)?;
+        // A stable sort: occurrences of one field stay in their order.
+        found.sort_by_key(|occurrence| occurrence.index);
+        Ok(Self(found))
+    }
+
+    /// The occurrences of the field with an index in the message; none if it is
+    /// not set.
+    pub(crate) fn of(&self, index: usize) -> &[Occurrence<'a>] {
+        let from = self.0.partition_point(|occurrence| usize::from(occurrence.index) < index);
+        let len = self.0[from..].partition_point(|occurrence| usize::from(occurrence.index) == index);
+        &self.0[from..from + len]
+    }
+
+    /// The fields that are set, each with its occurrences.
+    pub(crate) fn set(&self) -> impl Iterator<Item = &[Occurrence<'a>]> {
+        self.0.chunk_by(|one, next| one.index == next.index)
+    }
+}
+
+/// The contents of a message field's occurrences: the pieces of that message.
+pub(crate) fn pieces<'a>(found: &[Occurrence<'a>]) -> Vec<&'a [u8]> {
+    found.iter().map(|occurrence| occurrence.payload.bytes()).collect()
+}
+
+/// What a field holds that is not set, if it is no message.
+pub(crate) fn default_payload(tables: &Tables, field: &Field) -> Payload<'static> {
+    match field.kind {
+        Kind::String | Kind::Bytes | Kind::Message | Kind::Group => Payload::Bytes(&[]),
+        Kind::Enum => Payload::Bits(i64::from(tables.enum_of(field).default_number()) as u64),
+        _ => Payload::Bits(0),
+    }
+}
+
+/// Whether a field of one value holds its kind's default.
+pub(crate) fn is_default(field: &Field, payload: Payload<'_>) -> bool {
+    match payload {
+        Payload::Bytes(bytes) => bytes.is_empty(),
+        Payload::Bits(bits) => scalar::is_default(field.kind, bits),
+    }
+}
+
+/// Calls `each` with every element of a repeated field, packed or not.
+pub(crate) fn elements<'a, E: From<WireError>>(
+    field: &Field,
+    found: &[Occurrence<'a>],
+    mut each: impl FnMut(Payload<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    let natural = field.kind.wire_type();
+    for occurrence in found {
+        match occurrence.payload {
+            Payload::Bytes(packed) if !matches!(natural, wire::LEN | wire::START) => {
+                let mut reader = Reader::new(packed);
+                while !reader.is_empty() {
+                    each(reader.payload(u32::from(natural))?)?;
+                }
+            }
+            payload => each(payload)?,
+        }
+    }
+    Ok(())
+}
+
+fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> Result<Vec<Occurrence<'a>>, WireError> {
+    let mut found: Vec<Occurrence<'a>> = Vec::new();
+    // For each oneof: the member that is set, and from which occurrence on.
+    let mut members: Vec<Option<(u16, usize)>> = vec![None; usize::from(message.oneofs)];
+    for piece in pieces {
+        let mut reader = Reader::new(piece);
+        loop {
+            let before = reader.rest();
+            let Some((tag, payload)) = reader.field()? else { break };
+            let whole = &before[..before.len() - reader.rest().len()];
+            if message.shape == Shape::MessageSet && tag == SET_ITEM {
+                found.extend(set_item(message, payload.bytes(), whole)?);
+                continue;
+            }
+            let wire_type = (tag & 7) as u8;
+            let Some(index) = message.index_of(tag >> 3) else { continue };
+            let field = &message.fields[index];
+            let natural = field.kind.wire_type();
+            let packed = field.cardinality == Cardinality::Repeated
+                && wire_type == wire::LEN
+                && !matches!(natural, wire::LEN | wire::START);
+            if wire_type != natural && !packed {
+                continue;
+            }
+            // An unknown number of a closed enum counts as an unknown field.
+            if field.kind == Kind::Enum && !packed {
+                let kind = tables.enum_of(field);
+                if kind.closed && kind.key(payload.bits() as i32).is_none() {
+                    continue;
+                }
+            }
+            let index = index as u16;
+            if let Some(member) = members.get_mut(usize::from(field.oneof))
+                && member.is_none_or(|(set, _)| set != index)
+            {
+                *member = Some((index, found.len()));
+            }
+            found.push(Occurrence { index, payload, whole });
+        }
+    }
+    if members.iter().any(Option::is_some) {
+        let mut at = 0;
+        found.retain(|occurrence| {
+            let oneof = message.fields[usize::from(occurrence.index)].oneof;
+            let alive = match members.get(usize::from(oneof)) {
+                Some(Some((set, from))) => occurrence.index == *set && at >= *from,
+                _ => true,
+            };
+            at += 1;
+            alive
+        });
+    }
+    Ok(found)
+}
+
+/// The tag of `repeated group Item = 1`, in which a MessageSet keeps its
+/// extensions.
+const SET_ITEM: u32 = 1 << 3 | wire::START as u32;
+
+/// An item of a MessageSet: the extension's number in field 2, its message in
+/// field 3.
+fn set_item<'a>(message: &MessageType, item: &'a [u8], whole: &'a [u8]) -> Result<Option<Occurrence<'a>>, WireError> {
+    let mut reader = Reader::new(item);
+    let (mut number, mut content) = (0, None);
+    while let Some((tag, payload)) = reader.field()? {
+        match (tag >> 3, payload) {
+            (2, Payload::Bits(bits)) => number = bits as u32,
+            (3, Payload::Bytes(bytes)) => content = Some(bytes),
+            _ => {}
+        }
+    }
+    let index = message.index_of(number).filter(|index| message.fields[*index].kind == Kind::Message);
+    Ok(index.zip(content).map(|(index, bytes)| Occurrence {
+        index: index as u16,
+        payload: Payload::Bytes(bytes),
+        whole,
+    }))
+}
