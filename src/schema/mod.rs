@@ -20,6 +20,7 @@ mod compile;
 mod descriptor;
 mod error;
 mod names;
+pub(crate) mod percent;
 mod rules;
 mod table;
 mod template;
@@ -31,7 +32,7 @@ pub use error::SchemaError;
 pub use template::{PathTemplate, TemplateError};
 
 pub(crate) use table::*;
-pub(crate) use template::Segment;
+pub(crate) use template::{Literal, Segment};
 
 /// A compiled set of protobuf definitions. Cheap to clone.
 #[derive(Clone)]

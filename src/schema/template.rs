@@ -3,6 +3,8 @@
 
 use std::{fmt, ops::Range};
 
+use super::percent;
+
 /// The path template of an HTTP rule, parsed.
 ///
 /// ```text
@@ -13,6 +15,10 @@ use std::{fmt, ops::Range};
 /// FieldPath = IDENT { "." IDENT } ;
 /// Verb      = ":" LITERAL ;
 /// ```
+///
+/// Beyond that, as other gateways take it: `/` alone, for the root; and a colon in a
+/// literal, since only the last colon of the last segment begins a verb. A literal and a
+/// variable cannot share a segment (`/v1/prefix-{name}`): no other gateway takes that.
 ///
 /// Source: [`google/api/http.proto`], "Path template syntax".
 ///
@@ -31,10 +37,18 @@ pub struct PathTemplate {
 /// One segment of a template, with variables opened up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// As it is sent: what the template says, percent-encoded where needed.
-    Literal(Box<str>),
+    Literal(Literal),
     Star,
     DoubleStar,
+}
+
+/// The text of a literal segment, in both forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Literal {
+    /// As it is sent: what the template says, percent-encoded where needed.
+    pub(crate) encoded: Box<str>,
+    /// What that means: two segments are equal if this is.
+    pub(crate) decoded: Box<str>,
 }
 
 /// A variable: a field path, and the segments that it covers.
@@ -74,9 +88,12 @@ impl PathTemplate {
     /// `{parent=…/dataStores/**}/suggestionDenyListEntries:purge`); as long as
     /// there is one, what it stands for is clear.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        let after_segments = source.rfind(['/', '{', '}']).map_or(0, |at| at + 1);
+        let verb_at = source[after_segments..].rfind(':').map_or(source.len(), |at| after_segments + at);
         let mut parser = Parser {
             source,
             at: 0,
+            verb_at,
             template: Self {
                 source: source.into(),
                 segments: Vec::new(),
@@ -86,9 +103,12 @@ impl PathTemplate {
             },
         };
         parser.expect('/')?;
-        parser.segments(false)?;
-        if parser.eat(':') {
-            parser.template.verb = Some(parser.literal()?);
+        if source.len() > 1 {
+            parser.segments(false)?;
+        }
+        if parser.at == verb_at && parser.eat(':') {
+            parser.verb_at = source.len();
+            parser.template.verb = Some(parser.literal()?.encoded);
         }
         if parser.at < source.len() {
             return Err(parser.error("unexpected text"));
@@ -116,6 +136,8 @@ impl fmt::Display for PathTemplate {
 struct Parser<'a> {
     source: &'a str,
     at: usize,
+    /// Where the colon of the verb is, or the end of the template.
+    verb_at: usize,
     template: PathTemplate,
 }
 
@@ -183,8 +205,13 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn literal(&mut self) -> Result<Box<str>, TemplateError> {
-        let text = self.take(|c| !matches!(c, '/' | ':' | '{' | '}' | '*' | '=' | '?' | '#') && !c.is_control());
+    fn literal(&mut self) -> Result<Literal, TemplateError> {
+        let start = self.at;
+        let mut text = self.take(|c| !matches!(c, '/' | '{' | '}' | '*' | '?' | '#') && !c.is_control());
+        if self.at > self.verb_at {
+            text = &self.source[start..self.verb_at];
+            self.at = self.verb_at;
+        }
         if text.is_empty() {
             return Err(self.error("an empty segment"));
         }
@@ -193,13 +220,17 @@ impl<'a> Parser<'a> {
         let mut encoded = String::with_capacity(text.len());
         for (i, byte) in text.bytes().enumerate() {
             let escape = byte == b'%' && text[i + 1..].bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-            if escape || byte.is_ascii_alphanumeric() || b"-_.~!$&'()+,;@".contains(&byte) {
+            if escape || byte.is_ascii_alphanumeric() || b"-_.~!$&'()+,;@:=".contains(&byte) {
                 encoded.push(char::from(byte));
             } else {
                 encoded.push_str(&format!("%{byte:02X}"));
             }
         }
-        Ok(encoded.into())
+        let decoded = percent::decode(&encoded, false).map_err(|problem| {
+            self.at = start;
+            self.error(format!("`{text}` cannot be decoded: {problem}"))
+        })?;
+        Ok(Literal { decoded: decoded.into(), encoded: encoded.into() })
     }
 
     fn take(&mut self, keep: impl Fn(char) -> bool) -> &'a str {
@@ -214,17 +245,21 @@ impl<'a> Parser<'a> {
 mod tests {
     use super::*;
 
+    fn literal(encoded: &str, decoded: &str) -> Segment {
+        Segment::Literal(Literal { encoded: encoded.into(), decoded: decoded.into() })
+    }
+
     #[test]
     fn the_grammar_is_read_in_full() {
         let template = PathTemplate::parse("/v1/{space.name=spaces/*}/x/{rest=a/**}:go").unwrap();
         assert_eq!(
             template.segments,
             [
-                Segment::Literal("v1".into()),
-                Segment::Literal("spaces".into()),
+                literal("v1", "v1"),
+                literal("spaces", "spaces"),
                 Segment::Star,
-                Segment::Literal("x".into()),
-                Segment::Literal("a".into()),
+                literal("x", "x"),
+                literal("a", "a"),
                 Segment::DoubleStar,
             ]
         );
@@ -238,10 +273,24 @@ mod tests {
     }
 
     #[test]
+    fn what_other_gateways_take_beyond_the_grammar_is_taken() {
+        assert!(PathTemplate::parse("/").unwrap().segments.is_empty());
+        for (source, segments, verb) in [
+            ("/a:b/c", vec![literal("a:b", "a:b"), literal("c", "c")], None),
+            ("/a:b:c", vec![literal("a:b", "a:b")], Some("c")),
+            ("/{v=a:b/*}", vec![literal("a:b", "a:b"), Segment::Star], None),
+            ("/{v=a:b}:c", vec![literal("a:b", "a:b")], Some("c")),
+            ("/a=b/c d%2fé", vec![literal("a=b", "a=b"), literal("c%20d%2f%C3%A9", "c d/é")], None),
+        ] {
+            let template = PathTemplate::parse(source).unwrap();
+            assert_eq!((&template.segments, template.verb.as_deref()), (&segments, verb), "{source}");
+        }
+    }
+
+    #[test]
     fn what_the_grammar_forbids_is_refused() {
         for (template, problem) in [
             ("v1", "expected `/` at column 1"),
-            ("/", "an empty segment at column 2"),
             ("/v1//a", "an empty segment at column 5"),
             ("/v1/", "an empty segment at column 5"),
             ("/v1/***", "three stars at column 5"),
@@ -252,8 +301,10 @@ mod tests {
             ("/v1/{}", "expected a field path at column 6"),
             ("/v1/{a.}", "expected a field path at column 8"),
             ("/v1/a:", "an empty segment at column 7"),
-            ("/v1/a:b:c", "unexpected text at column 8"),
-            ("/v1/a:b/c", "unexpected text at column 8"),
+            ("/:a", "an empty segment at column 2"),
+            ("/v1/a:b?c", "unexpected text at column 8"),
+            ("/v1/prefix-{a}", "unexpected text at column 12"),
+            ("/v1/a/%ff", "`%ff` cannot be decoded: it is not UTF-8 at column 7"),
             ("/v1/a?b", "unexpected text at column 6"),
             ("/v1/a*", "unexpected text at column 6"),
         ] {

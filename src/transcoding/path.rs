@@ -1,9 +1,12 @@
 //! What a path template does with a path: [`PathTemplate::expand`] writes one,
 //! [`PathTemplate::matches`] reads it back.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
-use crate::schema::{PathTemplate, Segment};
+use crate::schema::{
+    Literal, PathTemplate, Segment,
+    percent::{decode, encode},
+};
 
 /// Why a variable's value does not fit into a path template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +56,7 @@ impl PathTemplate {
         while at < self.segments.len() {
             if let Some((variable, value)) = variables.next_if(|(variable, _)| variable.segments.start == at) {
                 let segments = &self.segments[variable.segments.clone()];
-                put_value(&mut path, segments, value.as_ref())
+                put_value(&mut path, segments, value.as_ref(), self.decode_all)
                     .map_err(|problem| ExpandError { variable: variable.path.to_string(), problem })?;
                 at = variable.segments.end;
                 continue;
@@ -61,7 +64,7 @@ impl PathTemplate {
             match &self.segments[at] {
                 Segment::Literal(literal) => {
                     path.push('/');
-                    path.push_str(literal);
+                    path.push_str(&literal.encoded);
                 }
                 Segment::Star | Segment::DoubleStar => {
                     return Err(ExpandError {
@@ -72,12 +75,12 @@ impl PathTemplate {
             }
             at += 1;
         }
+        if path.is_empty() {
+            path.push('/');
+        }
         if let Some(verb) = &self.verb {
             path.push(':');
             path.push_str(verb);
-        }
-        if path.is_empty() {
-            path.push('/');
         }
         Ok(path)
     }
@@ -97,9 +100,16 @@ impl PathTemplate {
             },
             None => path,
         };
-        let Some(path) = path.strip_prefix('/') else { return Ok(None) };
-        let parts: Vec<&str> = path.split('/').collect();
-        let Some(taken) = align(&self.segments, &parts) else { return Ok(None) };
+        let Some(parts) = split(path) else { return Ok(None) };
+        match align(&self.segments, &parts, same_text) {
+            Some(taken) => self.values(&parts, taken).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The values of the variables in the parts of a path that the template matches, of
+    /// which its `**` takes `taken`.
+    pub(super) fn values(&self, parts: &[&str], taken: usize) -> Result<Vec<String>, MatchError> {
         // Where the part is that a segment of the template stands for.
         let stars = self.segments.iter().position(|segment| *segment == Segment::DoubleStar);
         let part_at = |segment: usize| if stars.is_some_and(|at| segment > at) { segment - 1 + taken } else { segment };
@@ -107,15 +117,31 @@ impl PathTemplate {
         for variable in &self.variables {
             let single = variable.segments.len() == 1 && self.segments[variable.segments.start] == Segment::Star;
             let raw = parts[part_at(variable.segments.start)..part_at(variable.segments.end)].join("/");
-            values.push(decode(&raw, !single && !self.decode_all)?.into_owned());
+            let value = decode(&raw, !single && !self.decode_all).map_err(|problem| MatchError { problem })?;
+            values.push(value.into_owned());
         }
-        Ok(Some(values))
+        Ok(values)
     }
+
+    /// How many parts of a path of `parts` parts the `**` takes, if the template matches it.
+    pub(super) fn taken(&self, parts: usize) -> usize {
+        match self.segments.contains(&Segment::DoubleStar) {
+            true => (parts + 1).saturating_sub(self.segments.len()),
+            false => 0,
+        }
+    }
+}
+
+/// The parts of a path, without its leading slash: none for the root. `None` for what is
+/// no path.
+pub(super) fn split(path: &str) -> Option<Vec<&str>> {
+    let path = path.strip_prefix('/')?;
+    Some(if path.is_empty() { Vec::new() } else { path.split('/').collect() })
 }
 
 /// How many parts of a path the `**` among the segments takes, of which there
 /// is at most one; 0 if there is none. `None` if the parts do not fit.
-fn align(segments: &[Segment], parts: &[&str]) -> Option<usize> {
+fn align(segments: &[Segment], parts: &[&str], same: impl Fn(&Literal, &str) -> bool) -> Option<usize> {
     let stars = segments.iter().position(|segment| *segment == Segment::DoubleStar);
     let fixed = segments.len() - usize::from(stars.is_some());
     let taken = parts.len().checked_sub(fixed)?;
@@ -125,7 +151,7 @@ fn align(segments: &[Segment], parts: &[&str]) -> Option<usize> {
         None => (segments, &segments[..0]),
     };
     let fits = |(segment, part): (&Segment, &&str)| match segment {
-        Segment::Literal(literal) => same_literal(literal, part),
+        Segment::Literal(literal) => same(literal, part),
         _ => !part.is_empty(),
     };
     // A variable never begins with a slash.
@@ -134,7 +160,14 @@ fn align(segments: &[Segment], parts: &[&str]) -> Option<usize> {
     (fit && clean).then_some(taken)
 }
 
-fn put_value(path: &mut String, segments: &[Segment], value: &str) -> Result<(), String> {
+/// Whether a literal of a template and a part of a path are the same text, however the
+/// part is percent-encoded.
+fn same_text(literal: &Literal, part: &str) -> bool {
+    decode(part, false).is_ok_and(|part| *part == *literal.decoded)
+}
+
+/// Appends a variable's value, segment by segment.
+fn put_value(path: &mut String, segments: &[Segment], value: &str, decode_all: bool) -> Result<(), String> {
     let single = segments == [Segment::Star];
     if value.is_empty() && segments != [Segment::DoubleStar] {
         return Err("is empty".to_owned());
@@ -149,13 +182,22 @@ fn put_value(path: &mut String, segments: &[Segment], value: &str) -> Result<(),
         return Err(format!("is {value:?}, which has a segment `.` or `..`"));
     }
     let parts: Vec<&str> = if value.is_empty() { Vec::new() } else { value.split('/').collect() };
-    if align(segments, &parts).is_none() {
+    // A value has a literal as `matches` gives it, not as it is sent.
+    let same = |literal: &Literal, part: &str| decode(&literal.encoded, !decode_all).is_ok_and(|text| text == part);
+    let Some(taken) = align(segments, &parts, same) else {
         let expected = segments.iter().map(Segment::to_string).collect::<Vec<_>>().join("/");
         return Err(format!("is {value:?}, which is not of the form `{expected}`"));
-    }
-    for part in parts {
-        path.push('/');
-        percent_encode(path, part);
+    };
+    let mut parts = parts.into_iter();
+    for segment in segments {
+        let covered = if *segment == Segment::DoubleStar { taken } else { 1 };
+        for part in parts.by_ref().take(covered) {
+            path.push('/');
+            match segment {
+                Segment::Literal(literal) => path.push_str(&literal.encoded),
+                _ => encode(path, part),
+            }
+        }
     }
     Ok(())
 }
@@ -163,75 +205,11 @@ fn put_value(path: &mut String, segments: &[Segment], value: &str) -> Result<(),
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Literal(literal) => f.write_str(literal),
+            Self::Literal(literal) => f.write_str(&literal.encoded),
             Self::Star => f.write_str("*"),
             Self::DoubleStar => f.write_str("**"),
         }
     }
-}
-
-/// Whether a literal of a template and a part of a path are the same text,
-/// however it is percent-encoded.
-fn same_literal(literal: &str, part: &str) -> bool {
-    literal == part
-        || matches!((decode(literal, false), decode(part, false)), (Ok(literal), Ok(part)) if literal == part)
-}
-
-/// Appends `text`, with every byte but the unreserved ones percent-encoded.
-pub(super) fn percent_encode(out: &mut String, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    // A table, as each byte of a path or a query comes by here.
-    static PLAIN: [bool; 256] = {
-        let mut plain = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            plain[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_' | b'.' | b'~');
-            byte += 1;
-        }
-        plain
-    };
-    let mut rest = text;
-    loop {
-        // What stays is ASCII, so that its end is one of a character.
-        let len = rest.bytes().position(|byte| !PLAIN[usize::from(byte)]).unwrap_or(rest.len());
-        let (run, after) = rest.split_at(len);
-        out.push_str(run);
-        let Some(next) = after.chars().next() else { return };
-        let (escaped, after) = after.split_at(next.len_utf8());
-        for byte in escaped.bytes() {
-            out.extend(['%', char::from(HEX[usize::from(byte >> 4)]), char::from(HEX[usize::from(byte & 15)])]);
-        }
-        rest = after;
-    }
-}
-
-/// Resolves percent-escapes; `keep_slash` leaves those of `/` as they are, as
-/// http.proto asks for variables of several segments.
-pub(super) fn decode(text: &str, keep_slash: bool) -> Result<Cow<'_, str>, MatchError> {
-    if !text.contains('%') {
-        return Ok(Cow::Borrowed(text));
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte != b'%' {
-            bytes.push(byte);
-            rest = after;
-            continue;
-        }
-        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        let (Some(high), Some(low)) = (digit(0), digit(1)) else {
-            return Err(MatchError { problem: "`%` without two hexadecimal digits" });
-        };
-        let value = (high * 16 + low) as u8;
-        if value == b'/' && keep_slash {
-            bytes.extend_from_slice(&rest[..3]);
-        } else {
-            bytes.push(value);
-        }
-        rest = &after[2..];
-    }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| MatchError { problem: "it is not UTF-8" })
 }
 
 #[cfg(test)]
@@ -272,6 +250,41 @@ mod tests {
         assert_eq!(matches("/v1/{v=a/**}", "/v1/a"), Some(vec!["a".to_owned()]));
         assert_eq!(matches("/v1/{v=**}", "/v1/"), None);
         assert_eq!(matches("/v1/{v=a/**}/b/{w}:go", "/v1/a/b/c:go"), Some(vec!["a".to_owned(), "c".to_owned()]));
+    }
+
+    #[test]
+    fn the_root_is_a_path_without_segments() {
+        assert_eq!(matches("/", "/"), Some(Vec::new()));
+        assert_eq!(expand("/", &[]).unwrap(), "/");
+        for (source, value, path) in [
+            ("/{v=**}", "", "/"),
+            ("/{v=**}:go", "", "/:go"),
+            ("/{v=**}", "a/b", "/a/b"),
+            ("/v1/{v=**}:go", "", "/v1:go"),
+            ("/{v=**}/a", "", "/a"),
+        ] {
+            assert_eq!(expand(source, &[value]).unwrap(), path);
+            assert_eq!(matches(source, path), Some(vec![value.to_owned()]), "{source}");
+        }
+        for (source, path) in [("/", "/a"), ("/", ""), ("/", "//"), ("/{v}", "/"), ("/a", "/"), ("/{v=**}", "//")] {
+            assert_eq!(matches(source, path), None, "{source} {path}");
+        }
+    }
+
+    #[test]
+    fn literals_of_a_pattern_are_encoded_once() {
+        for (source, value, path) in [
+            ("/{v=a%20b/*}", "a b/c", "/a%20b/c"),
+            ("/{v=a b/*}", "a b/c d", "/a%20b/c%20d"),
+            // What stands for a slash stays, in a variable of several segments.
+            ("/{v=a%2Fb/*}", "a%2Fb/c", "/a%2Fb/c"),
+            ("/{v=100%/**}", "100%/x", "/100%25/x"),
+            ("/{v=a:b/*}", "a:b/c:d", "/a:b/c%3Ad"),
+        ] {
+            assert_eq!(expand(source, &[value]).as_deref(), Ok(path), "{source}");
+            assert_eq!(matches(source, path), Some(vec![value.to_owned()]), "{source}");
+        }
+        assert!(expand("/{v=a%20b/*}", &["a%20b/c"]).is_err());
     }
 
     #[test]
@@ -320,10 +333,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_expand_writes_matches_reads(one in "[^/]{1,12}", many in "[^/%]{1,6}(/[^/%]{0,6}){0,3}") {
-            for (source, value) in [("/v1/{v}", &one), ("/v1/{v}:go", &one), ("/v1/{v=**}", &many), ("/v1/{v=**}:go", &many)] {
-                if let Ok(path) = template(source).expand(&[value]) {
-                    prop_assert_eq!(template(source).matches(&path), Ok(Some(vec![value.clone()])), "{}", path);
+        fn what_expand_writes_matches_reads(one in "[^/]{1,12}", many in "([^/%]{1,6}(/[^/%]{0,6}){0,3})?") {
+            for (pattern, value) in [
+                ("{v}", one.clone()),
+                ("{v=**}", many.clone()),
+                ("{v=a%20b/*}", format!("a b/{}", one.replace('%', ""))),
+                ("{v=**/c d}", format!("{many}{}c d", if many.is_empty() { "" } else { "/" })),
+            ] {
+                for source in ["/", "/v1/", "/v1/é/"].map(|start| format!("{start}{pattern}")) {
+                    for source in [format!("{source}:go"), format!("{source}/end"), source] {
+                        if let Ok(path) = template(&source).expand(&[&value]) {
+                            let found = template(&source).matches(&path);
+                            prop_assert_eq!(found, Ok(Some(vec![value.clone()])), "{} {}", source, path);
+                        }
+                    }
                 }
             }
         }

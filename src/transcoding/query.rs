@@ -4,10 +4,10 @@ use std::{borrow::Cow, fmt};
 
 use tonic::Status;
 
-use super::path::{MatchError, decode, percent_encode};
 use crate::{
     json::{self, ReadOptions, WriteOptions, mask},
     schema::{
+        percent::{decode, encode},
         Cardinality, Field, Kind, Message, MessageType, Shape, Tables,
         wire::{DEPTH, LEN, Payload, Reader, put_len, put_varint},
     },
@@ -181,9 +181,9 @@ fn utf8<'a>(field: &Field, text: &'a [u8]) -> Result<&'a str, String> {
 
 pub(super) fn put_parameter(target: &mut String, name: &str, value: &str) {
     target.push(if target.contains('?') { '&' } else { '?' });
-    percent_encode(target, name);
+    encode(target, name);
     target.push('=');
-    percent_encode(target, value);
+    encode(target, value);
 }
 
 /// The keys and values of a query, decoded.
@@ -196,7 +196,8 @@ pub(crate) type Parameters<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 /// INVALID_ARGUMENT if one cannot be decoded.
 pub(crate) fn parameters(query: &str) -> Result<Parameters<'_>, Status> {
     fn text(part: &str) -> Result<Cow<'_, str>, Status> {
-        let invalid = |error: MatchError| Status::invalid_argument(error.to_string());
+        let invalid =
+            |problem: &str| Status::invalid_argument(format!("the query cannot be decoded: {problem}"));
         match part.contains('+') {
             true => decode(&part.replace('+', " "), false).map(|text| Cow::Owned(text.into_owned())).map_err(invalid),
             false => decode(part, false).map_err(invalid),

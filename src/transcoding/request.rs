@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use tonic::Status;
 
-use super::{http_body, path, query};
+use super::{http_body, query};
 use crate::{
     json::{self, WriteOptions},
     schema::{
@@ -137,7 +137,7 @@ pub(crate) fn routing_params(tables: &Tables, method: &MethodType, wire: &[u8]) 
             if at > 0 {
                 params.push('/');
             }
-            path::percent_encode(&mut params, segment);
+            crate::schema::percent::encode(&mut params, segment);
         }
     }
     Ok(params)
