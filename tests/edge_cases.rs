@@ -334,6 +334,39 @@ mod query {
         assert_eq!(searched(query).await, Ok(message));
     }
 
+    /// What the message is on the wire is read by the rules that JSON is written by.
+    #[test]
+    fn query_is_the_merged_message() {
+        const SHELF: &[u8] = b"\x0a\x09shelves/a";
+        for (wire, query) in [
+            // by_year = 19, then by_field = 20: the last member of the oneof.
+            (&b"\x98\x01\x01\xa2\x01\x012"[..], "byField=2"),
+            (b"\xa2\x01\x012\x98\x01\x01", "byYear=1"),
+            // page_size = 3 as a string, query = 2 as a number, words = 9 as a number.
+            (b"\x1a\x01\x05", ""),
+            (b"\x10\x05", ""),
+            (b"\x48\x05\x4a\x01a", "words=a"),
+            // page_size in two occurrences, and genres = 7 packed and not.
+            (b"\x18\x05\x18\x06", "pageSize=6"),
+            (b"\x38\x01\x3a\x02\x07\x00", "genres=CRIME&genres=7&genres=GENRE_UNSPECIFIED"),
+            // by = 18 in two pieces, and limit = 16 as well.
+            (b"\x92\x01\x03\x0a\x01A\x92\x01\x02\x10\x07", "by.givenName=A&by.born=7"),
+            (b"\x82\x01\x02\x08\x05\x82\x01\x00", "limit=5"),
+        ] {
+            let request = method("Search").to_http(&[SHELF, wire].concat()).unwrap();
+            let line = request.uri().to_string();
+            let found = line.strip_prefix("/v1/shelves/a/books:search?query=").unwrap();
+            assert_eq!(found.trim_start_matches('&'), query, "{wire:x?}");
+        }
+        // The path, too: what it binds may have been overwritten.
+        let schema = Schema::decode_with_http(&SET, &http_rule("Search", &[(GET, "/v1/{by_field}")])).unwrap();
+        let search = schema.method("/shelf.Shelf/Search").unwrap();
+        let line = search.to_http(b"\x98\x01\x01\xa2\x01\x012").unwrap().uri().to_string();
+        assert_eq!(line, "/v1/2?query=");
+        let error = search.to_http(b"\xa2\x01\x012\x98\x01\x01").unwrap_err();
+        assert!(error.message().ends_with("GET /v1/{by_field}: field `by_field` is empty"), "{error}");
+    }
+
     #[tokio::test]
     async fn int64_plain_decimal() {
         assert_eq!(asked(json!({"seed": "18446744073709551615"})), "seed=18446744073709551615");
@@ -347,6 +380,26 @@ mod query {
             searched("genre=CRIME&genres=1&genres=7").await,
             Ok(json!({"genre": "CRIME", "genres": ["CRIME", 7]}))
         );
+    }
+
+    /// `True` and `False` are what Google's Python client sends; the digits are taken by
+    /// other gateways. A body has JSON's own words only.
+    #[tokio::test]
+    async fn bool_words() {
+        for (word, message) in
+            [("true", json!({"exact": true})), ("True", json!({"exact": true})), ("1", json!({"exact": true}))]
+        {
+            assert_eq!(searched(&format!("exact={word}")).await, Ok(message));
+        }
+        for word in ["false", "False", "0"] {
+            assert_eq!(searched(&format!("exact={word}")).await, Ok(json!({})), "{word}");
+        }
+        for word in ["TRUE", "yes", "2", "", "t"] {
+            assert_eq!(searched(&format!("exact={word}")).await.unwrap_err().0, 400, "{word}");
+        }
+        for body in [r#"{"exact":"True"}"#, r#"{"exact":1}"#, r#"{"exact":True}"#] {
+            assert!(method("Search").input().from_json(body).is_err(), "{body}");
+        }
     }
 
     #[tokio::test]

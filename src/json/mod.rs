@@ -38,6 +38,7 @@ mod raw;
 mod read;
 mod read_well_known;
 mod scalar;
+pub(crate) mod text;
 pub(crate) mod time;
 mod write;
 mod write_well_known;

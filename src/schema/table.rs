@@ -123,6 +123,14 @@ pub(crate) enum Shape {
     Empty,
 }
 
+impl Shape {
+    /// Whether the JSON form is one string, number or bool, which a path and a query can
+    /// hold as well.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Timestamp | Self::Duration | Self::FieldMask | Self::Wrapper)
+    }
+}
+
 /// No oneof; see [`Field::oneof`].
 pub(crate) const NO_ONEOF: u16 = u16::MAX;
 
@@ -207,6 +215,16 @@ impl Field {
 
     pub(crate) fn is_message(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Group)
+    }
+
+    /// Appends the field, a message or a group, with its content.
+    pub(crate) fn put_content(&self, out: &mut Vec<u8>, content: &[u8]) {
+        if self.kind != Kind::Group {
+            return super::wire::put_len(out, self.number, content);
+        }
+        out.extend_from_slice(self.tag_bytes());
+        out.extend_from_slice(content);
+        super::wire::put_varint(out, u64::from(self.number << 3 | u32::from(super::wire::END)));
     }
 }
 

@@ -5,11 +5,15 @@ use std::{borrow::Cow, fmt};
 use tonic::Status;
 
 use crate::{
-    json::{self, ReadOptions, WriteOptions, mask},
+    json::{
+        self, ReadOptions, mask,
+        merged::{self, Fields},
+        text::{self, Base64},
+    },
     schema::{
+        Cardinality, Field, Kind, Message, MessageType, NO_ONEOF, Shape, Tables,
         percent::{decode, encode},
-        Cardinality, Field, Kind, Message, MessageType, Shape, Tables,
-        wire::{DEPTH, LEN, Payload, Reader, put_len, put_varint},
+        wire::{DEPTH, put_len},
     },
 };
 
@@ -24,159 +28,92 @@ pub(super) fn put_message(
     tables: &Tables,
     message: &MessageType,
     prefix: &str,
-    wire: &[u8],
+    fields: &Fields<'_>,
     within: &[u32],
-    skip: &dyn Fn(&Field) -> bool,
+    skip: &dyn Fn(usize) -> bool,
 ) -> Result<(), String> {
-    let set = fields(wire)?;
-    for field in message.fields.iter().filter(|field| !skip(field)) {
-        let values = || set.iter().filter(|(tag, _)| tag >> 3 == field.number);
-        let last = values().next_back();
-        if last.is_none() && !field.required {
-            continue;
+    for (index, field) in message.fields.iter().enumerate().filter(|(index, _)| !skip(*index)) {
+        let found = fields.of(index);
+        let singular = field.cardinality == Cardinality::Singular;
+        if found.is_empty() {
+            // A required field goes even where it holds its default; a member of a oneof
+            // that is not set would set it.
+            let must = field.required && singular && !field.is_message() && field.oneof == NO_ONEOF;
+            if !must || !prefix.is_empty() {
+                continue;
+            }
         }
-        let name: Cow<'_, str> = match prefix {
-            "" => (&*field.json_name).into(),
-            _ => format!("{prefix}.{}", field.json_name).into(),
-        };
-        if field.cardinality == Cardinality::Map && last.is_some() {
+        let name = parameter_name(message, index, prefix)?;
+        let failed = |error: Box<json::WriteError>| format!("field `{name}`: {error}");
+        if field.cardinality == Cardinality::Map {
             return Err(format!("field `{name}` is a map, which a query cannot carry"));
         }
-        if field.is_message() && last.is_some() {
+        if field.is_message() {
             let nested = tables.message_of(field);
-            let repeated = field.cardinality == Cardinality::Repeated;
             match nested.shape {
-                Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper if !repeated => {}
-                Shape::Plain if !repeated && within.contains(&field.type_index) => {
+                shape if shape.is_text() && singular => {}
+                Shape::Plain if singular && within.contains(&field.type_index) => {
                     return Err(format!("field `{name}` is recursive, which a query cannot carry"));
                 }
-                Shape::Plain if !repeated => {
+                Shape::Plain if singular => {
                     let within = [within, &[field.type_index]].concat();
-                    let merged: Vec<u8> = values().flat_map(|(_, payload)| payload.bytes()).copied().collect();
-                    put_message(target, tables, nested, &name, &merged, &within, &|_| false)?;
+                    let fields =
+                        Fields::read(tables, nested, &merged::pieces(found)).map_err(|error| error.to_string())?;
+                    put_message(target, tables, nested, &name, &fields, &within, &|_| false)?;
                     continue;
                 }
                 _ => return Err(format!("field `{name}` is a {}, which a query cannot carry", nested.name)),
             }
         }
-        let Some((_, payload)) = last else {
-            let must = field.required && field.cardinality == Cardinality::Singular && !field.is_message();
-            if must && prefix.is_empty() {
-                put_parameter(target, &name, &scalar_text(tables, message, field, &[])?);
-            }
-            continue;
-        };
-        if field.cardinality == Cardinality::Repeated {
-            for one in each_value(field, values())? {
-                put_parameter(target, &name, &scalar_text(tables, message, field, &one)?);
+        if singular {
+            let unset = found.last().is_some_and(|last| merged::is_default(field, last.payload));
+            if field.presence || field.required || !unset {
+                let text = text::singular(tables, field, found, Base64::Standard).map_err(failed)?;
+                put_parameter(target, &name, &text.unwrap_or_default());
             }
             continue;
         }
-        let text: Cow<'_, str> = match payload {
-            Payload::Bytes(text) if field.kind == Kind::String => utf8(field, text)?.into(),
-            _ => {
-                let mut all = Vec::new();
-                for (tag, payload) in values() {
-                    put_field(&mut all, *tag, *payload);
-                }
-                scalar_text(tables, message, field, &all)?.into()
+        merged::elements(field, found, |payload| {
+            if let Some(text) = text::scalar(tables, field, payload, Base64::Standard)? {
+                put_parameter(target, &name, &text);
             }
-        };
-        let zero = match payload {
-            Payload::Bits(bits) => *bits == 0,
-            Payload::Bytes(bytes) => bytes.is_empty(),
-        };
-        if field.presence || field.required || !zero {
-            put_parameter(target, &name, &text);
-        }
+            Ok(())
+        })
+        .map_err(failed)?;
     }
     Ok(())
 }
 
-fn fields(wire: &[u8]) -> Result<Vec<(u32, Payload<'_>)>, String> {
-    let mut found = Vec::new();
-    let mut reader = Reader::new(wire);
-    while let Some(field) = reader.field().map_err(|error| error.to_string())? {
-        found.push(field);
-    }
-    Ok(found)
-}
-
-fn put_field(out: &mut Vec<u8>, tag: u32, payload: Payload<'_>) {
-    put_varint(out, u64::from(tag));
-    match payload {
-        Payload::Bytes(bytes) => {
-            put_varint(out, bytes.len() as u64);
-            out.extend_from_slice(bytes);
-        }
-        Payload::Bits(bits) => match (tag & 7) as u8 {
-            crate::schema::wire::FIXED32 => out.extend_from_slice(&(bits as u32).to_le_bytes()),
-            crate::schema::wire::FIXED64 => out.extend_from_slice(&bits.to_le_bytes()),
-            _ => put_varint(out, bits),
-        },
-    }
-}
-
-/// Each element of a repeated scalar, as the bytes of a message with only it.
-fn each_value<'a>(field: &Field, values: impl Iterator<Item = &'a (u32, Payload<'a>)>) -> Result<Vec<Vec<u8>>, String> {
-    let natural = field.kind.wire_type();
-    let mut all = Vec::new();
-    for (tag, payload) in values {
-        if (tag & 7) as u8 == LEN && natural != LEN {
-            let mut packed = Reader::new(payload.bytes());
-            while !packed.is_empty() {
-                let mut one = Vec::new();
-                let element = field.number << 3 | u32::from(natural);
-                let payload = packed.payload(element).map_err(|error| error.to_string())?;
-                put_field(&mut one, element, payload);
-                all.push(one);
-            }
-        } else {
-            let mut one = Vec::new();
-            put_field(&mut one, *tag, *payload);
-            all.push(one);
-        }
-    }
-    Ok(all)
-}
-
-/// The text of a single value, from the bytes of a message in which it is set.
-pub(super) fn scalar_text(
-    tables: &Tables,
-    message: &MessageType,
-    field: &Field,
-    wire: &[u8],
-) -> Result<String, String> {
-    if field.kind == Kind::String {
-        let mut last = &[][..];
-        let mut reader = Reader::new(wire);
-        while let Some((tag, payload)) = reader.field().map_err(|error| error.to_string())? {
-            if tag == field.tag {
-                last = payload.bytes();
-            }
-        }
-        return utf8(field, last).map(str::to_owned);
-    }
-    let mut json = Vec::new();
-    json::write_field(tables, message, field, wire, &mut json, &WriteOptions::default())
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8(json).map_err(|error| error.to_string())?;
-    // A list of one, where the field is repeated.
-    let text = match field.cardinality {
-        Cardinality::Repeated => text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default(),
-        _ => &text,
+/// The name of a field's parameter: the JSON name; or the proto name, where dots in the
+/// JSON name would make a path of it, or another field is read by it.
+fn parameter_name<'f>(message: &'f MessageType, index: usize, prefix: &str) -> Result<Cow<'f, str>, String> {
+    let field = &message.fields[index];
+    let leads_here = |name: &&str| {
+        let mut names = names(name);
+        names.next() == Some(name)
+            && names.next().is_none()
+            && message.names.find(name.as_bytes()) == Some(index as u32)
     };
-    // Numbers go as the digits that they have; the rest is text: a timestamp, a
-    // mask, base64.
-    if text.starts_with('"') {
-        serde_json::from_str(text).map_err(|error| error.to_string())
-    } else {
-        Ok(text.to_owned())
-    }
+    let name = [&*field.json_name, &*field.name].into_iter().find(leads_here).ok_or_else(|| {
+        format!("field `{}` of {} has no name that a query could give it by", field.name, message.name)
+    })?;
+    Ok(match prefix {
+        "" => name.into(),
+        _ => format!("{prefix}.{name}").into(),
+    })
 }
 
-fn utf8<'a>(field: &Field, text: &'a [u8]) -> Result<&'a str, String> {
-    std::str::from_utf8(text).map_err(|_| format!("field `{}` is not UTF-8", field.json_name))
+/// The names along a dotted path; an extension's, in brackets, is one with its dots.
+fn names(path: &str) -> impl Iterator<Item = &str> {
+    let mut bracket = false;
+    path.split(move |c| {
+        bracket = match c {
+            '[' => true,
+            ']' => false,
+            _ => bracket,
+        };
+        c == '.' && !bracket
+    })
 }
 
 pub(super) fn put_parameter(target: &mut String, name: &str, value: &str) {
@@ -196,12 +133,11 @@ pub(crate) type Parameters<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 /// INVALID_ARGUMENT if one cannot be decoded.
 pub(crate) fn parameters(query: &str) -> Result<Parameters<'_>, Status> {
     fn text(part: &str) -> Result<Cow<'_, str>, Status> {
-        let invalid =
-            |problem: &str| Status::invalid_argument(format!("the query cannot be decoded: {problem}"));
-        match part.contains('+') {
-            true => decode(&part.replace('+', " "), false).map(|text| Cow::Owned(text.into_owned())).map_err(invalid),
-            false => decode(part, false).map_err(invalid),
-        }
+        let text = match part.contains('+') {
+            true => decode(&part.replace('+', " "), false).map(|text| Cow::Owned(text.into_owned())),
+            false => decode(part, false),
+        };
+        text.map_err(|problem| Status::invalid_argument(format!("the query cannot be decoded: {problem}")))
     }
     query
         .split('&')
@@ -245,9 +181,8 @@ impl Message {
         let tables = &*self.schema.0;
         let fields = resolve(tables, self.table(), path);
         let fields = fields.ok_or_else(|| TextError::Path(format!("{} has no field `{path}`", self.name())))?;
-        let textual = |shape| matches!(shape, Shape::Wrapper | Shape::FieldMask | Shape::Timestamp | Shape::Duration);
         match fields.last().filter(|leaf| leaf.is_message()).map(|leaf| tables.message_of(leaf)) {
-            Some(message) if !textual(message.shape) => {
+            Some(message) if !message.shape.is_text() => {
                 Err(TextError::Path(format!("`{path}` is a {}, which has no form as text", message.name)))
             }
             _ => put_text(wire, tables, &fields, text).map_err(TextError::Value),
@@ -259,13 +194,13 @@ impl Message {
 pub(super) fn resolve<'t>(tables: &'t Tables, message: &'t MessageType, path: &str) -> Option<Vec<&'t Field>> {
     let mut fields = Vec::new();
     let mut parent = Some(message);
-    for name in path.split('.') {
+    for name in names(path) {
         let (_, field) = parent?.field_named(name.as_bytes())?;
         if fields.len() >= DEPTH as usize {
             return None;
         }
         fields.push(field);
-        let plain = field.cardinality == Cardinality::Singular && field.kind == Kind::Message;
+        let plain = field.cardinality == Cardinality::Singular && field.is_message();
         parent = plain.then(|| tables.message_of(field)).filter(|message| message.shape == Shape::Plain);
     }
     Some(fields)
@@ -281,7 +216,7 @@ pub(super) fn put_text(out: &mut Vec<u8>, tables: &Tables, path: &[&Field], text
     leaf_from_text(&mut content, tables, leaf, text)?;
     for parent in parents.iter().rev() {
         let mut wrapped = Vec::new();
-        put_len(&mut wrapped, parent.number, &content);
+        parent.put_content(&mut wrapped, &content);
         content = wrapped;
     }
     out.extend_from_slice(&content);
@@ -302,12 +237,14 @@ fn leaf_from_text(out: &mut Vec<u8>, tables: &Tables, leaf: &Field, text: &str) 
             _ => return Err(format!("a {} cannot be given as text", message.name)),
         }
     }
-    let bare = match kind {
-        Kind::Bool => matches!(text, "true" | "false"),
-        Kind::Enum => text.parse::<i32>().is_ok(),
-        _ => false,
+    let json = match (kind, text) {
+        // Google's Python client spells them so, and other gateways take the digits.
+        (Kind::Bool, "true" | "True" | "1") => "true".to_owned(),
+        (Kind::Bool, "false" | "False" | "0") => "false".to_owned(),
+        (Kind::Enum, "null") if tables.enum_of(leaf).null => text.to_owned(),
+        (Kind::Enum, _) if text.parse::<i32>().is_ok() => text.to_owned(),
+        _ => serde_json::Value::from(text).to_string(),
     };
-    let json = if bare { text.to_owned() } else { serde_json::Value::from(text).to_string() };
     read(out, tables, leaf, &json)
 }
 

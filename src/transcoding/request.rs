@@ -1,16 +1,15 @@
 //! A message becomes an HTTP request.
 
-use std::borrow::Cow;
-
 use tonic::Status;
 
 use super::{http_body, query};
 use crate::{
-    json::{self, WriteOptions},
-    schema::{
-        Body, HttpRule, MessageType, Method, MethodType, Tables,
-        wire::{Reader, put_len},
+    json::{
+        self, WriteOptions,
+        merged::{self, Fields},
+        text::{self, Base64},
     },
+    schema::{Body, HttpRule, MessageType, Method, MethodType, NO_ONEOF, Tables, percent, wire::WireError},
 };
 
 /// An HTTP request without its headers.
@@ -79,38 +78,45 @@ pub(crate) fn transcode<'t>(
         )));
     }
     let input = &tables.messages[method.input as usize];
-    let mut tried = String::new();
+    let invalid = |problem: String| Status::invalid_argument(format!("{name}: {problem}"));
+    let fields = Fields::read(tables, input, &[wire]).map_err(|error| invalid(error.to_string()))?;
+    let mut tried = Vec::new();
     for rule in &method.rules {
-        let values = variables(tables, input, rule, wire).map_err(Status::invalid_argument)?;
+        let values = variables(tables, input, rule, &fields).map_err(invalid)?;
         match rule.template.expand(&values) {
-            Ok(path) => {
-                return by_rule(tables, method, rule, wire, path, enums)
-                    .map_err(|problem| Status::invalid_argument(format!("{name}: {problem}")));
-            }
-            Err(error) => {
-                let separator = if tried.is_empty() { "" } else { "; " };
-                tried.push_str(&format!("{separator}{} {}: {error}", rule.verb, rule.template));
-            }
+            Ok(path) => return by_rule(tables, method, rule, wire, fields, path, enums).map_err(invalid),
+            Err(error) => tried.push(format!("{} {}: {error}", rule.verb, rule.template)),
         }
     }
-    Err(Status::invalid_argument(format!("{name}: no HTTP binding fits the request: {tried}")))
+    Err(invalid(format!("no HTTP binding fits the request: {}", tried.join("; "))))
 }
 
-fn variables(tables: &Tables, input: &MessageType, rule: &HttpRule, wire: &[u8]) -> Result<Vec<String>, String> {
-    rule.variables
-        .iter()
-        .map(|path| {
-            let Some((leaf, parents)) = path.split_last() else { return Ok(String::new()) };
-            let (mut message, mut bytes) = (input, Cow::Borrowed(wire));
-            for parent in parents {
-                let field = &message.fields[usize::from(*parent)];
-                bytes = http_body::content(field.number, &bytes).map_err(|error| error.to_string())?.into();
-                message = tables.message_of(field);
-            }
-            let field = &message.fields[usize::from(*leaf)];
-            query::scalar_text(tables, message, field, &bytes)
-        })
-        .collect()
+/// The values of a template's variables; empty for one that is not set and has no default
+/// that may stand in the path.
+fn variables(
+    tables: &Tables,
+    input: &MessageType,
+    rule: &HttpRule,
+    fields: &Fields<'_>,
+) -> Result<Vec<String>, String> {
+    rule.variables.iter().map(|path| variable(tables, input, path, fields)).collect()
+}
+
+fn variable(tables: &Tables, message: &MessageType, path: &[u16], fields: &Fields<'_>) -> Result<String, String> {
+    let Some((first, below)) = path.split_first() else { return Ok(String::new()) };
+    let index = usize::from(*first);
+    let (field, found) = (&message.fields[index], fields.of(index));
+    if !below.is_empty() {
+        let nested = tables.message_of(field);
+        let fields = Fields::read(tables, nested, &merged::pieces(found)).map_err(|error| error.to_string())?;
+        return variable(tables, nested, below, &fields);
+    }
+    if found.is_empty() && field.oneof != NO_ONEOF {
+        return Ok(String::new());
+    }
+    let text = text::singular(tables, field, found, Base64::UrlSafe);
+    let text = text.map_err(|error| format!("field `{}`: {error}", field.json_name))?;
+    Ok(text.unwrap_or_default().into_owned())
 }
 
 /// The variables of a method's first binding as `x-goog-request-params` has them:
@@ -123,7 +129,9 @@ fn variables(tables: &Tables, input: &MessageType, rule: &HttpRule, wire: &[u8])
 pub(crate) fn routing_params(tables: &Tables, method: &MethodType, wire: &[u8]) -> Result<String, String> {
     let mut params = String::new();
     let Some(rule) = method.rules.first() else { return Ok(params) };
-    let values = variables(tables, &tables.messages[method.input as usize], rule, wire)?;
+    let input = &tables.messages[method.input as usize];
+    let fields = Fields::read(tables, input, &[wire]).map_err(|error| error.to_string())?;
+    let values = variables(tables, input, rule, &fields)?;
     for (name, value) in rule.template.variables().zip(values) {
         if value.is_empty() {
             continue;
@@ -137,7 +145,7 @@ pub(crate) fn routing_params(tables: &Tables, method: &MethodType, wire: &[u8]) 
             if at > 0 {
                 params.push('/');
             }
-            crate::schema::percent::encode(&mut params, segment);
+            percent::encode(&mut params, segment);
         }
     }
     Ok(params)
@@ -148,23 +156,25 @@ fn by_rule<'t>(
     method: &MethodType,
     rule: &'t HttpRule,
     wire: &[u8],
+    fields: Fields<'_>,
     mut target: String,
     enums: Enums,
 ) -> Result<Target<'t>, String> {
     let input = &tables.messages[method.input as usize];
+    let problem = |error: WireError| error.to_string();
     // The body is the message without what the path binds.
     let stripped;
-    let rest = if rule.variables.is_empty() {
-        wire
+    let (rest, fields) = if rule.variables.is_empty() {
+        (wire, fields)
     } else {
         let paths: Vec<&[u16]> = rule.variables.iter().map(|path| &**path).collect();
-        stripped = strip(tables, input, &paths, wire)?;
-        &stripped
+        stripped = strip(tables, input, &paths, &fields).map_err(problem)?;
+        (&*stripped, Fields::read(tables, input, &[&stripped]).map_err(problem)?)
     };
     let options = WriteOptions { enums_as_integers: enums == Enums::Numbers, ..WriteOptions::default() };
     let mut content_type = None;
     let mut raw = |wire: &[u8]| {
-        let (kind, data) = http_body::read(wire).map_err(|error| error.to_string())?;
+        let (kind, data) = http_body::read(wire).map_err(problem)?;
         content_type = Some(kind.to_vec());
         Ok::<_, String>(Some(data.to_vec()))
     };
@@ -172,9 +182,9 @@ fn by_rule<'t>(
         Body::None => None,
         Body::Rest if http_body::is(input) => raw(rest)?,
         Body::Field(index) if http_body::is_field(tables, &input.fields[usize::from(index)]) => {
-            let number = input.fields[usize::from(index)].number;
-            raw(&http_body::content(number, rest).map_err(|error| error.to_string())?)?
+            raw(&merged::pieces(fields.of(usize::from(index))).concat())?
         }
+        Body::Field(index) if fields.of(usize::from(index)).is_empty() => None,
         Body::Rest => {
             let mut body = Vec::new();
             json::write(tables, input, rest, &mut body, &options).map_err(|error| error.to_string())?;
@@ -182,35 +192,15 @@ fn by_rule<'t>(
         }
         Body::Field(index) => {
             let field = &input.fields[usize::from(index)];
-            // What writes the body and the query looks at the other fields.
-            let mut set = false;
-            let mut reader = Reader::new(rest);
-            while !set && let Some((tag, _)) = reader.field().map_err(|error| error.to_string())? {
-                set = tag >> 3 == field.number;
-            }
-            if set {
-                let mut body = Vec::with_capacity(rest.len() * 3);
-                json::write_field(tables, input, field, rest, &mut body, &options)
-                    .map_err(|error| error.to_string())?;
-                Some(body)
-            } else {
-                None
-            }
+            let mut body = Vec::with_capacity(rest.len() * 3);
+            json::write_field(tables, input, field, rest, &mut body, &options).map_err(|error| error.to_string())?;
+            Some(body)
         }
     };
     if rule.body != Body::Rest {
-        let in_body = match rule.body {
-            Body::Field(index) => Some(input.fields[usize::from(index)].number),
-            _ => None,
-        };
-        let bound: Vec<u32> = rule
-            .variables
-            .iter()
-            .filter(|path| path.len() == 1)
-            .map(|path| input.fields[usize::from(path[0])].number)
-            .collect();
-        let skip = |field: &crate::schema::Field| Some(field.number) == in_body || bound.contains(&field.number);
-        query::put_message(&mut target, tables, input, "", rest, &[method.input], &skip)?;
+        let bound = |index: usize| rule.variables.iter().any(|path| **path == [index as u16]);
+        let skip = |index: usize| rule.body == Body::Field(index as u16) || bound(index);
+        query::put_message(&mut target, tables, input, "", &fields, &[method.input], &skip)?;
     }
     if enums == Enums::Numbers {
         query::put_parameter(&mut target, "$alt", "json;enum-encoding=int");
@@ -240,26 +230,24 @@ pub(crate) fn takes_http_body(tables: &Tables, method: &MethodType) -> bool {
 }
 
 /// The message without the fields at the ends of `paths`.
-fn strip(tables: &Tables, message: &MessageType, paths: &[&[u16]], wire: &[u8]) -> Result<Vec<u8>, String> {
-    let mut kept = Vec::with_capacity(wire.len());
-    let mut reader = Reader::new(wire);
-    loop {
-        let before = reader.rest();
-        let Some((tag, payload)) = reader.field().map_err(|error| error.to_string())? else { return Ok(kept) };
-        let whole = &before[..before.len() - reader.rest().len()];
-        let index = message.index_of(tag >> 3);
+fn strip(tables: &Tables, message: &MessageType, paths: &[&[u16]], fields: &Fields<'_>) -> Result<Vec<u8>, WireError> {
+    let mut kept = Vec::new();
+    for found in fields.set() {
+        let index = found[0].index;
         let below: Vec<&[u16]> = paths
             .iter()
             .filter_map(|path| path.split_first())
-            .filter(|(first, _)| index == Some(usize::from(**first)))
-            .map(|(_, rest)| rest)
+            .filter(|(first, _)| **first == index)
+            .map(|at| at.1)
             .collect();
         if below.is_empty() {
-            kept.extend_from_slice(whole);
+            found.iter().for_each(|occurrence| kept.extend_from_slice(occurrence.whole));
         } else if below.iter().all(|rest| !rest.is_empty()) {
-            let Some(field) = message.field(tag >> 3) else { continue };
-            let inner = strip(tables, tables.message_of(field), &below, payload.bytes())?;
-            put_len(&mut kept, field.number, &inner);
+            let field = &message.fields[usize::from(index)];
+            let nested = tables.message_of(field);
+            let fields = Fields::read(tables, nested, &merged::pieces(found))?;
+            field.put_content(&mut kept, &strip(tables, nested, &below, &fields)?);
         }
     }
+    Ok(kept)
 }

@@ -1,0 +1,106 @@
+//! One value as a text, as a path and a query have it: like its JSON form, but
+//! without quotes.
+
+use std::borrow::Cow;
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE},
+};
+
+use super::{
+    WriteError, WriteOptions,
+    merged::{self, Fields, Occurrence},
+    scalar,
+};
+use crate::schema::{Field, Kind, Shape, Tables, wire::Payload};
+
+/// The alphabet that bytes are spelled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base64 {
+    /// JSON's own, for queries.
+    Standard,
+    /// Without a slash, for paths.
+    UrlSafe,
+}
+
+/// The text of a singular field with these occurrences; of its default if there
+/// is none. `None` for a message that is not set, and for what has no value: a
+/// number that a closed enum does not have.
+///
+/// # Errors
+///
+/// If the bytes are no such value, or one without a form as text.
+pub(crate) fn singular<'a>(
+    tables: &Tables,
+    field: &Field,
+    found: &[Occurrence<'a>],
+    base64: Base64,
+) -> Result<Option<Cow<'a, str>>, Box<WriteError>> {
+    let Some(last) = found.last() else {
+        return if field.is_message() { Ok(None) } else { default(tables, field) };
+    };
+    if !field.is_message() {
+        return scalar(tables, field, last.payload, base64);
+    }
+    let message = tables.message_of(field);
+    let pieces = merged::pieces(found);
+    match (message.shape, message.fields.first()) {
+        (Shape::Wrapper, Some(inner)) => match Fields::read(tables, message, &pieces)?.of(0).last() {
+            Some(value) => scalar(tables, inner, value.payload, base64),
+            None => default(tables, inner),
+        },
+        (shape, _) if shape.is_text() => {
+            let mut json = Vec::new();
+            super::write(tables, message, &pieces.concat(), &mut json, &WriteOptions::default())?;
+            let text: String = serde_json::from_slice(&json).map_err(|error| WriteError::new(error.to_string()))?;
+            Ok(Some(Cow::Owned(text)))
+        }
+        _ => Err(WriteError::new(format!("a {} has no form as text", message.name))),
+    }
+}
+
+/// The text of one value that is no message.
+pub(crate) fn scalar<'a>(
+    tables: &Tables,
+    field: &Field,
+    payload: Payload<'a>,
+    base64: Base64,
+) -> Result<Option<Cow<'a, str>>, Box<WriteError>> {
+    let text = match field.kind {
+        Kind::String => {
+            let text = std::str::from_utf8(payload.bytes());
+            return text.map(|text| Some(Cow::Borrowed(text))).map_err(|_| WriteError::malformed("it is not UTF-8"));
+        }
+        Kind::Bytes if base64 == Base64::UrlSafe => URL_SAFE.encode(payload.bytes()),
+        Kind::Bytes => STANDARD.encode(payload.bytes()),
+        // By name even where JSON has `null`, which a text cannot tell from a name.
+        Kind::Enum => {
+            let kind = tables.enum_of(field);
+            let number = payload.bits() as i32;
+            match kind.key(number) {
+                Some(name) => unquoted(name.as_bytes().to_vec()),
+                None if kind.closed => return Ok(None),
+                None => number.to_string(),
+            }
+        }
+        _ => {
+            let mut json = Vec::new();
+            if !scalar::put_bits(&mut json, tables, field, payload.bits(), &WriteOptions::default()) {
+                return Ok(None);
+            }
+            unquoted(json)
+        }
+    };
+    Ok(Some(Cow::Owned(text)))
+}
+
+fn default(tables: &Tables, field: &Field) -> Result<Option<Cow<'static, str>>, Box<WriteError>> {
+    scalar(tables, field, merged::default_payload(tables, field), Base64::Standard)
+}
+
+/// A number, or a name in quotes, as JSON has it, without the quotes.
+fn unquoted(json: Vec<u8>) -> String {
+    let text = json.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(&json);
+    String::from_utf8_lossy(text).into_owned()
+}
