@@ -14,10 +14,14 @@ use crate::{
     schema::{Body, Field, HttpRule, MessageType, MethodType, NO_ONEOF, Tables, wire::put_len},
 };
 
-/// Query parameters that belong to the API's front end, not to the request.
+/// Query parameters that belong to the API's front end, not to the request. Those that
+/// [`System`] does not read are passed over.
+///
+/// `callback` asks for JSONP: an answer as a script that calls a function. It is passed
+/// over as well, and the answer is JSON, since any web page can read a script.
 ///
 /// Source: <https://cloud.google.com/apis/docs/system-parameters>.
-const SYSTEM: [&str; 14] = [
+const SYSTEM: [&str; 18] = [
     "alt",
     "$alt",
     "prettyPrint",
@@ -27,11 +31,15 @@ const SYSTEM: [&str; 14] = [
     "key",
     "$key",
     "access_token",
+    "oauth_token",
+    "callback",
+    "$callback",
     "quotaUser",
     "userProject",
     "$.xgafv",
     "$httpMethod",
     "uploadType",
+    "upload_protocol",
 ];
 
 /// What the system parameters of a request ask for.
@@ -40,7 +48,8 @@ pub(crate) struct System {
     pub(crate) write: WriteOptions,
     /// `alt=sse`: a stream as server-sent events.
     pub(crate) events: bool,
-    /// `access_token`: the caller's, in place of the `authorization` header.
+    /// `access_token` or `oauth_token`: the caller's, in place of the `authorization`
+    /// header.
     pub(crate) access_token: Option<String>,
 }
 
@@ -80,7 +89,7 @@ impl System {
                     }
                     write.enums_as_integers |= parts.any(|part| part == "enum-encoding=int");
                 }
-                "access_token" => access_token = Some(value.to_string()),
+                "access_token" | "oauth_token" => access_token = Some(value.to_string()),
                 _ => {}
             }
         }
