@@ -57,9 +57,11 @@ fn matches(source: &str, path: &str) -> Option<Vec<String>> {
     template(source).unwrap().matches(path).unwrap()
 }
 
-/// The error of a schema in which a method has this rule: fields by their numbers.
+/// Why a rule of a method cannot be used: fields by their numbers.
 fn rule_error(method: &str, rule: &[(u8, &str)]) -> String {
-    Schema::decode_with_http(&SET, &http_rule(method, rule)).unwrap_err().to_string()
+    let lints = Schema::decode_with_http(&SET, &http_rule(method, rule)).unwrap().lint();
+    let of_rule = |lint: &&google_chat::transcoding::Lint| lint.problem.starts_with("cannot be used");
+    lints.iter().find(of_rule).expect("the rule cannot be used").to_string()
 }
 
 const GET: u8 = 2;

@@ -72,15 +72,10 @@ fn methods(
                 _ => Err(SchemaError::new(file.name, &name, format!("unknown message `{type_name}`"))),
             };
             let (input, output) = (message(method.input)?, message(method.output)?);
-            let target = Target {
-                file: file.name,
-                method: &name,
-                input: &tables.messages[input as usize],
-                output: &tables.messages[output as usize],
-            };
-            let rules = match &overrides.remove(name.as_str()).or_else(|| method.rule.clone()) {
-                Some(rule) => rules::bindings(tables, &target, rule)?,
-                None => Vec::new(),
+            let target = Target { input: &tables.messages[input as usize], output: &tables.messages[output as usize] };
+            let (rules, unusable) = match &overrides.remove(name.as_str()).or_else(|| method.rule.clone()) {
+                Some(rule) => rules::bindings(tables, &target, rule),
+                None => Default::default(),
             };
             let path: Box<str> = format!("/{service_name}/{}", method.name).into();
             tables.methods.push(MethodType {
@@ -90,6 +85,7 @@ fn methods(
                 client_streaming: method.client_streaming,
                 server_streaming: method.server_streaming,
                 rules,
+                unusable,
             });
         }
     }

@@ -141,6 +141,8 @@ pub(super) struct Rule<'a> {
     pub(super) body: &'a str,
     pub(super) response_body: &'a str,
     pub(super) additional: Vec<Rule<'a>>,
+    /// Why its bytes could not be read.
+    pub(super) malformed: Option<WireError>,
 }
 
 /// The files of a `FileDescriptorSet`; or how many were read, and what is wrong with
@@ -317,7 +319,7 @@ fn method(bytes: &[u8]) -> Read<Method<'_>> {
             4 => {
                 fields(payload.bytes(), |number, payload| {
                     if number == HTTP {
-                        method.rule = Some(rule(payload.bytes(), 0)?);
+                        method.rule = Some(rule_or_why(payload.bytes()));
                     }
                     Ok(())
                 })?;
@@ -348,11 +350,16 @@ pub(super) fn http(bytes: &[u8]) -> Read<(Vec<(&str, Rule<'_>)>, bool)> {
                 }
                 Ok(())
             })?;
-            rules.push((selector, rule(payload.bytes(), 0)?));
+            rules.push((selector, rule_or_why(payload.bytes())));
         }
         Ok(())
     })?;
     Ok((rules, decode_all))
+}
+
+/// A rule that cannot be read costs its method the binding, not the set.
+fn rule_or_why(bytes: &[u8]) -> Rule<'_> {
+    rule(bytes, 0).unwrap_or_else(|error| Rule { malformed: Some(error), ..Rule::default() })
 }
 
 fn rule(bytes: &[u8], depth: u32) -> Read<Rule<'_>> {

@@ -1,8 +1,8 @@
 //! A `FileDescriptorSet`, compiled once into compact tables.
 //!
 //! [`Schema::decode`] reads the set, resolves every name in it and checks it
-//! whole, HTTP rules included; afterwards nothing can be missing. The tables
-//! are laid out for the codec: a field is found by number with one index, by
+//! whole; afterwards nothing can be missing. An HTTP rule that cannot be used
+//! costs its binding alone. The tables are laid out for the codec: a field is found by number with one index, by
 //! name with one hash, and carries its JSON keys ready to be copied.
 //!
 //! ```
@@ -49,7 +49,9 @@ impl Schema {
     /// # Errors
     ///
     /// Names the file and the symbol where an import is missing, a type is
-    /// unknown, a name is defined twice, or an HTTP rule cannot be used.
+    /// unknown or a name is defined twice; also if the set is empty. An HTTP rule
+    /// that cannot be used is no error: its method does without that binding, and
+    /// [`Schema::lint`] says why.
     pub fn decode(descriptor_set: &[u8]) -> Result<Self, SchemaError> {
         Self::decode_with_http(descriptor_set, &[])
     }
@@ -164,8 +166,8 @@ impl Method {
         self.table().server_streaming
     }
 
-    /// The HTTP verb and path template of each binding, the main one first.
-    /// Empty where the method has no HTTP rule.
+    /// The HTTP verb and path template of each binding that can be used, the main
+    /// one first. Empty where the method has no HTTP rule.
     pub fn http_bindings(&self) -> impl Iterator<Item = (&http::Method, &PathTemplate)> {
         self.table().rules.iter().map(|rule| (&rule.verb, &rule.template))
     }

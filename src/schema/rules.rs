@@ -1,92 +1,101 @@
 //! HTTP rules, resolved against the messages of their methods.
 
 use super::{
-    SchemaError,
     descriptor::Rule,
-    table::{Body, Cardinality, HttpRule, MessageType, Tables},
+    table::{Body, Cardinality, HttpRule, MessageType, Tables, UnusableRule},
     template::PathTemplate,
 };
 
-type Result<T> = std::result::Result<T, SchemaError>;
-
-/// The method that a rule is for, as errors name it.
+/// The messages of the method that a rule is for.
 pub(super) struct Target<'a> {
-    pub(super) file: &'a str,
-    pub(super) method: &'a str,
     pub(super) input: &'a MessageType,
     pub(super) output: &'a MessageType,
 }
 
-impl Target<'_> {
-    fn error(&self, problem: impl Into<Box<str>>) -> SchemaError {
-        SchemaError::new(self.file, self.method, problem)
-    }
-}
-
 /// The bindings of a rule in declared order: its own, then the additional
-/// ones.
-pub(super) fn bindings(tables: &Tables, target: &Target<'_>, rule: &Rule<'_>) -> Result<Vec<HttpRule>> {
-    let mut bindings = vec![binding(tables, target, rule)?];
-    for additional in &rule.additional {
-        if !additional.additional.is_empty() {
-            return Err(target.error("an additional binding has additional bindings of its own"));
+/// ones; and those that cannot be used, with the reason.
+pub(super) fn bindings(tables: &Tables, target: &Target<'_>, rule: &Rule<'_>) -> (Vec<HttpRule>, Vec<UnusableRule>) {
+    let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+    let mut add = |rule: &Rule<'_>, nested: bool| {
+        let binding = match nested {
+            true => Err("an additional binding has additional bindings of its own".to_owned()),
+            false => binding(tables, target, rule),
+        };
+        match binding {
+            Ok(binding) => usable.push(binding),
+            Err(problem) => {
+                let name = format!("{} {}", rule.verb, rule.template);
+                let binding = if name == " " { "an HTTP rule" } else { name.trim() };
+                unusable.push(UnusableRule { binding: binding.into(), problem: problem.into() });
+            }
         }
-        bindings.push(binding(tables, target, additional)?);
+    };
+    add(rule, false);
+    for additional in &rule.additional {
+        add(additional, !additional.additional.is_empty());
     }
-    Ok(bindings)
+    (usable, unusable)
 }
 
-fn binding(tables: &Tables, target: &Target<'_>, rule: &Rule<'_>) -> Result<HttpRule> {
-    let template = PathTemplate::parse(rule.template).map_err(|error| target.error(error.to_string()))?;
-    let variables = template.variables().map(|path| variable(tables, target, path)).collect::<Result<Vec<_>>>()?;
+fn binding(tables: &Tables, target: &Target<'_>, rule: &Rule<'_>) -> Result<HttpRule, String> {
+    if let Some(error) = rule.malformed {
+        return Err(format!("the rule is not an encoded google.api.HttpRule: {error}"));
+    }
+    if rule.verb.is_empty() && rule.template.is_empty() {
+        return Err("the rule names no HTTP method and no path".to_owned());
+    }
+    let template = PathTemplate::parse(rule.template).map_err(|error| error.to_string())?;
+    let variables = template.variables().map(|path| variable(tables, target.input, path)).collect::<Result<_, _>>()?;
     let body = match rule.body {
         "" => Body::None,
         "*" => Body::Rest,
-        name => Body::Field(top_level(target, "body", target.input, name)?),
+        name => Body::Field(top_level("body", target.input, name)?),
     };
     let response_body = match rule.response_body {
         "" => None,
-        name => Some(top_level(target, "response_body", target.output, name)?),
+        name => Some(top_level("response_body", target.output, name)?),
     };
     let any_verb = rule.verb == "*";
     let verb = if any_verb { "POST" } else { rule.verb };
-    let verb = http::Method::from_bytes(verb.as_bytes())
-        .map_err(|_| target.error(format!("`{}` is not an HTTP method", rule.verb)))?;
+    let verb = http::Method::from_bytes(verb.as_bytes()).map_err(|_| format!("`{verb}` is not an HTTP method"))?;
     Ok(HttpRule { verb, any_verb, template, variables, body, response_body })
 }
 
-fn top_level(target: &Target<'_>, option: &str, message: &MessageType, name: &str) -> Result<u16> {
+fn top_level(option: &str, message: &MessageType, name: &str) -> Result<u16, String> {
     // By its proto name alone: that is what a rule names fields by.
     message
         .fields
         .iter()
         .position(|field| &*field.name == name)
         .map(|index| index as u16)
-        .ok_or_else(|| target.error(format!("{option} `{name}` is not a field of {}", message.name)))
+        .ok_or_else(|| format!("{option} `{name}` is not a field of {}", message.name))
 }
 
 /// The field indices along the path of a template's variable, which must lead
-/// to a single value.
-fn variable(tables: &Tables, target: &Target<'_>, path: &str) -> Result<Box<[u16]>> {
-    let mut message = Some(target.input);
+/// to a single value: a scalar, or a message that is one in JSON.
+fn variable(tables: &Tables, input: &MessageType, path: &str) -> Result<Box<[u16]>, String> {
+    let mut message = Some(input);
     let mut indices = Vec::new();
     for name in path.split('.') {
         let Some(parent) = message else {
-            return Err(target.error(format!("path variable `{path}` goes through a field that is not a message")));
+            return Err(format!("path variable `{path}` goes through a field that is not a message"));
         };
-        let index =
-            parent.fields.iter().position(|field| &*field.name == name).ok_or_else(|| {
-                target.error(format!("path variable `{path}`: {} has no field `{name}`", parent.name))
-            })?;
+        let index = parent
+            .fields
+            .iter()
+            .position(|field| &*field.name == name)
+            .ok_or_else(|| format!("path variable `{path}`: {} has no field `{name}`", parent.name))?;
         let field = &parent.fields[index];
         if field.cardinality != Cardinality::Singular {
-            return Err(target.error(format!("path variable `{path}`: `{name}` is a repeated field or a map")));
+            return Err(format!("path variable `{path}`: `{name}` is a repeated field or a map"));
         }
         indices.push(index as u16);
         message = field.is_message().then(|| tables.message_of(field));
     }
-    if message.is_some() {
-        return Err(target.error(format!("path variable `{path}` is a message")));
+    match message {
+        Some(message) if !message.shape.is_text() => {
+            Err(format!("path variable `{path}` is a {}, which a path cannot carry", message.name))
+        }
+        _ => Ok(indices.into()),
     }
-    Ok(indices.into())
 }

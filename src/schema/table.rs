@@ -514,8 +514,19 @@ pub(crate) struct MethodType {
     pub(crate) output: u32,
     pub(crate) client_streaming: bool,
     pub(crate) server_streaming: bool,
-    /// The HTTP bindings in declared order.
+    /// The HTTP bindings that can be used, in declared order.
     pub(crate) rules: Vec<HttpRule>,
+    /// The others.
+    pub(crate) unusable: Vec<UnusableRule>,
+}
+
+/// An HTTP binding that cannot be used. Only it is lost: the method keeps its other
+/// bindings, and gRPC.
+#[derive(Clone, Debug)]
+pub(crate) struct UnusableRule {
+    /// HTTP method and path template, as the rule has them.
+    pub(crate) binding: Box<str>,
+    pub(crate) problem: Box<str>,
 }
 
 /// One HTTP binding of a method, resolved.

@@ -1,14 +1,16 @@
 //! What of a schema HTTP/JSON cannot carry, and what servers differ in.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use crate::schema::{Body, Cardinality, HttpRule, MessageType, Method, Schema, Shape, Tables};
+use super::route::Routes;
+use crate::schema::{Body, Cardinality, HttpRule, MessageType, Method, MethodType, Schema, Shape, Tables};
 
 /// How deep fields are looked at.
 const DEEP: usize = 6;
 
 /// What a binding has that HTTP/JSON cannot carry, or that servers differ in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lint {
     /// The method, for example `google.chat.v1.ChatService/CreateSpace`.
     pub method: String,
@@ -18,7 +20,7 @@ pub struct Lint {
     /// that binding is refused.
     pub field: Option<String>,
     /// What is wrong with the field or the binding.
-    pub problem: &'static str,
+    pub problem: Cow<'static, str>,
 }
 
 impl fmt::Display for Lint {
@@ -26,21 +28,22 @@ impl fmt::Display for Lint {
         write!(f, "{}: {}: ", self.method, self.binding)?;
         match &self.field {
             Some(field) => write!(f, "field `{field}` {}, which a query cannot carry", self.problem),
-            None => f.write_str(self.problem),
+            None => f.write_str(&self.problem),
         }
     }
 }
 
 impl Schema {
-    /// Lists the fields that a binding leaves to the query, which cannot carry them; and
-    /// the bindings whose body servers may not read.
+    /// Lists the bindings that are never used, because of what their rules say or because
+    /// others have the same HTTP method and path; the fields that a binding leaves to the
+    /// query, which cannot carry them; and the bindings whose body servers may not read.
     ///
     /// Sources: `google/api/http.proto`: a query parameter is a field of a primitive type,
     /// a repeated one, or one within a message that is not repeated. AIP-127: additional
     /// bindings have the body of the first. RFC 9110, sections 9.3.1 and 9.3.5: a body of
     /// GET and DELETE means nothing.
     pub fn lint(&self) -> Vec<Lint> {
-        let mut lints = Vec::new();
+        let mut lints = unused(&self.0);
         for method in self.methods() {
             for rule in &method.table().rules {
                 binding(&mut lints, &self.0, &method, rule);
@@ -50,12 +53,41 @@ impl Schema {
     }
 }
 
+/// The bindings that no server and no client uses, and why.
+pub(crate) fn unused(tables: &Tables) -> Vec<Lint> {
+    let lint = |method: &MethodType, binding: String, problem: String| Lint {
+        method: method.path.trim_start_matches('/').to_owned(),
+        binding,
+        field: None,
+        problem: problem.into(),
+    };
+    let mut lints = Vec::new();
+    for method in &tables.methods {
+        for rule in &method.unusable {
+            lints.push(lint(method, rule.binding.to_string(), format!("cannot be used: {}", rule.problem)));
+        }
+    }
+    for (method, rule, first) in Routes::new(tables).hidden(tables) {
+        let method = &tables.methods[method as usize];
+        let rule = &method.rules[rule as usize];
+        let first = first.path.trim_start_matches('/');
+        let problem = format!("is never served: {first} has the same HTTP method and path");
+        lints.push(lint(method, name(rule), problem));
+    }
+    lints
+}
+
+/// HTTP method and path template of a binding.
+fn name(rule: &HttpRule) -> String {
+    format!("{} {}", if rule.any_verb { "*" } else { rule.verb.as_str() }, rule.template)
+}
+
 fn binding(lints: &mut Vec<Lint>, tables: &Tables, method: &Method, rule: &HttpRule) {
-    let lint = |field, problem| Lint {
+    let lint = |field, problem: &'static str| Lint {
         method: method.path().trim_start_matches('/').to_owned(),
-        binding: format!("{} {}", rule.verb, rule.template),
+        binding: name(rule),
         field,
-        problem,
+        problem: problem.into(),
     };
     if rule.body != Body::None && [http::Method::GET, http::Method::DELETE].contains(&rule.verb) {
         lints.push(lint(None, "has a body, which servers and proxies may drop for its verb"));
@@ -100,7 +132,7 @@ fn check(
     let inner = tables.message_of(field);
     match inner.shape {
         _ if field.cardinality == Cardinality::Repeated => found.push((path, "is a repeated message")),
-        Shape::Timestamp | Shape::Duration | Shape::FieldMask | Shape::Wrapper => {}
+        shape if shape.is_text() => {}
         // As deep as anybody's requests go; the paths of messages that refer to
         // one another would be too many.
         Shape::Plain if within.len() > DEEP => {}

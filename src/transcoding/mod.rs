@@ -22,8 +22,13 @@
 //! - A number or bool in a path has its default where it is unset, so that its
 //!   binding fits.
 //! - Of several templates that match, a server takes the most special one: with
-//!   a verb before without, `*` before `**`, literals before both; of equals the
-//!   first declared.
+//!   a verb before without, `*` before `**`, literals before both; of equals one
+//!   that can be served, and then the first declared.
+//! - A rule that cannot be used costs its binding alone; [`Schema::lint`](crate::Schema::lint)
+//!   names it, and each binding that another one hides.
+//! - A path may hold Timestamp, Duration, FieldMask and the wrappers. Bytes are
+//!   written in URL-safe base64 there, and read in either alphabet.
+//! - `callback` (JSONP) is passed over.
 //! - In a variable of several segments, a `%2F` that was sent reads the same as
 //!   a `%` before `2F` in its value, unless the service config has
 //!   `fully_decode_reserved_expansion`.
@@ -35,7 +40,7 @@ pub(crate) mod elements;
 pub(crate) mod frame;
 pub(crate) mod gzip;
 pub(crate) mod http_body;
-mod lint;
+pub(crate) mod lint;
 mod path;
 pub(crate) mod query;
 pub(crate) mod request;

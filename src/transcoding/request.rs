@@ -72,9 +72,15 @@ pub(crate) fn transcode<'t>(
     enums: Enums,
 ) -> Result<Target<'t>, Status> {
     let name = method.path.trim_start_matches('/');
+    let unusable = || method.unusable.iter().map(|rule| format!("{}: {}", rule.binding, rule.problem));
     if method.rules.is_empty() {
+        let mut problem = unusable().collect::<Vec<_>>().join("; ");
+        problem = match problem.is_empty() {
+            true => "has no HTTP rule (google.api.http)".to_owned(),
+            false => format!("has no HTTP rule that can be used: {problem}"),
+        };
         return Err(Status::unimplemented(format!(
-            "{name} has no HTTP rule (google.api.http), so that it cannot be called over HTTP/JSON; call it over gRPC"
+            "{name} {problem}, so that it cannot be called over HTTP/JSON; call it over gRPC"
         )));
     }
     let input = &tables.messages[method.input as usize];
@@ -88,6 +94,7 @@ pub(crate) fn transcode<'t>(
             Err(error) => tried.push(format!("{} {}: {error}", rule.verb, rule.template)),
         }
     }
+    tried.extend(unusable());
     Err(invalid(format!("no HTTP binding fits the request: {}", tried.join("; "))))
 }
 

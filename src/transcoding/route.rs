@@ -268,6 +268,7 @@ mod tests {
                 body: Body::None,
                 response_body: None,
             }],
+            unusable: Vec::new(),
         };
         Tables { messages: vec![Default::default()], methods: rules.iter().map(method).collect(), ..Tables::default() }
     }
