@@ -113,7 +113,7 @@ async fn scripted<F: Future>(test: impl FnOnce(String) -> F) -> F::Output {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let schema = Schema::decode(proto::DESCRIPTOR_SET).unwrap();
-    let gateway = Gateway::new(schema, ChatServiceServer::new(Scripted));
+    let gateway = Gateway::new(schema, ChatServiceServer::new(Scripted)).unwrap();
     let server = async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();

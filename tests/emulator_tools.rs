@@ -145,8 +145,9 @@ async fn a_gateway_can_be_made_of_what_reflection_says() {
     let schema = reflect(backend.clone()).await.unwrap();
     assert!(schema.message("grpc.health.v1.HealthCheckRequest").is_some());
     // The HTTP rules are there, too.
-    let mut json =
-        HttpJson::builder(schema.clone(), "http://in.process").build_over(Gateway::new(schema, backend)).unwrap();
+    let mut json = HttpJson::builder(schema.clone(), "http://in.process")
+        .build_over(Gateway::new(schema, backend).unwrap())
+        .unwrap();
     let made =
         ChatServiceClient::new(&mut json).create_space(CreateSpaceRequest::from(Space::named("a"))).await.unwrap();
     assert_eq!(emulator.spaces(), [made.into_inner()]);

@@ -1,16 +1,25 @@
 //! The codec beside an independent one, prost-reflect, on random messages of a
-//! schema that has every kind of field.
+//! schema that has every kind of field; and what `HttpJson` makes of such messages,
+//! read by our own gateway.
 
-use std::sync::LazyLock;
+mod shelf;
+
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use google_chat::{
     Schema,
     json::{ReadOptions, WriteOptions},
     schema::Message,
+    transport::{Gateway, HttpJson},
 };
+use http::Request;
+use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value;
+use shelf::{Backend, frame};
+use tonic::{Code, Status, body::Body};
+use tower::ServiceExt;
 
 static SET: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
@@ -91,6 +100,13 @@ fn message(dice: &mut Dice, descriptor: &MessageDescriptor, depth: u32) -> Vec<u
             varint(&mut out, seconds as u64);
             tag(&mut out, 2, 0);
             varint(&mut out, i64::from(nanos) as u64);
+            return out;
+        }
+        "google.protobuf.FieldMask" => {
+            let paths = ["display_name", "*", "a.b_c.`Key_1, \"é\"`.d", "labels.`a.b`"];
+            for _ in 0..dice.below(3) {
+                len_delimited(&mut out, 1, dice.of(&paths).as_bytes());
+            }
             return out;
         }
         "google.protobuf.Value" => {
@@ -182,6 +198,7 @@ fn scalar(dice: &mut Dice, kind: &Kind, out: &mut Vec<u8>) {
         // prost-reflect keeps what a closed enum does not have; the conformance
         // suite, which we pass, counts that as unknown.
         Kind::Enum(kind) if kind.name() == "Closed" => varint(out, i64::from(dice.of(&[0, 1, -1])) as u64),
+        Kind::Enum(kind) if kind.name() == "NullValue" => varint(out, 0),
         Kind::Enum(_) => varint(out, i64::from(dice.of(&[0, 1, -1, 2, 1_000_000])) as u64),
         Kind::Int32 => varint(out, i64::from(dice.number() as i32) as u64),
         Kind::Uint32 | Kind::Sint32 => varint(out, u64::from(dice.number() as u32)),
@@ -381,5 +398,166 @@ fn write_seeds() {
     for seed in 0..12 {
         let path = format!("{}/fuzz/seeds/wire/{seed:02}.bin", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(path, message(&mut Dice(seed), &THEIRS, 2)).unwrap();
+    }
+}
+
+/// A service whose methods take `carried.Carried`, each by another rule: in the body, in
+/// the query, and for each field of a single value one that has it in the path.
+struct Carried {
+    schema: Schema,
+    message: Message,
+    descriptor: MessageDescriptor,
+    /// The fields that a path can hold, by the method that has them there.
+    in_path: BTreeMap<String, FieldDescriptor>,
+}
+
+static CARRIED: LazyLock<Carried> = LazyLock::new(|| {
+    use prost::Message as _;
+    use prost_types::{FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
+    let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
+    compiler.include_imports(true).open_files(["carried.proto"]).unwrap();
+    let set = compiler.encode_file_descriptor_set();
+    let descriptor =
+        DescriptorPool::decode(set.as_slice()).unwrap().get_message_by_name("carried.Carried").expect("is in the set");
+    let textual = |field: &FieldDescriptor| match field.kind() {
+        Kind::Message(message) => {
+            message.full_name().starts_with("google.protobuf.") && !message.full_name().ends_with("Empty")
+        }
+        _ => true,
+    };
+    let mut rules = vec![
+        ("Body".to_owned(), 4, "/v1/body".to_owned(), "*"),
+        ("Inner".to_owned(), 4, "/v1/inner".to_owned(), "inner"),
+        ("Query".to_owned(), 2, "/v1/query".to_owned(), ""),
+    ];
+    let mut in_path = BTreeMap::new();
+    for field in descriptor.fields().filter(|field| !field.is_list() && textual(field)) {
+        let name = field.name();
+        rules.push((format!("Path_{name}"), 2, format!("/v1/{name}/{{{name}}}:go"), ""));
+        in_path.insert(format!("Path_{name}"), field.clone());
+        if matches!(field.kind(), Kind::String) {
+            rules.push((format!("Deep_{name}"), 2, format!("/v1/deep/{name}/{{{name}=**}}/end"), ""));
+            in_path.insert(format!("Deep_{name}"), field);
+        }
+    }
+    let method = |name: &str| MethodDescriptorProto {
+        name: Some(name.to_owned()),
+        input_type: Some(".carried.Carried".to_owned()),
+        output_type: Some(".carried.Carried".to_owned()),
+        ..Default::default()
+    };
+    let service = FileDescriptorProto {
+        name: Some("service.proto".to_owned()),
+        package: Some("carried".to_owned()),
+        dependency: vec!["carried.proto".to_owned()],
+        service: vec![ServiceDescriptorProto {
+            name: Some("Service".to_owned()),
+            method: rules.iter().map(|(name, ..)| method(name)).collect(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let mut http = Vec::new();
+    for (name, verb, template, body) in &rules {
+        let mut rule = Vec::new();
+        len_delimited(&mut rule, 1, format!("carried.Service.{name}").as_bytes());
+        len_delimited(&mut rule, *verb, template.as_bytes());
+        len_delimited(&mut rule, 7, body.as_bytes());
+        len_delimited(&mut http, 1, &rule);
+    }
+    let service = FileDescriptorSet { file: vec![service] }.encode_to_vec();
+    let schema = Schema::decode_with_http(&[set, service].concat(), &http).unwrap();
+    assert_eq!(schema.lint(), []);
+    Carried { message: schema.message("carried.Carried").unwrap(), schema, descriptor, in_path }
+});
+
+/// What a backend gets of a call by way of `HttpJson` and our gateway, as JSON.
+fn sent_and_read(method: &str, wire: &[u8], numbers: bool) -> Result<Value, Status> {
+    let backend = Backend::default();
+    backend.answer.lock().unwrap().0.push(Vec::new());
+    let gateway = Gateway::new(CARRIED.schema.clone(), backend.service()).unwrap();
+    let http = HttpJson::builder(CARRIED.schema.clone(), "http://in.process").enums_as_integers(numbers);
+    let call = Request::post(format!("/carried.Service/{method}"))
+        .header("content-type", "application/grpc")
+        .body(Body::new(Full::from(frame(wire))))
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = runtime.block_on(http.build_over(gateway).unwrap().oneshot(call)).unwrap();
+    let (head, body) = answer.into_parts();
+    let trailers = runtime.block_on(body.collect()).unwrap().trailers().cloned().unwrap_or_default();
+    let status = Status::from_header_map(&trailers).or(Status::from_header_map(&head.headers)).expect("has a status");
+    if status.code() != Code::Ok {
+        return Err(status);
+    }
+    let calls = backend.calls.lock().unwrap();
+    Ok(as_json(&calls[0].2[0]))
+}
+
+/// A message as JSON, without messages that are set but empty, which a query cannot say.
+fn as_json(wire: &[u8]) -> Value {
+    fn without_empty(value: &mut Value) {
+        if let Value::Object(members) = value {
+            members.values_mut().for_each(without_empty);
+            members.retain(|_, value| value.as_object().is_none_or(|members| !members.is_empty()));
+        }
+    }
+    let mut json = serde_json::from_str(&CARRIED.message.to_json(wire).unwrap()).unwrap();
+    without_empty(&mut json);
+    json
+}
+
+/// What the wire may hold and the message then does not: fields of another wire type than
+/// their own, and numbers that a closed enum does not have.
+fn noise(dice: &mut Dice, wire: &mut Vec<u8>) {
+    match dice.below(4) {
+        0 => len_delimited(wire, dice.of(&[1, 3, 14, 16]), b"\x07"),
+        1 => {
+            tag(wire, dice.of(&[9, 12, 27, 43, 51, 71, 72]), 0);
+            varint(wire, 7);
+        }
+        2 => {
+            tag(wire, dice.of(&[14, 29, 44]), 0);
+            varint(wire, 7);
+        }
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_http_json_sends_in_body_and_query_the_gateway_reads(seed in any::<u64>()) {
+        let dice = &mut Dice(seed);
+        let mut wire = Vec::new();
+        noise(dice, &mut wire);
+        wire.extend(message(dice, &CARRIED.descriptor, 3));
+        noise(dice, &mut wire);
+        let numbers = dice.below(2) == 0;
+        for method in ["Body", "Inner", "Query"] {
+            let read = sent_and_read(method, &wire, numbers).map_err(|status| status.to_string());
+            prop_assert_eq!(read, Ok(as_json(&wire)), "{}", method);
+        }
+    }
+
+    #[test]
+    fn what_http_json_sends_in_a_path_the_gateway_reads(seed in any::<u64>()) {
+        let dice = &mut Dice(seed);
+        for (method, field) in &CARRIED.in_path {
+            let mut wire = Vec::new();
+            value(dice, field, 3, &mut wire);
+            let sent = as_json(&wire);
+            match sent_and_read(method, &wire, false) {
+                Ok(read) => prop_assert_eq!(read, sent, "{}", method),
+                // Some texts have no place in a path; nothing else may be refused.
+                Err(status) => {
+                    let text = sent[field.json_name()].as_str().unwrap_or("never");
+                    let free = ["string_value", "chosen_string", "string_wrapper", "dotted", "first", "second_one", "alt"];
+                    let slash = text.starts_with('/') || text.contains('/') && method.starts_with("Path_");
+                    let refused = text.is_empty() || slash && free.contains(&field.name());
+                    prop_assert!(refused && status.code() == Code::InvalidArgument, "{} {}: {}", method, sent, status);
+                }
+            }
+        }
     }
 }

@@ -11,16 +11,17 @@ use std::{
 use bytes::Bytes;
 use google_chat::{
     Schema,
-    transport::{Gateway, Grpc, Origin, serve},
+    transport::{Gateway, GatewayLayer, Grpc, HttpJson, Origin, serve},
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use proptest::{collection, option, prelude::*};
+use prost::Message as _;
 use serde_json::{Value, json};
 use shelf::*;
 use tonic::{Code, Status, body::Body};
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 #[test]
 fn leaf_fields_split_into_path_body_query() {
@@ -155,10 +156,7 @@ fn what_http_cannot_carry_is_refused_by_name() {
 
 #[test]
 fn bodies_that_servers_may_not_read_are_linted() {
-    const GET: u8 = 2;
     const DELETE: u8 = 5;
-    const BODY: u8 = 7;
-    const ADDITIONAL: u8 = 11;
     let of_get_book = |rule: &[(u8, &str)]| {
         let schema = Schema::decode_with_http(&SET, &http_rule("GetBook", rule)).unwrap();
         let lints = schema.lint().into_iter().filter(|lint| lint.method == "shelf.Shelf/GetBook");
@@ -170,7 +168,7 @@ fn bodies_that_servers_may_not_read_are_linted() {
     // POST /v1/{name} with the whole message, then POST /v2 with one field.
     let additional = "\u{22}\u{3}/v2\u{3a}\u{4}isbn";
     assert_eq!(
-        of_get_book(&[(4, "/v1/{name}"), (BODY, "*"), (ADDITIONAL, additional)]),
+        of_get_book(&[(POST, "/v1/{name}"), (BODY, "*"), (ADDITIONAL, additional)]),
         ["POST /v2: has another body than the first binding that has one (AIP-127)"]
     );
     assert!(of_get_book(&[(4, "/v1/{name}"), (BODY, "*"), (ADDITIONAL, "\u{12}\u{3}/v2")]).is_empty());
@@ -189,26 +187,214 @@ fn service_config_rule_overrides_annotation() {
     assert!(error.contains("`a.b`"), "{error}");
 }
 
-#[test]
-fn rules_that_http_proto_forbids_are_refused() {
-    const GET: u8 = 2;
-    const BODY: u8 = 7;
-    for (rule, problem) in [
-        (&[(GET, "/v1/{name}"), (BODY, "a.b")][..], "a.b"),
-        (&[(GET, "/v1/{name}"), (BODY, "nothing")], "nothing"),
-        (&[(GET, "/v1/{nothing}")], "nothing"),
-        (&[(GET, "/v1/{name.more}")], "name.more"),
-        // An additional binding with one of its own: `get`, and a rule within.
-        (&[(GET, "/v1/{name}"), (11, "\u{12}\u{2}/a\u{5a}\u{4}\u{12}\u{2}/b")], "additional"),
+const GET: u8 = 2;
+const POST: u8 = 4;
+const BODY: u8 = 7;
+const ADDITIONAL: u8 = 11;
+
+/// A rule that cannot be used costs its binding; the rest of the schema goes on.
+#[tokio::test]
+async fn one_bad_rule_costs_one_binding() {
+    for (name, rule, problem) in [
+        ("GetBook", &[(GET, "/v1/{name}"), (BODY, "a.b")][..], "body `a.b` is not a field of shelf.GetBookRequest"),
+        ("GetBook", &[(GET, "/v1/{nothing}")], "path variable `nothing`: shelf.GetBookRequest has no field `nothing`"),
+        (
+            "GetBook",
+            &[(GET, "/v1/{name.more}")],
+            "path variable `name.more` goes through a field that is not a message",
+        ),
+        ("GetBook", &[(GET, "/v1/pre-{name}")], "path template `/v1/pre-{name}`: unexpected text at column 9"),
+        ("GetBook", &[], "the rule names no HTTP method and no path"),
+        // path_var_repeated_or_map_or_message_rejected
+        ("Search", &[(GET, "/v1/{genres}")], "path variable `genres`: `genres` is a repeated field or a map"),
+        ("Search", &[(GET, "/v1/{labels}")], "path variable `labels`: `labels` is a repeated field or a map"),
+        ("Search", &[(GET, "/v1/{by}")], "path variable `by` is a shelf.Author, which a path cannot carry"),
+        ("GetBook", &[(8, "\u{a}\u{3}A B\u{12}\u{2}/a")], "`A B` is not an HTTP method"),
+        (
+            "GetBook",
+            &[(8, "\u{a}\u{7f}")],
+            "the rule is not an encoded google.api.HttpRule: the bytes end in the middle of a field",
+        ),
     ] {
-        let error = Schema::decode_with_http(&SET, &http_rule("GetBook", rule)).unwrap_err().to_string();
-        assert!(error.contains(problem) && error.contains("GetBook"), "{rule:?}: {error}");
+        let schema = Schema::decode_with_http(&SET, &http_rule(name, rule)).unwrap();
+        let binding = match rule.first() {
+            Some((GET, template)) => format!("GET {template}: "),
+            Some((8, template)) if template.len() > 4 => "A B /a: ".to_owned(),
+            _ => "an HTTP rule: ".to_owned(),
+        };
+        let expected = format!("shelf.Shelf/{name}: {binding}cannot be used: {problem}");
+        let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+        let layer = GatewayLayer::new(schema.clone()).unwrap();
+        let warnings: Vec<_> = layer.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [expected.clone()]);
+        assert!(schema.lint().iter().any(|lint| lint.to_string() == expected), "{expected}");
+        // The method is not called over HTTP, and says why; over gRPC it is.
+        let gateway = layer.layer(backend.service());
+        let http = HttpJson::builder(schema, "http://in.process").build_over(gateway.clone()).unwrap();
+        let (_, status) = call(http.clone(), name, &[json!({})]).await;
+        let told = format!(
+            "shelf.Shelf/{name} has no HTTP rule that can be used: {binding}{problem}, so that it cannot be called over \
+             HTTP/JSON; call it over gRPC"
+        );
+        assert_eq!((status.code(), status.message()), (Code::Unimplemented, &*told));
+        let (replies, status) = call(gateway, name, &[json!({})]).await;
+        assert_eq!((replies.len(), status.code()), (1, Code::Ok), "{status:?}");
+        // And so is everything else.
+        let (replies, status) = call(http, "DeleteBook", &[json!({"name": "shelves/a/books/b"})]).await;
+        assert_eq!((replies.len(), status.code()), (1, Code::Ok), "{status:?}");
     }
-    // path_var_repeated_or_map_or_message_rejected
-    for field in ["genres", "labels", "by"] {
-        let rule = http_rule("Search", &[(GET, &format!("/v1/{{{field}}}"))]);
-        let error = Schema::decode_with_http(&SET, &rule).unwrap_err().to_string();
-        assert!(error.contains(field), "{field}: {error}");
+}
+
+#[test]
+fn the_other_bindings_of_a_method_go_on() {
+    // The first is wrong, the second is not, and the third has an additional one of its own.
+    let nested = "\u{12}\u{2}/a\u{5a}\u{4}\u{12}\u{2}/b";
+    let rule = [(GET, "/v1/{no}"), (ADDITIONAL, "\u{12}\u{a}/v1/{name}"), (ADDITIONAL, nested)];
+    let schema = Schema::decode_with_http(&SET, &http_rule("GetBook", &rule)).unwrap();
+    let method = schema.method("/shelf.Shelf/GetBook").unwrap();
+    assert_eq!(method.to_http(b"\x0a\x01a").unwrap().uri(), "/v1/a");
+    let problems: Vec<_> = schema.lint().into_iter().filter(|lint| lint.method.ends_with("/GetBook")).collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].problem.contains("`no`") && problems[1].problem.contains("additional"), "{problems:?}");
+    // What does not fit is told beside what cannot be used.
+    let error = method.to_http(b"").unwrap_err();
+    let bindings = ["GET /v1/{name}: field `name` is empty", "GET /v1/{no}: path variable", "GET /a: an additional"];
+    assert!(bindings.iter().all(|binding| error.message().contains(binding)), "{error}");
+}
+
+#[test]
+fn a_schema_without_a_usable_rule_is_refused() {
+    let without = Schema::decode(&protox::compile(["every.proto"], ["tests/proto"]).unwrap().encode_to_vec()).unwrap();
+    let rules = SCHEMA.methods().filter(|method| !method.path().ends_with("/NoRule")).flat_map(|method| {
+        let name = method.path().rsplit_once('/').unwrap().1.to_owned();
+        http_rule(&name, &[(GET, "/{no}")])
+    });
+    let unusable = Schema::decode_with_http(&SET, &rules.collect::<Vec<_>>()).unwrap();
+    for (schema, problem) in [
+        (without, "no method of the schema has an HTTP rule (google.api.http); if the protos have some"),
+        (
+            unusable,
+            "no HTTP rule (google.api.http) of the schema can be used; the first is shelf.Shelf/GetBook: GET /{no}: cannot \
+             be used: path variable `no`",
+        ),
+    ] {
+        let errors = [
+            GatewayLayer::new(schema.clone()).unwrap_err().to_string(),
+            Gateway::new(schema.clone(), Backend::default().service()).unwrap_err().to_string(),
+            HttpJson::builder(schema, "http://in.process").build().unwrap_err().to_string(),
+        ];
+        for error in errors {
+            assert!(error.starts_with(problem), "{error}");
+        }
+    }
+}
+
+/// Google's own protos have such bindings: a stream of requests beside a method that can
+/// be served.
+#[tokio::test]
+async fn equal_routes_are_named_and_the_one_that_can_be_served_is() {
+    let rules = [
+        http_rule("Chat", &[(POST, "/v1/{name=shelves/*}:same"), (BODY, "*")]),
+        http_rule("UploadParts", &[(POST, "/v1/{name=shelves/*}:same"), (BODY, "file")]),
+        http_rule("DeleteBook", &[(POST, "/v1/{name=shelves/*}:same")]),
+        http_rule("Touch", &[(GET, "/v1/{name=shelves/*}:same")]),
+        http_rule("Lock", &[(GET, "/v1/{name=shelves/**}:same")]),
+    ];
+    let schema = Schema::decode_with_http(&SET, &rules.concat()).unwrap();
+    let layer = GatewayLayer::new(schema.clone()).unwrap();
+    let named = |method: &str| {
+        format!(
+            "shelf.Shelf/{method}: POST /v1/{{name=shelves/*}}:same: is never served: shelf.Shelf/DeleteBook has the same \
+             HTTP method and path"
+        )
+    };
+    let warnings: Vec<_> = layer.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, [named("UploadParts"), named("Chat")]);
+    let lints: Vec<_> = schema.lint().iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().all(|warning| lints.contains(warning)), "{lints:?}");
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    let request = Request::post("/v1/shelves/a:same").body(Full::<Bytes>::default()).unwrap();
+    assert_eq!(layer.layer(backend.service()).oneshot(request).await.unwrap().status(), 200);
+    assert_eq!(backend.received("DeleteBook"), [json!({"name": "shelves/a"})]);
+}
+
+#[tokio::test]
+async fn a_path_beyond_the_limits_is_414() {
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    let at_least = |path: &str| Request::get(path).body(Full::<Bytes>::default()).unwrap();
+    let limited = GatewayLayer::new(SCHEMA.clone()).unwrap().max_path(30, 6).layer(backend.service());
+    let usual = backend.gateway();
+    for (gateway, path, status) in [
+        (&usual, "/".repeat(60_000), 414),
+        (&usual, format!("/v1/archive{}", "/a".repeat(254)), 200),
+        (&usual, format!("/v1/archive{}", "/a".repeat(255)), 414),
+        (&usual, format!("/v1/archive/{}", "a".repeat(8 * 1024 - 12)), 200),
+        (&usual, format!("/v1/archive/{}", "a".repeat(8 * 1024 - 11)), 414),
+        (&limited, "/v1/archive/a/b/c/d".to_owned(), 200),
+        (&limited, "/v1/archive/a/b/c/d/e".to_owned(), 414),
+        (&limited, format!("/v1/archive/{}", "a".repeat(18)), 200),
+        (&limited, format!("/v1/archive/{}", "a".repeat(19)), 414),
+    ] {
+        let answer = gateway.clone().oneshot(at_least(&path)).await.unwrap();
+        assert_eq!(answer.status(), status, "{} bytes, {} slashes", path.len(), path.matches('/').count());
+    }
+    // The query is not counted.
+    let path = format!("/v1/archive?isbn={}", "0".repeat(40) + "7");
+    assert_eq!(limited.oneshot(at_least(&path)).await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn system_parameters_are_not_the_requests() {
+    let backend = Backend::answering(&[("shelf.Book", json!({"title": "t"}))], None);
+    for (query, token) in [
+        ("oauth_token=t1", Some("Bearer t1")),
+        ("access_token=t2&upload_protocol=multipart", Some("Bearer t2")),
+        // JSONP is not offered: the answer is JSON all the same.
+        ("callback=alert&%24callback=alert", None),
+        ("key=k&quotaUser=q&uploadType=media", None),
+    ] {
+        let (status, headers, body) = rest(&backend, get(&format!("/v1/books/1?{query}"))).await;
+        assert_eq!((status, body.as_str()), (200, r#"{"title":"t"}"#), "{query}");
+        assert_eq!(headers["content-type"], "application/json; charset=UTF-8");
+        let calls = backend.calls.lock().unwrap();
+        let given = calls.last().unwrap().1.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(given.as_deref(), token, "{query}");
+    }
+}
+
+/// As JSON has them, bytes in URL-safe base64.
+#[tokio::test]
+async fn values_of_every_kind_stand_in_a_path() {
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    for (field, value, paths) in [
+        ("exact", json!(true), &["true", "True", "1"][..]),
+        ("cursor", json!("++//8A=="), &["--__8A%3D%3D", "--__8A", "++%2F%2f8A==", "++%2F%2F8A"]),
+        ("since", json!("2026-11-24T09:30:00.500Z"), &["2026-11-24T09%3A30%3A00.500Z", "2026-11-24T10:30:00.5+01:00"]),
+        ("within", json!("-1.500s"), &["-1.500s", "-1.5s"]),
+        ("fieldsToRead", json!("title,author.givenName"), &["title%2Cauthor.givenName", "title,author.given_name"]),
+        ("limit", json!("-7"), &["-7"]),
+        ("note", json!("a b:c"), &["a%20b%3Ac", "a%20b:c"]),
+        ("genre", json!("CRIME"), &["CRIME", "1"]),
+        ("score", json!("-Infinity"), &["-Infinity"]),
+    ] {
+        let proto: String = field
+            .chars()
+            .flat_map(|c| [c.is_uppercase().then_some('_'), Some(c.to_ascii_lowercase())])
+            .flatten()
+            .collect();
+        let rule = http_rule("Search", &[(POST, &format!("/v1/x/{{{proto}}}")), (BODY, "*")]);
+        let schema = Schema::decode_with_http(&SET, &rule).unwrap();
+        let search = schema.method("/shelf.Shelf/Search").unwrap();
+        let wire = search.input().from_json(json!({field: value}).to_string()).unwrap();
+        let request = search.to_http(&wire).unwrap();
+        assert_eq!(request.uri().path(), format!("/v1/x/{}", paths[0]));
+        let gateway = Gateway::new(schema, backend.service()).unwrap();
+        for path in paths {
+            let request = Request::post(format!("/v1/x/{path}")).body(Full::<Bytes>::default()).unwrap();
+            let answer = gateway.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+            assert_eq!(backend.received("Search"), [json!({field: value})], "{path}");
+        }
     }
 }
 
@@ -695,7 +881,7 @@ async fn a_backend_that_does_not_answer_with_one_message_is_an_internal_error() 
             [Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\0\0\0\0\x05ab"))), Ok(Frame::trailers(trailers))];
         Ok::<_, Infallible>(Response::new(Body::new(StreamBody::new(tokio_stream(pieces.into())))))
     });
-    let answer = Gateway::new(SCHEMA.clone(), cut).oneshot(get("/v1/books/1")).await.unwrap();
+    let answer = Gateway::new(SCHEMA.clone(), cut).unwrap().oneshot(get("/v1/books/1")).await.unwrap();
     assert_eq!(answer.status(), 500);
 }
 
@@ -727,7 +913,7 @@ async fn timeouts_are_passed_on_and_held() {
     assert_eq!(backend.calls.lock().unwrap().last().unwrap().1["grpc-timeout"], "2500m");
     // A backend that never answers.
     let never = service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
-    let gateway = Gateway::new(SCHEMA.clone(), never);
+    let gateway = Gateway::new(SCHEMA.clone(), never).unwrap();
     let request =
         Request::get("/v1/books/1").header("x-server-timeout", "0.01").body(Full::<Bytes>::default()).unwrap();
     let answer = gateway.oneshot(request).await.unwrap();

@@ -54,7 +54,7 @@ async fn bare() -> SocketAddr {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, None, Gateway::new(schema, handler), std::future::pending(), Duration::ZERO));
+    tokio::spawn(serve(listener, None, Gateway::new(schema, handler).unwrap(), std::future::pending(), Duration::ZERO));
     address
 }
 

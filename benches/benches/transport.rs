@@ -309,7 +309,7 @@ async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
         )
         .await
     };
-    let transcoding = listen(servers, Gateway::new(schema.clone(), grpc_backend(reply))).await;
+    let transcoding = listen(servers, Gateway::new(schema.clone(), grpc_backend(reply)).unwrap()).await;
     let peer = {
         let space = serde_json::from_str(REPLY).expect("a space");
         let transcoder = benches::rest_over_grpc_peer::Transcoder::new(Answering(space));

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
-    let gateway = Gateway::new(schema.clone(), LibraryServer::new(Shelves::default()));
+    let gateway = Gateway::new(schema.clone(), LibraryServer::new(Shelves::default()))?;
     tokio::spawn(serve(listener, None, gateway, std::future::pending(), Duration::ZERO));
 
     let origin = Origin::parse(&endpoint)?;

@@ -77,19 +77,17 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         true => reflect(backend.clone()).await?,
         false => input::schema(args.descriptor_set.as_deref())?,
     };
-    if schema.methods().all(|method| method.http_bindings().next().is_none()) {
-        return Err(Failure::usage(
-            "no method of the schema has an HTTP rule (google.api.http); there is nothing to offer",
-        ));
-    }
     let mut read = ReadOptions::default();
     read.ignore_unknown = args.ignore_unknown_fields;
     let mut write = WriteOptions::default();
     write.defaults = if args.print_defaults { Defaults::WithoutPresence } else { Defaults::Omit };
     write.enums_as_integers = args.enums_as_integers;
     write.proto_field_names = args.proto_field_names;
-    let layer =
-        GatewayLayer::new(schema).max_message_size(args.max_message_size).read_options(read).write_options(write);
+    let layer = GatewayLayer::new(schema).map_err(Failure::usage)?;
+    for warning in layer.warnings() {
+        eprintln!("gchat: warning: {warning}");
+    }
+    let layer = layer.max_message_size(args.max_message_size).read_options(read).write_options(write);
 
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await

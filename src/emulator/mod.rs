@@ -328,7 +328,7 @@ impl EmulatorBuilder {
         reporter.set_serving::<ChatServiceServer<service::Chat>>().await;
         let front = front::Front {
             state: Arc::clone(&state),
-            gateway: Gateway::new(schema, chat),
+            gateway: Gateway::new(schema, chat).map_err(io::Error::other)?,
             reflection: Reflection::new(&sets).map_err(io::Error::other)?,
             health: HealthServer::new(HealthService::from_health_reporter(reporter)),
         };

@@ -20,7 +20,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    BoxError, MESSAGE_LIMIT, chain,
+    BoxError, BuildError, MESSAGE_LIMIT, chain,
     http_json::{Binding, Deadline, parse_timeout},
     incoming::Incoming,
     outgoing::{Form, Outgoing},
@@ -32,8 +32,10 @@ use crate::{
     schema::{HttpRule, MethodType},
     transcoding::{
         accept::{self, System},
-        gzip, query, request,
-        route::{Route, Routes},
+        gzip,
+        lint::{self, Lint},
+        query,
+        route::{Route, Routes, can_be_served},
         status,
     },
 };
@@ -50,6 +52,10 @@ const WORTH_PACKING: usize = 1400;
 ///
 /// The gRPC service may be in the process, such as tonic's router, or elsewhere,
 /// by way of [`Grpc`](super::Grpc).
+///
+/// A binding that is never used, because its rule cannot be or because another has the
+/// same HTTP method and path, is logged as a warning, and among
+/// [`GatewayLayer::warnings`].
 ///
 /// An answer that is an error has its [`Code`](tonic::Code) among its extensions, for
 /// those who count or log: HTTP's statuses are fewer.
@@ -68,16 +74,47 @@ struct Shared {
     schema: Schema,
     routes: Arc<Routes>,
     limit: usize,
+    path_length: usize,
+    path_segments: usize,
     read: ReadOptions,
     write: WriteOptions,
 }
 
 impl GatewayLayer {
     /// Makes gateways for the methods of `schema`.
-    pub fn new(schema: Schema) -> Self {
-        let routes = Arc::new(Routes::new(&schema.0));
-        let (read, write) = (ReadOptions::default(), WriteOptions::default());
-        Self(Shared { schema, routes, limit: MESSAGE_LIMIT, read, write })
+    ///
+    /// # Errors
+    ///
+    /// If no method of the schema has an HTTP rule that can be used.
+    pub fn new(schema: Schema) -> Result<Self, BuildError> {
+        BuildError::check_rules(&schema)?;
+        let layer = Self(Shared {
+            routes: Arc::new(Routes::new(&schema.0)),
+            schema,
+            limit: MESSAGE_LIMIT,
+            path_length: 8 * 1024,
+            path_segments: 256,
+            read: ReadOptions::default(),
+            write: WriteOptions::default(),
+        });
+        for warning in layer.warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(layer)
+    }
+
+    /// The bindings that are never used, and why. [`Schema::lint`] lists more.
+    pub fn warnings(&self) -> Vec<Lint> {
+        lint::unused(&self.0.schema.0)
+    }
+
+    /// Sets the longest path that is taken, in bytes without the query, and how many
+    /// segments it may have. Others are answered with 414. The default is 8 KiB and 256
+    /// segments.
+    #[must_use]
+    pub fn max_path(mut self, bytes: usize, segments: usize) -> Self {
+        (self.0.path_length, self.0.path_segments) = (bytes, segments);
+        self
     }
 
     /// Sets the largest body that is taken, in bytes, and the largest message of
@@ -122,8 +159,12 @@ impl fmt::Debug for GatewayLayer {
 impl<S> Gateway<S> {
     /// Puts a gateway for the methods of `schema` in front of `inner`, with
     /// [`GatewayLayer`]'s defaults.
-    pub fn new(schema: Schema, inner: S) -> Self {
-        GatewayLayer::new(schema).layer(inner)
+    ///
+    /// # Errors
+    ///
+    /// If no method of the schema has an HTTP rule that can be used.
+    pub fn new(schema: Schema, inner: S) -> Result<Self, BuildError> {
+        GatewayLayer::new(schema).map(|layer| layer.layer(inner))
     }
 }
 
@@ -249,7 +290,7 @@ impl Shared {
         let (method, rule, values) = self.route(&head.method, head.uri.path())?;
         let query = query::parameters(head.uri.query().unwrap_or_default())?;
         let system = System::read(tables, method, rule, &query, self.write.clone())?;
-        if method.client_streaming && !request::takes_http_body(tables, method) {
+        if !can_be_served(tables, method) {
             let name = method.path.trim_start_matches('/');
             return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
         }
@@ -346,6 +387,12 @@ impl Shared {
         verb: &Method,
         path: &str,
     ) -> Result<(&'t MethodType, &'t HttpRule, Vec<String>), Box<Refusal>> {
+        // Before anything is done for each byte or segment of it.
+        let (length, segments) = (self.path_length, self.path_segments);
+        if path.len() > length || memchr::memchr_iter(b'/', path.as_bytes()).count() > segments {
+            let problem = format!("the path is longer than {length} bytes or {segments} segments");
+            return Err(Refusal::new(StatusCode::URI_TOO_LONG, Status::invalid_argument(problem)));
+        }
         let find = |verb: &Method| self.routes.find(&self.schema.0, verb, path);
         let found = match find(verb)? {
             Route::WrongVerb(allow) if verb == Method::HEAD && allow.contains(&Method::GET) => find(&Method::GET)?,

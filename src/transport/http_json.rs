@@ -36,7 +36,7 @@ use crate::{
     Schema,
     schema::{HttpRule, Tables},
     transcoding::{
-        accept, frame, gzip,
+        Lint, accept, frame, gzip, lint,
         request::{self, Enums},
         status,
     },
@@ -109,6 +109,21 @@ pub enum BuildError {
     Connect(super::ConnectError),
     /// No method of the schema has an HTTP rule.
     NoRules,
+    /// No method of the schema has an HTTP rule that can be used. This is the first one.
+    UnusableRules(Lint),
+}
+
+impl BuildError {
+    /// # Errors
+    ///
+    /// If no method of the schema has an HTTP rule that can be used.
+    pub(super) fn check_rules(schema: &Schema) -> Result<(), Self> {
+        if schema.methods().any(|method| method.http_bindings().next().is_some()) {
+            return Ok(());
+        }
+        let first = lint::unused(&schema.0).into_iter().next();
+        Err(first.map_or(Self::NoRules, Self::UnusableRules))
+    }
 }
 
 impl fmt::Display for BuildError {
@@ -120,6 +135,9 @@ impl fmt::Display for BuildError {
                 "no method of the schema has an HTTP rule (google.api.http); if the protos have some, the descriptor \
                  set went through types that drop options, as prost's do: write it to bytes before that",
             ),
+            Self::UnusableRules(first) => {
+                write!(f, "no HTTP rule (google.api.http) of the schema can be used; the first is {first}")
+            }
         }
     }
 }
@@ -172,9 +190,7 @@ impl HttpJsonBuilder {
     /// If the endpoint or the schema cannot be used.
     pub fn build_over<S>(self, inner: S) -> Result<HttpJson<S>, BuildError> {
         let origin = Origin::parse(&self.origin).map_err(BuildError::Origin)?;
-        if self.schema.methods().all(|method| method.http_bindings().next().is_none()) {
-            return Err(BuildError::NoRules);
-        }
+        BuildError::check_rules(&self.schema)?;
         let shared = Shared { schema: self.schema, origin, limit: self.limit, enums: self.enums };
         Ok(HttpJson { inner, shared: Arc::new(shared) })
     }

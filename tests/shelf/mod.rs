@@ -86,7 +86,7 @@ impl Backend {
     }
 
     pub(crate) fn gateway(&self) -> Gateway<Inner> {
-        Gateway::new(SCHEMA.clone(), self.service())
+        Gateway::new(SCHEMA.clone(), self.service()).unwrap()
     }
 
     /// The last call's messages, as JSON.
