@@ -4,11 +4,17 @@
 //! Sources: [AIP-193](https://google.aip.dev/193) for the body,
 //! `google/rpc/code.proto` for the codes.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderMap, StatusCode,
+    header::{DATE, RETRY_AFTER},
+};
 use serde_json::Value;
 use tonic::{Code, Status};
 
@@ -219,10 +225,18 @@ pub(crate) fn to_body(tables: &Tables, status: &Status, http: StatusCode) -> Vec
     Value::from_iter([("error", Value::Object(error))]).to_string().into_bytes()
 }
 
-/// How long a server asks to wait: `Retry-After` in seconds, or RetryInfo.
+/// How long a server asks to wait: `Retry-After` (RFC 9110, section 10.2.3) in seconds
+/// or as a date, or RetryInfo. A date that is past means now.
 pub(crate) fn asked_wait(headers: &HeaderMap, details: &[u8]) -> Option<Duration> {
-    let seconds = || headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok();
-    seconds().map(Duration::from_secs).or_else(|| retry_delay(details))
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = |name| text(name).and_then(|text| httpdate::parse_http_date(text).ok());
+    let until = || {
+        // By the server's own clock where it tells the time, since ours may differ.
+        let now = date(DATE).unwrap_or_else(SystemTime::now);
+        Some(date(RETRY_AFTER)?.duration_since(now).unwrap_or_default())
+    };
+    let seconds = text(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    seconds.or_else(until).or_else(|| retry_delay(details))
 }
 
 /// How long the `google.rpc.RetryInfo` of an encoded `google.rpc.Status` asks to
@@ -334,6 +348,35 @@ mod tests {
         }
         let long = read(502, &"é".repeat(1_000));
         assert!(long.message().len() < 300 && long.message().ends_with('…'));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_in_any_form_of_http() {
+        let wait = |retry_after: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, http::HeaderValue::from_static(retry_after));
+            if let Some(date) = date {
+                headers.insert(DATE, http::HeaderValue::from_static(date));
+            }
+            asked_wait(&headers, &[])
+        };
+        let date = Some("Sun, 06 Nov 1994 08:49:07 GMT");
+        for (retry_after, seconds) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(30)),
+            ("Sun Nov  6 08:49:37 1994", Some(30)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+        ] {
+            assert_eq!(wait(retry_after, date), seconds.map(Duration::from_secs), "{retry_after}");
+        }
+        // Without the server's clock ours counts.
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT", None), Some(Duration::ZERO));
+        assert!(wait("Fri, 31 Dec 9999 23:59:59 GMT", None) > Some(Duration::from_secs(86_400)));
     }
 
     #[test]
