@@ -5,6 +5,7 @@ use std::{io::BufRead, path::PathBuf};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT, Schema, policy::RetryPolicy, schema::Method,
+    transport::Origin,
 };
 use http_body_util::{BodyExt, Full};
 use prost::{Message, bytes::Bytes};
@@ -65,6 +66,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let endpoint =
         args.endpoint.clone().map_or_else(|| Config::read().map(|config| config.endpoint), |it| Ok(Some(it)));
     let endpoint = endpoint?.unwrap_or_else(|| ENDPOINT.to_owned());
+    Origin::parse(&endpoint).map_err(Failure::usage)?;
     let request = match args.as_client {
         true => as_sent(Client::builder().endpoint(&endpoint), &method, &mut wire).await?,
         false => method.to_http(&wire)?,

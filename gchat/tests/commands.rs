@@ -263,3 +263,30 @@ fn what_http_cannot_carry_is_listed() {
     let alone = ended(&gchat(&["schema", "--descriptor-set", "x"]).output().unwrap()).0;
     assert_eq!((both, alone), (2, 2));
 }
+
+#[test]
+fn an_address_with_an_impossible_port_is_refused() {
+    let method = "google.chat.v1.ChatService/CreateSpace";
+    for port in ["99999", "65536", "0", "", "-1", "http"] {
+        let address = format!("http://127.0.0.1:{port}");
+        let address = address.as_str();
+        for args in [
+            &["spaces", "create", "--display-name", "a", "--access-token", "t", "--endpoint", address][..],
+            &["spaces", "get", "spaces/a", "--anonymous", "--wire", "http", "--endpoint", address],
+            &["doctor", "--access-token", "t", "--endpoint", address],
+            &["call", method, "{}", "--access-token", "t", "--endpoint", address],
+            &["explain", method, "{}", "--format", "curl", "--endpoint", address],
+            &["gateway", "--reflection", "--backend", address],
+        ] {
+            let output = gchat(args).output().unwrap();
+            let problem = format!("endpoint `{address}`: has a port that is not from 1 to 65535");
+            assert!(output.status.code() == Some(2) && text(&output.stderr).contains(&problem), "{args:?}: {output:?}");
+        }
+    }
+    for listen in ["127.0.0.1:99999", "127.0.0.1:"] {
+        for command in [&["emulator"][..], &["gateway", "--reflection", "--backend", "http://127.0.0.1:1"]] {
+            let output = gchat(&[command, &["--listen", listen]].concat()).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The one connector under both wires, and where it connects to.
 
 use std::{
+    error::Error,
     fmt,
     future::Future,
     net::IpAddr,
@@ -10,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use http::{Uri, uri::Scheme};
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
+};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::{
@@ -260,7 +264,7 @@ impl Service<Uri> for Proxied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: Scheme,
-    authority: http::uri::Authority,
+    authority: Authority,
 }
 
 /// Why a text is no origin.
@@ -276,21 +280,50 @@ impl fmt::Display for OriginError {
     }
 }
 
-impl std::error::Error for OriginError {}
+impl Error for OriginError {}
+
+impl OriginError {
+    /// What is wrong, without the text.
+    pub(crate) fn problem(&self) -> &'static str {
+        self.problem
+    }
+}
+
+/// What an error repeats of an address: no user and password, and nothing that is
+/// plainly something else, such as a key.
+fn shown(text: &str) -> String {
+    let shown = match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (None, Some((_, host))) => format!("…@{host}"),
+        _ => text.to_owned(),
+    };
+    let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "\"{}\\".contains(letter);
+    if shown.len() > 100 || shown.contains(odd) { "…".to_owned() } else { shown }
+}
+
+/// Whether an authority has no port, or one that can be connected to. What
+/// [`Authority`] cannot read as a port it takes for none, and so for the scheme's own.
+pub(super) fn has_possible_port(authority: &Authority) -> bool {
+    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    match host_and_port.get(authority.host().len()..) {
+        Some("") => true,
+        Some(port) => {
+            let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|digit| digit.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|port| port > 0)
+        }
+        None => false,
+    }
+}
 
 impl Origin {
     /// Parses `https://host[:port]` or `http://host[:port]`.
     ///
     /// # Errors
     ///
-    /// If the scheme is another, or there is a path, a query or a user.
+    /// If the scheme is another, there is a path, a query or a user, or the port is
+    /// not from 1 to 65535.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
-        // A user and password in it are not repeated in an error.
-        let shown = match (text.split_once("://"), text.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-            _ => text.to_owned(),
-        };
-        let error = |problem| OriginError { text: shown.as_str().into(), problem };
+        let error = |problem| OriginError { text: shown(text).into(), problem };
         let uri: Uri = text.parse().map_err(|_| error("is not a URL"))?;
         let scheme = uri.scheme().filter(|scheme| **scheme == Scheme::HTTPS || **scheme == Scheme::HTTP);
         let scheme = scheme.ok_or(error("must begin with https:// or http://"))?.clone();
@@ -354,13 +387,19 @@ impl std::str::FromStr for Origin {
 #[derive(Debug)]
 pub struct ConnectError(String);
 
+        if authority.host().is_empty() {
+            return Err(error("has no host"));
+        }
+        if !has_possible_port(&authority) {
+            return Err(error("has a port that is not from 1 to 65535"));
+        }
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for ConnectError {}
+impl Error for ConnectError {}
 
 /// Makes the usual connector for an origin: the system's certificates, and the
 /// proxies of the environment as it is now.
@@ -388,8 +427,16 @@ mod tests {
         ] {
             assert_eq!(Origin::parse(text).unwrap_err().to_string(), format!("endpoint `{text}`: {problem}"));
         }
-        let error = Origin::parse("https://u:p@a").unwrap_err().to_string();
-        assert_eq!(error, "endpoint `https://…@a`: must not hold a user or password");
+        for (text, shown) in [
+            ("https://u:p@a", "`https://…@a`: must not hold a user or password"),
+            ("u:p@a", "`…@a`: must begin with https:// or http://"),
+            ("{\"private_key\":\"MIIE\"}", "`…`: is not a URL"),
+        ] {
+            assert_eq!(Origin::parse(text).unwrap_err().to_string(), format!("endpoint {shown}"));
+        }
+        for text in ["https://a:1", "https://a:65535", "http://[::1]:8080", "http://[::1]"] {
+            assert_eq!(Origin::parse(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]
@@ -407,3 +454,11 @@ mod tests {
         }
     }
 }
+            ("https://:80", "has no host"),
+            ("http://127.0.0.1:99999", "has a port that is not from 1 to 65535"),
+            ("http://127.0.0.1:65536", "has a port that is not from 1 to 65535"),
+            ("https://[::1]:99999", "has a port that is not from 1 to 65535"),
+            ("https://a:0", "has a port that is not from 1 to 65535"),
+            ("https://a:", "has a port that is not from 1 to 65535"),
+            ("https://a:+80", "has a port that is not from 1 to 65535"),
+            ("https://a:http", "has a port that is not from 1 to 65535"),
