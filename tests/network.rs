@@ -24,6 +24,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer},
 };
 use tonic::{Code, body::Body};
+use tower::ServiceExt;
 
 /// What a proxy does with a tunnel that it is asked for.
 #[derive(Clone)]
@@ -55,7 +56,12 @@ impl Proxy {
         Self { address, asked }
     }
 
-    async fn serve(stream: TcpStream, tunnel: Tunnel, asked: Arc<Mutex<Vec<(String, String)>>>, refused: usize) {
+    async fn serve(
+        stream: TcpStream,
+        tunnel: Tunnel,
+        asked: Arc<Mutex<Vec<(String, String)>>>,
+        refused: usize,
+    ) {
         let mut stream = BufReader::new(stream);
         let (mut target, mut credentials, mut line) = (String::new(), String::new(), String::new());
         while stream.read_line(&mut line).await.unwrap() > 2 {
@@ -101,13 +107,24 @@ impl Proxy {
 
 /// A certificate for a host, and a server's side of it that speaks this.
 fn certificate(host: &str, protocols: &[&str]) -> (Arc<ServerConfig>, String) {
-    let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    certificate_in(host, protocols, 1975, 4096)
+}
+
+/// The same, valid from the first day of one year to that of another.
+fn certificate_in(host: &str, protocols: &[&str], from: i32, to: i32) -> (Arc<ServerConfig>, String) {
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new([host.to_owned()]).unwrap();
+    // A machine may trust a certificate of its own whose subject is localhost.
+    params.distinguished_name.push(rcgen::DnType::CommonName, format!("test of {host}"));
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(to, 1, 1);
+    let made = params.self_signed(&signing_key).unwrap();
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
     let builder = ServerConfig::builder_with_provider(default_provider().into());
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let mut config = builder.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+    let mut config = builder.with_single_cert(vec![made.der().clone()], key.into()).unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    (Arc::new(config), made.cert.pem())
+    (Arc::new(config), made.pem())
 }
 
 fn builder(endpoint: &str) -> ClientBuilder {
@@ -255,4 +272,90 @@ fn certificates_and_proxies_that_cannot_be_used_are_refused() {
     let connector = Connector::builder().root_certificates(broken);
     let error = builder("https://localhost").connector(connector).build().unwrap_err();
     assert!(error.to_string().starts_with("a root certificate cannot be used"), "{error}");
+}
+
+/// A server that takes connections, and how many it took.
+async fn counting(config: Option<Arc<ServerConfig>>) -> (u16, Arc<Mutex<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::<Mutex<usize>>::default();
+    let seen = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            *seen.lock().unwrap() += 1;
+            let config = config.clone();
+            tokio::spawn(async move {
+                match config {
+                    Some(config) => drop(TlsAcceptor::from(config).accept(stream).await),
+                    // As a server does that gets no HTTP.
+                    None => {
+                        let mut hello = [0; 4096];
+                        let _ = stream.read(&mut hello).await;
+                        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+                        while stream.read(&mut hello).await.unwrap_or_default() > 0 {}
+                    }
+                }
+            });
+        }
+    });
+    (port, count)
+}
+
+#[tokio::test]
+async fn what_stays_so_until_somebody_mends_it_fails_at_once_and_says_what() {
+    let both = &["h2", "http/1.1"][..];
+    let (good, root) = certificate("localhost", both);
+    for (name, config, roots, host, problem) in [
+        ("expired", Some(certificate_in("localhost", both, 2000, 2001)), None, "localhost", "has expired"),
+        ("not yet", Some(certificate_in("localhost", both, 4000, 4001)), None, "localhost", "is not valid yet"),
+        (
+            "same name",
+            Some((good.clone(), root.clone())),
+            Some(certificate("localhost", &[]).1),
+            "localhost",
+            "is by an issuer",
+        ),
+        ("unknown", Some((good.clone(), root.clone())), Some(certificate("a", &[]).1), "localhost", "is by an issuer"),
+        ("name", Some((good.clone(), root.clone())), None, "127.0.0.1", "is for another name"),
+        ("alpn", Some(certificate("localhost", &["smtp"])), None, "localhost", "neither HTTP/2 nor HTTP/1.1"),
+        (
+            "plain",
+            None,
+            Some(root.clone()),
+            "localhost",
+            "does not speak TLS; if it is to be without, try http://localhost:",
+        ),
+    ] {
+        let (config, own) = config.unzip();
+        let roots = roots.or(own).unwrap();
+        let (port, count) = counting(config).await;
+        for (at, wire) in [Wire::Auto, Wire::Grpc, Wire::HttpJson].into_iter().enumerate() {
+            let connector = Connector::builder().root_certificates(roots.as_bytes());
+            let chat = builder(&format!("https://{host}:{port}")).connector(connector).wire(wire).build().unwrap();
+            let error = chat.create_space(Space::named("a")).await.unwrap_err();
+            assert_eq!((error.code(), error.is_misconfigured()), (Code::Unavailable, true), "{name} {wire}: {error}");
+            assert_eq!((error.attempts(), *count.lock().unwrap()), (1, at + 1), "{name} {wire}: {error}");
+            assert!(error.message().contains(problem) && error.message().contains("; "), "{name} {wire}: {error}");
+            assert!(!error.to_string().contains("try again"), "{name} {wire}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connector_connects_to_its_origin_and_nowhere_else() {
+    let (port, _) = counting(None).await;
+    let (other, asked) = counting(None).await;
+    let origin = Origin::parse(&format!("http://localhost:{port}")).unwrap();
+    let connector = google_chat::transport::connector(&origin).unwrap();
+    for (url, own) in [
+        (format!("http://localhost:{port}/a"), true),
+        (format!("http://LOCALHOST:{port}"), true),
+        (format!("http://localhost:{other}"), false),
+        (format!("http://127.0.0.1:{port}"), false),
+        (format!("https://localhost:{port}"), false),
+    ] {
+        let connected = connector.clone().oneshot(url.parse::<http::Uri>().unwrap()).await;
+        assert_eq!(connected.is_ok(), own, "{url}");
+    }
+    assert_eq!(*asked.lock().unwrap(), 0);
 }

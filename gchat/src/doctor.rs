@@ -87,6 +87,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     for (step, what) in STEPS_OF_THE_CALL {
         if Some(step) == broken {
+        if Some(step) == broken && error.is_misconfigured() {
+            let (happened, mend) = error.message().rsplit_once("; ").unwrap_or((error.message(), "see above"));
+            unwell(what, &format!("{:?}: {happened}", error.code()), mend)?;
+            return Err(Failure::machine("the API is not reached, until that is mended"));
+        }
             let mend = error.advice().unwrap_or(match step {
                 "reached" => "check the endpoint, the network and the proxy (HTTPS_PROXY)",
                 "token-taken" => "get a new token, or other credentials",

@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use google_chat::Error;
+use google_chat::{Error, Wire};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -39,7 +39,10 @@ impl Failure {
             Self::Missing(_) => 3,
             Self::Rows(_) => 7,
             Self::Later(_) => 6,
+            // Another try does not help, whatever the code says.
+            Self::Call(error) if error.is_misconfigured() => 1,
             Self::Call(error) => code(error.code()),
+            Self::Status(status) if Error::of((**status).clone(), "", Wire::Auto).is_misconfigured() => 1,
             Self::Status(status) => code(status.code()),
         })
     }

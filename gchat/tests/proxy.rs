@@ -75,3 +75,35 @@ async fn calls_go_through_the_proxy_of_the_environment_but_for_no_proxy() {
     assert_eq!(asked.lock().unwrap().len(), 3);
     assert_eq!(emulator.spaces().len(), 4);
 }
+
+#[test]
+fn many_spaces_stop_at_once_where_no_connection_can_be_made() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let rows = folder.join("no-connection.ndjson");
+    let journal = folder.join("no-connection.ndjson.journal");
+    let _ = std::fs::remove_file(&journal);
+    std::fs::write(&rows, "{\"displayName\":\"a\"}\n{\"displayName\":\"b\"}\n").unwrap();
+    // Speaks no TLS, and says so as servers do.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _ = io::Read::read(&mut client, &mut [0; 4096]);
+            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
+        .args(["spaces", "create", "--anonymous", "--rate", "0", "--endpoint", &endpoint, "--from"])
+        .arg(&rows)
+        .env_clear()
+        .env("HOME", env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("does not speak TLS; if it is to be without, try http://127.0.0.1:"), "{error}");
+    // No row has come to its end.
+    assert!(output.stdout.is_empty() && error.contains("0 spaces are created, 0 rows failed"), "{output:?}");
+    std::fs::remove_file(journal).unwrap();
+}

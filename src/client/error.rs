@@ -158,6 +158,13 @@ impl Error {
         self.code() == Code::DeadlineExceeded
     }
 
+    /// Whether there can be no connection until somebody mends something: a server's
+    /// certificate, a proxy's password, an address; the message says what. Nothing was
+    /// sent, and to make the call again, or another one, does not help.
+    pub fn is_misconfigured(&self) -> bool {
+        self.code() == Code::Unavailable && self.0.status.metadata().contains_key(crate::transport::MISCONFIGURED)
+    }
+
     /// Whether the request id was first used by somebody else.
     pub fn is_request_id_of_another_user(&self) -> bool {
         // The documentation names neither code nor reason; messages are but a hint.
@@ -208,6 +215,8 @@ impl Error {
                 "wait: a project may write 60 spaces a minute; RetryPolicy::quota_wait has the client wait for you"
             }
             (Code::Unauthenticated, Some(_)) => "get a new access token",
+            // The message says what is to be mended.
+            (Code::Unavailable, _) if self.is_misconfigured() => return None,
             (Code::DeadlineExceeded | Code::Unavailable, _) if !self.0.request_id.is_empty() => {
                 "try again with the same request id, which creates no second space"
             }

@@ -4,7 +4,10 @@ use http::{HeaderMap, HeaderValue, Request, header::AUTHORIZATION};
 use tonic::body::Body;
 
 use super::service::{Answer, Inner, service};
-use crate::{Credentials, transport::Origin};
+use crate::{
+    Credentials,
+    transport::{self, Origin},
+};
 
 /// Among a call's extensions: the OAuth 2.0 scopes that its token is to have,
 /// in place of those that [`Authorize`] was made with.
@@ -104,7 +107,7 @@ impl<S> Authorize<S> {
                         return Ok(answer);
                     }
                     Ok(None) => {}
-                    Err(status) => return Ok(status.into_http()),
+                    Err(status) => return Ok(transport::failure(status)),
                 }
             }
             inner.call(call).await

@@ -167,7 +167,11 @@ async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, p
         };
         let answer = answer.unwrap_or_else(|_| Answer::late(limit));
         let again = match answer.status.code() {
-            Code::Unavailable => repeatable || answer.broken != Some(Broken::Lost),
+            Code::Unavailable => match answer.broken {
+                Some(Broken::Misconfigured) => false,
+                Some(Broken::Lost) => repeatable,
+                _ => true,
+            },
             // The limit of this attempt, whoever was the first to see it pass.
             Code::DeadlineExceeded => repeatable && limit < left && sent.elapsed() >= limit.mul_f64(0.9),
             Code::ResourceExhausted => answer.broken.is_none(),

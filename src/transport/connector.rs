@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    io,
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -23,7 +24,10 @@ use hyper_util::{
     },
     rt::TokioIo,
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{
+    AlertDescription, CertificateError, InvalidMessage,
+    pki_types::{CertificateDer, InvalidDnsNameError, pem::PemObject},
+};
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
@@ -45,6 +49,7 @@ pub struct Connector {
 }
 
 struct Shared {
+    origin: Origin,
     tls: HttpsConnector<Proxied>,
     /// A connection that was opened to see what it speaks, for the first who asks.
     kept: Mutex<Option<Stream>>,
@@ -52,7 +57,10 @@ struct Shared {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector").field("h2_only", &self.h2_only).finish_non_exhaustive()
+        f.debug_struct("Connector")
+            .field("origin", &self.shared.origin)
+            .field("h2_only", &self.h2_only)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,14 +71,15 @@ impl Connector {
         ConnectorBuilder::default()
     }
 
-    /// Whether what answers at `origin` chose HTTP/2 in the TLS handshake (ALPN, RFC
+    /// Whether what answers at the origin chose HTTP/2 in the TLS handshake (ALPN, RFC
     /// 7301). The connection is kept for the first call.
     ///
     /// # Errors
     ///
     /// If there is no connection to be had.
-    pub(crate) async fn speaks_h2(&self, origin: &Origin) -> Result<bool, BoxError> {
-        let stream = self.clone().oneshot(origin.url(http::uri::PathAndQuery::from_static("/"))?).await?;
+    pub(crate) async fn speaks_h2(&self) -> Result<bool, BoxError> {
+        let origin = self.shared.origin.url(http::uri::PathAndQuery::from_static("/"))?;
+        let stream = self.clone().oneshot(origin).await?;
         let h2 = alpn(&stream) == Some(b"h2");
         *self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
         Ok(h2)
@@ -102,23 +111,30 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let shared = Arc::clone(&self.shared);
+        // The certificates, the proxy and the kept connection are all the origin's.
+        if !shared.origin.is_of(&target) {
+            let problem = format!("the connector is made for {}, and not for {target}", shared.origin);
+            return Box::pin(std::future::ready(Err(Misconfigured(problem).into())));
+        }
+        let kept = shared.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         let h2_only = self.h2_only;
-        let connecting = self.shared.tls.clone().call(target);
+        let connecting = shared.tls.clone().call(target);
         Box::pin(async move {
             let stream = match kept {
                 Some(stream) => stream,
                 None => tokio::time::timeout(CONNECT, connecting)
                     .await
-                    .map_err(|_| format!("no connection within {CONNECT:?}"))??,
+                    .map_err(|_| format!("no connection within {CONNECT:?}"))?
+                    .map_err(|error| tls_failure(&shared.origin.to_string(), error))?,
             };
             match alpn(&stream) {
                 Some(other) if h2_only && other != b"h2" => {
                     let other = String::from_utf8_lossy(other);
-                    Err(format!(
+                    Err(Misconfigured(format!(
                         "gRPC needs HTTP/2, and the server, or a proxy in between, chose {other}: try the HTTP/JSON \
                          wire"
-                    )
+                    ))
                     .into())
                 }
                 _ => Ok(stream),
@@ -127,11 +143,102 @@ impl Service<Uri> for Connector {
     }
 }
 
+/// Why there can be no connection until somebody mends something: the server, the
+/// network in between, or the settings here. To try again does not help.
+#[derive(Debug)]
+pub(super) struct Misconfigured(pub(super) String);
+
+impl fmt::Display for Misconfigured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Misconfigured {}
+
+/// Finds an error of a type among an error and its causes.
+pub(super) fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    // What an io::Error was made of is not among its sources; only the causes of that are.
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => find(inner),
+        None => error.source().and_then(find),
+    }
+}
+
+/// What a failure to connect to `peer` is: a [`Misconfigured`] with what to do where
+/// TLS can never succeed, else the error as it came.
+pub(super) fn tls_failure(peer: &str, error: BoxError) -> BoxError {
+    use rustls::Error::{AlertReceived, InvalidCertificate, NoCertificatesPresented, PeerIncompatible};
+    if find::<InvalidDnsNameError>(&*error).is_some() {
+        return Misconfigured(format!("{peer} has a name that no certificate can be for; check the address")).into();
+    }
+    let Some(problem) = find::<rustls::Error>(&*error) else { return error };
+    let certificate = |what: &str, mend: &str| format!("the certificate of {peer} {what} ({problem}); {mend}");
+    Misconfigured(match problem {
+        InvalidCertificate(bad) => match bad {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                certificate("has expired", "have it renewed, or set this machine's clock")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                certificate("is not valid yet", "set this machine's clock")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                certificate("is for another name", "use a name that it is for, or have one made for this name")
+            }
+            // The last two are of an issuer whose name is trusted, with another key.
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => certificate(
+                "is by an issuer that is not trusted here",
+                "if it is the right one, as with a proxy that opens TLS or a test server, add its issuer's certificate \
+                 to the system's, or name a file with both in SSL_CERT_FILE",
+            ),
+            _ => certificate("cannot be used", "have another one made"),
+        },
+        rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge,
+        ) => {
+            let plain = peer.replacen("https://", "http://", 1);
+            format!("what answers at {peer} does not speak TLS; if it is to be without, try {plain}")
+        }
+        AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            format!("{peer} speaks neither HTTP/2 nor HTTP/1.1 over TLS ({problem}); check the address")
+        }
+        AlertReceived(
+            AlertDescription::HandshakeFailure
+            | AlertDescription::ProtocolVersion
+            | AlertDescription::InsufficientSecurity
+            | AlertDescription::UnrecognisedName
+            | AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::AccessDenied,
+        )
+        | PeerIncompatible(_)
+        | NoCertificatesPresented => {
+            format!("{peer} and this client find no TLS that suits both ({problem}); ask who runs it what it wants")
+        }
+        _ => return error,
+    })
+    .into()
+}
+
 /// Makes a [`Connector`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ConnectorBuilder {
     roots: Vec<u8>,
     proxy: Option<String>,
+}
+
+impl fmt::Debug for ConnectorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy's URL may hold a password.
+        f.debug_struct("ConnectorBuilder").field("proxy", &self.proxy.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl ConnectorBuilder {
@@ -189,7 +296,8 @@ impl ConnectorBuilder {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Proxied { http, proxies: Arc::new(proxies) });
-        Ok(Connector { shared: Arc::new(Shared { tls, kept: Mutex::default() }), h2_only: false })
+        let shared = Shared { origin: origin.clone(), tls, kept: Mutex::default() };
+        Ok(Connector { shared: Arc::new(shared), h2_only: false })
     }
 
     /// The certificates that are trusted: the system's, as far as they can be
@@ -199,7 +307,8 @@ impl ConnectorBuilder {
         let system = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(system.certs);
         for certificate in CertificateDer::pem_slice_iter(&self.roots) {
-            let added = certificate.map_err(|error| error.to_string());
+            // The parser's own error repeats what it was given, which may be a key.
+            let added = certificate.map_err(|_| "it is not PEM".to_owned());
             let added = added.and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
             added.map_err(|error| ConnectError(format!("a root certificate cannot be used: {error}")))?;
         }
@@ -331,10 +440,24 @@ impl Origin {
         if authority.as_str().contains('@') {
             return Err(error("must not hold a user or password"));
         }
+        if authority.host().is_empty() {
+            return Err(error("has no host"));
+        }
+        if !has_possible_port(&authority) {
+            return Err(error("has a port that is not from 1 to 65535"));
+        }
         if !matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/" | "")) {
             return Err(error("must not have a path"));
         }
         Ok(Self { scheme, authority })
+    }
+
+    /// Whether a URL is on this origin.
+    fn is_of(&self, url: &Uri) -> bool {
+        let port = url.port_u16().unwrap_or(if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 });
+        url.scheme() == Some(&self.scheme)
+            && url.host().is_some_and(|host| host.eq_ignore_ascii_case(self.host()))
+            && port == self.port()
     }
 
     /// Whether what is sent there stays secret: over TLS, or within the
@@ -385,14 +508,8 @@ impl std::str::FromStr for Origin {
 /// Why no connector could be made: for want of root certificates, or of a proxy
 /// that can be used.
 #[derive(Debug)]
-pub struct ConnectError(String);
+pub struct ConnectError(pub(super) String);
 
-        if authority.host().is_empty() {
-            return Err(error("has no host"));
-        }
-        if !has_possible_port(&authority) {
-            return Err(error("has a port that is not from 1 to 65535"));
-        }
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -424,6 +541,14 @@ mod tests {
             ("https://a/b", "must not have a path"),
             ("https://a/?b", "must not have a path"),
             ("https://", "is not a URL"),
+            ("https://:80", "has no host"),
+            ("http://127.0.0.1:99999", "has a port that is not from 1 to 65535"),
+            ("http://127.0.0.1:65536", "has a port that is not from 1 to 65535"),
+            ("https://[::1]:99999", "has a port that is not from 1 to 65535"),
+            ("https://a:0", "has a port that is not from 1 to 65535"),
+            ("https://a:", "has a port that is not from 1 to 65535"),
+            ("https://a:+80", "has a port that is not from 1 to 65535"),
+            ("https://a:http", "has a port that is not from 1 to 65535"),
         ] {
             assert_eq!(Origin::parse(text).unwrap_err().to_string(), format!("endpoint `{text}`: {problem}"));
         }
@@ -454,11 +579,3 @@ mod tests {
         }
     }
 }
-            ("https://:80", "has no host"),
-            ("http://127.0.0.1:99999", "has a port that is not from 1 to 65535"),
-            ("http://127.0.0.1:65536", "has a port that is not from 1 to 65535"),
-            ("https://[::1]:99999", "has a port that is not from 1 to 65535"),
-            ("https://a:0", "has a port that is not from 1 to 65535"),
-            ("https://a:", "has a port that is not from 1 to 65535"),
-            ("https://a:+80", "has a port that is not from 1 to 65535"),
-            ("https://a:http", "has a port that is not from 1 to 65535"),

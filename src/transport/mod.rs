@@ -40,7 +40,7 @@ pub use wire::{Auto, Wire};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) use http_json::parse_timeout;
-pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect, metadata, status};
+pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect, failure, metadata, status};
 
 /// The largest message that is taken from the network, in bytes: tonic's own
 /// default.
@@ -58,6 +58,9 @@ pub enum Broken {
     Lost,
     /// A message is larger than the limit.
     TooLarge,
+    /// There can be no connection until somebody mends something: a certificate, a
+    /// proxy's password, an address. Nothing was sent.
+    Misconfigured,
 }
 
 impl fmt::Display for Broken {
@@ -65,6 +68,7 @@ impl fmt::Display for Broken {
         f.write_str(match self {
             Self::Lost => "the connection broke",
             Self::TooLarge => "a message is larger than the limit",
+            Self::Misconfigured => "there can be no connection until something is mended",
         })
     }
 }
@@ -79,9 +83,24 @@ impl Broken {
     }
 }
 
+/// The metadata of a call that failed as [`Broken::Misconfigured`], since a stub's
+/// caller sees nothing else of that.
+pub(crate) const MISCONFIGURED: &str = "misconfigured-connection";
+
+/// UNAVAILABLE for want of a connection: what failed, and why. It says so if another
+/// try cannot help.
+pub(crate) fn unavailable(what: &str, error: &(dyn std::error::Error + 'static)) -> Status {
+    let Some(connector::Misconfigured(problem)) = connector::find(error) else {
+        return Status::unavailable(format!("{what}: {}", chain(error)));
+    };
+    let mut status = Status::unavailable(format!("{what}: {problem}"));
+    status.metadata_mut().insert(MISCONFIGURED, tonic::metadata::MetadataValue::from_static("true"));
+    Broken::Misconfigured.cause(status)
+}
+
 /// The status of a request that a client of hyper's could not send.
 fn unsent(error: BoxError) -> Status {
-    let status = Status::unavailable(format!("the request failed: {}", chain(&*error)));
+    let status = unavailable("the request failed", &*error);
     // Without a connection nothing was received.
     let connecting = error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect());
     if connecting { status } else { Broken::Lost.cause(status) }

@@ -92,7 +92,7 @@ pub(super) fn trailers(status: &Status) -> HeaderMap {
 }
 
 /// A failed call: HTTP 200, with the status among the headers.
-pub(super) fn failure(status: Status) -> Response<Body> {
+pub(crate) fn failure(status: Status) -> Response<Body> {
     let cause = std::error::Error::source(&status).and_then(|cause| cause.downcast_ref::<Broken>()).copied();
     let mut response: Response<Body> = status.into_http();
     if let Some(cause) = cause {

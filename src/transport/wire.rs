@@ -11,10 +11,10 @@ use std::{
 
 use http::{Request, Response};
 use tokio::sync::OnceCell;
-use tonic::{Status, body::Body};
+use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
-use super::{BoxError, Connector, GRPC_TIMEOUT, Origin, chain, http_json::Deadline, parse_timeout};
+use super::{BoxError, Connector, GRPC_TIMEOUT, Origin, failure, http_json::Deadline, parse_timeout, unavailable};
 
 /// How calls travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,7 +50,6 @@ pub struct Auto<G, J> {
     grpc: G,
     http_json: J,
     connector: Connector,
-    origin: Origin,
     chosen: Arc<OnceCell<Wire>>,
 }
 
@@ -62,7 +61,7 @@ impl<G, J> Auto<G, J> {
             false if origin.is_confidential() => Some(Wire::Grpc),
             false => Some(Wire::HttpJson),
         };
-        Self { grpc, http_json, connector, origin, chosen: Arc::new(OnceCell::new_with(known)) }
+        Self { grpc, http_json, connector, chosen: Arc::new(OnceCell::new_with(known)) }
     }
 
     /// The choice; it holds [`Wire::Auto`]'s outcome once it is made.
@@ -97,16 +96,14 @@ where
         let this = self.clone();
         let deadline = Deadline::after(call.headers().get(&GRPC_TIMEOUT).and_then(parse_timeout));
         let answer = Box::pin(async move {
-            let choose = async || match this.connector.speaks_h2(&this.origin).await? {
+            let choose = async || match this.connector.speaks_h2().await? {
                 true => Ok(Wire::Grpc),
                 false => Ok(Wire::HttpJson),
             };
             match this.chosen.get_or_try_init(choose).await {
                 Ok(Wire::Grpc) => this.grpc.oneshot(call).await,
                 Ok(_) => this.http_json.oneshot(call).await,
-                Err::<_, BoxError>(error) => {
-                    Ok(Status::unavailable(format!("the request failed: {}", chain(&*error))).into_http())
-                }
+                Err::<_, BoxError>(error) => Ok(failure(unavailable("the request failed", &*error))),
             }
         });
         deadline.hold(answer, |expired| Ok(expired.into_http()))

@@ -461,7 +461,7 @@ async fn send(run: &Run, client: &Client, task: &Task) -> Result<Outcome, Failur
             Err(error) => error,
         };
         let later = matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded) || error.is_quota_exceeded();
-        if !later {
+        if !later || error.is_misconfigured() {
             let nothing_yet = run.lock().counts.own == 0;
             return if concerns_all(&error, nothing_yet) { Err(error.into()) } else { Ok(Outcome::Failed(error)) };
         }
@@ -483,7 +483,12 @@ fn concerns_all(error: &Error, nothing_yet: bool) -> bool {
     let reason = matches!(error.reason(), Some("SERVICE_DISABLED" | "ACCESS_TOKEN_SCOPE_INSUFFICIENT"));
     let app = error.code() == Code::NotFound;
     let denied = error.is_permission_denied() && nothing_yet;
-    reason || app || denied || error.is_unauthenticated() || error.is_request_id_of_another_user()
+    reason
+        || app
+        || denied
+        || error.is_misconfigured()
+        || error.is_unauthenticated()
+        || error.is_request_id_of_another_user()
 }
 
 impl Work {
