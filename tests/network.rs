@@ -16,7 +16,7 @@ use google_chat::{
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::{
@@ -29,6 +29,8 @@ use tower::ServiceExt;
 /// What a proxy does with a tunnel that it is asked for.
 #[derive(Clone)]
 enum Tunnel {
+    /// Answers with this status.
+    Refused(&'static str),
     /// Connects to where it says.
     Through,
     /// Ends TLS itself, and passes on what is in it.
@@ -56,8 +58,27 @@ impl Proxy {
         Self { address, asked }
     }
 
+    /// Starts a proxy that is spoken to over TLS.
+    async fn start_with_tls(tls: TlsAcceptor) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::<Mutex<Vec<_>>>::default();
+        let seen = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tls, seen) = (tls.clone(), Arc::clone(&seen));
+                tokio::spawn(async move {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        Self::serve(stream, Tunnel::Through, seen, 0).await;
+                    }
+                });
+            }
+        });
+        Self { address, asked }
+    }
+
     async fn serve(
-        stream: TcpStream,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
         tunnel: Tunnel,
         asked: Arc<Mutex<Vec<(String, String)>>>,
         refused: usize,
@@ -85,9 +106,15 @@ impl Proxy {
             stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").await.unwrap();
             return;
         }
+        if let Tunnel::Refused(status) = tunnel {
+            stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.unwrap();
+            return;
+        }
         stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+        stream.flush().await.unwrap();
         // Either side may end it as it likes.
         match tunnel {
+            Tunnel::Refused(_) => {}
             Tunnel::Through => {
                 let mut server = TcpStream::connect(target).await.unwrap();
                 let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
@@ -267,11 +294,155 @@ async fn the_choice_of_the_wire_has_the_calls_deadline() {
 fn certificates_and_proxies_that_cannot_be_used_are_refused() {
     let connector = Connector::builder().proxy("not a url");
     let error = builder("http://127.0.0.1:1").connector(connector).build().unwrap_err();
-    assert!(error.to_string().starts_with("the proxy is no URL"), "{error}");
+    assert!(error.to_string().starts_with("the proxy is not a proxy that can be used"), "{error}");
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
     let connector = Connector::builder().root_certificates(broken);
     let error = builder("https://localhost").connector(connector).build().unwrap_err();
     assert!(error.to_string().starts_with("a root certificate cannot be used"), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_goes_to_a_proxy_by_tls_where_its_url_says_so() {
+    let emulator = Emulator::builder().tls().start().await.unwrap();
+    let (config, root) = certificate("localhost", &[]);
+    let proxy = Proxy::start_with_tls(config.into()).await;
+    let url = format!("https://user:secret@localhost:{}", proxy.address.port());
+    let through = emulator.connector().root_certificates(root.as_bytes()).proxy(&url);
+    for (at, wire) in [Wire::Auto, Wire::Grpc, Wire::HttpJson].into_iter().enumerate() {
+        let chat = builder(&emulator.endpoint()).connector(through.clone()).wire(wire).build().unwrap();
+        let made = chat.create_space(Space::named(at.to_string())).with_response().await.unwrap();
+        assert_eq!(made.attempts, 1, "{wire}");
+    }
+    assert_eq!(proxy.asked(), vec![(emulator.address().to_string(), "Basic dXNlcjpzZWNyZXQ=".to_owned()); 3]);
+
+    // A proxy that speaks no TLS, or whose certificate is not trusted, gets no password.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = format!("https://user:secret@localhost:{}", listener.local_addr().unwrap().port());
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = vec![0; 16 * 1024];
+        let len = stream.read(&mut heard).await.unwrap();
+        heard.truncate(len);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        let _ = stream.read_to_end(&mut heard).await;
+        // Whoever comes again is not answered.
+        drop(listener);
+        heard
+    });
+    for (url, problem) in [(plain, "does not speak TLS"), (url, "is by an issuer that is not trusted here")] {
+        let chat = builder(&emulator.endpoint()).connector(emulator.connector().proxy(url)).build().unwrap();
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert!(error.is_misconfigured() && error.attempts() == 1, "{error}");
+        assert!(
+            error.message().contains("the proxy https://localhost:") && error.message().contains(problem),
+            "{error}"
+        );
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    let heard = heard.await.unwrap();
+    assert!(heard.starts_with(&[22, 3]) && !heard.windows(7).any(|window| window == b"CONNECT"), "{heard:?}");
+    assert_eq!(proxy.asked().len(), 3);
+}
+
+/// A SOCKS 5 proxy (RFC 1928, RFC 1929) that takes one user and password. What it was
+/// asked for is kept.
+async fn socks(stream: &mut TcpStream, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let mut greeting = [0; 3];
+    stream.read_exact(&mut greeting).await?;
+    if greeting != [5, 1, 2] {
+        asked.lock().unwrap().push(format!("{greeting:?}"));
+        return stream.write_all(&[5, 0xff]).await;
+    }
+    stream.write_all(&[5, 2]).await?;
+    let mut login = [0; 14];
+    stream.read_exact(&mut login[..]).await?;
+    let taken = &login == b"\x01\x04user\x07s:cret!";
+    stream.write_all(&[1, u8::from(!taken)]).await?;
+    if !taken {
+        asked.lock().unwrap().push("login".to_owned());
+        return Ok(());
+    }
+    let mut request = [0; 5];
+    stream.read_exact(&mut request).await?;
+    assert_eq!(request[..4], [5, 1, 0, 3], "a name, which the proxy looks up");
+    let mut rest = vec![0; usize::from(request[4]) + 2];
+    stream.read_exact(&mut rest).await?;
+    let (host, port) = rest.split_at(rest.len() - 2);
+    let to = format!("{}:{}", String::from_utf8_lossy(host), u16::from_be_bytes([port[0], port[1]]));
+    asked.lock().unwrap().push(to.clone());
+    let mut server = TcpStream::connect(to).await?;
+    stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    tokio::io::copy_bidirectional(stream, &mut server).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_spoken_to_as_one() {
+    let (config, root) = certificate("localhost", &["h2", "http/1.1"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let emulator = Emulator::start().await.unwrap();
+    let to = emulator.address();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(config);
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut opened = acceptor.accept(stream).await.unwrap();
+                let mut server = TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut opened, &mut server).await;
+            });
+        }
+    });
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = proxy.local_addr().unwrap();
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let seen = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = proxy.accept().await {
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move { drop(socks(&mut stream, &seen).await) });
+        }
+    });
+    let create = |user: &str| {
+        let connector = Connector::builder().root_certificates(root.as_bytes());
+        let connector = connector.proxy(format!("socks5://{user}{address}"));
+        let chat = builder(&format!("https://localhost:{port}")).connector(connector).build().unwrap();
+        async move { chat.create_space(Space::named("a")).await }
+    };
+    create("user:s%3Acret!@").await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), [format!("localhost:{port}")]);
+    assert_eq!(emulator.spaces().len(), 1);
+    for (user, problem) in
+        [("user:s%3Acres!@", "does not take the user and password"), ("", "wants a user and password")]
+    {
+        let error = create(user).await.unwrap_err();
+        assert!(error.is_misconfigured() && error.attempts() == 1 && error.message().contains(problem), "{error}");
+        assert!(!error.to_string().contains("cres"), "{error}");
+    }
+    assert_eq!(*asked.lock().unwrap(), [format!("localhost:{port}"), "login".to_owned(), "[5, 1, 0]".to_owned()]);
+}
+
+#[tokio::test]
+async fn what_a_proxy_refuses_for_good_is_not_asked_for_again() {
+    for (status, certain, problem) in [
+        ("407 Proxy Authentication Required", true, "does not take the user and password (HTTP 407"),
+        ("403 Forbidden", true, "refuses the connection to chat.googleapis.com:443 (HTTP 403 Forbidden)"),
+        ("405 Method Not Allowed", true, "refuses the connection"),
+        ("429 Too Many Requests", false, "it answered HTTP 429"),
+        ("502 Bad Gateway", false, "it answered HTTP 502"),
+        ("302 Found", false, "it answered HTTP 302"),
+    ] {
+        let proxy = Proxy::start(Tunnel::Refused(status), 0).await;
+        let (_, root) = certificate("localhost", &[]);
+        let connector = Connector::builder().root_certificates(root.as_bytes());
+        let connector = connector.proxy(format!("http://user:secret@{}", proxy.address));
+        let chat = builder("https://chat.googleapis.com").connector(connector).build().unwrap();
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!((error.code(), error.is_misconfigured()), (Code::Unavailable, certain), "{error}");
+        assert_eq!(proxy.asked().len(), if certain { 1 } else { 5 }, "{error}");
+        assert!(error.message().contains(&format!("the proxy http://{}", proxy.address)), "{error}");
+        assert!(error.message().contains(problem) && !error.to_string().contains("secret"), "{error}");
+    }
 }
 
 /// A server that takes connections, and how many it took.

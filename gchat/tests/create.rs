@@ -169,16 +169,16 @@ fn https_goes_through_the_proxy_of_the_environment() {
     let there = ["--endpoint", "https://chat.example.com"];
     for wire in ["http", "grpc"] {
         let mut command = gchat(&[&create[..], &there[..], &["--wire", wire]].concat());
-        command.env("HTTPS_PROXY", format!("http://user:pass@{address}")).env("NO_PROXY", "other.example.com");
+        command.env("HTTPS_PROXY", format!("http://user:s3cret@{address}")).env("NO_PROXY", "other.example.com");
         let output = command.output().unwrap();
         let error = text(&output.stderr);
-        assert!(error.contains(&format!("the proxy {address}")) && !error.contains("pass"), "{error}");
+        assert!(error.contains(&format!("the proxy http://{address}")) && !error.contains("s3cret"), "{error}");
     }
     let lines = asked.join().unwrap();
     assert_eq!(lines[0], "CONNECT chat.example.com:443 HTTP/1.1");
     let authorization = lines.iter().find_map(|line| line.strip_prefix("Proxy-Authorization: "));
-    // user:pass
-    assert_eq!(authorization, Some("Basic dXNlcjpwYXNz"), "{lines:?}");
+    // user:s3cret
+    assert_eq!(authorization, Some("Basic dXNlcjpzM2NyZXQ="), "{lines:?}");
 }
 
 #[test]

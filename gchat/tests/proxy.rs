@@ -76,6 +76,43 @@ async fn calls_go_through_the_proxy_of_the_environment_but_for_no_proxy() {
     assert_eq!(emulator.spaces().len(), 4);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_proxy_that_cannot_be_used_is_refused_before_anything_is_sent() {
+    let emulator = Emulator::builder().tls().start().await.unwrap();
+    let certificate = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-proxy-certificate.pem");
+    std::fs::write(&certificate, emulator.certificate().unwrap()).unwrap();
+    let create = |endpoint: &str, variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
+            .args(["spaces", "create", "--anonymous", "--display-name", "a", "--quiet", "--endpoint", endpoint])
+            .env_clear()
+            .env("HOME", env!("CARGO_TARGET_TMPDIR"))
+            .env("SSL_CERT_FILE", &certificate)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (name, url) in [
+        ("HTTPS_PROXY", "http://user:secret@127.0.0.1:99999"),
+        ("HTTPS_PROXY", "socks4://user:secret@127.0.0.1:1"),
+        ("https_proxy", "ftp://user:secret@127.0.0.1:1"),
+        ("ALL_PROXY", "http://user:80#secret@127.0.0.1:1"),
+        ("all_proxy", "secret secret"),
+    ] {
+        let (code, error) = create(&emulator.endpoint(), &[(name, url)]);
+        assert_eq!(code, Some(2), "{name}={url}: {error}");
+        assert!(error.contains(&format!("{name} is not a proxy that can be used; write http://")), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    assert_eq!(emulator.received().len(), 0);
+    // Where no proxy is asked, none is looked at.
+    let garbage = ("HTTPS_PROXY", "secret secret");
+    assert_eq!(create(&emulator.endpoint(), &[garbage, ("NO_PROXY", "127.0.0.1")]), (Some(0), String::new()));
+    let plain = Emulator::start().await.unwrap();
+    assert_eq!(create(&plain.endpoint(), &[garbage]), (Some(0), String::new()));
+    assert_eq!(create(&emulator.endpoint(), &[("HTTPS_PROXY", "")]).0, Some(4), "the name is taken");
+}
+
 #[test]
 fn many_spaces_stop_at_once_where_no_connection_can_be_made() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));

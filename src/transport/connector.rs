@@ -17,13 +17,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::{
-    client::{
-        legacy::connect::{HttpConnector, proxy::Tunnel},
-        proxy::matcher::Matcher,
-    },
-    rt::TokioIo,
-};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{
     AlertDescription, CertificateError, InvalidMessage,
     pki_types::{CertificateDer, InvalidDnsNameError, pem::PemObject},
@@ -31,13 +25,19 @@ use rustls::{
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
-use super::BoxError;
+use super::{
+    BoxError,
+    proxy::{Proxied, Proxy},
+};
 
 /// How long connecting may take, with TLS and by way of a proxy.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
-/// A connection, with TLS or without.
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// A connection to a server or to a proxy, with TLS or without.
+pub(super) type Dialed = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// A connection to the origin, with TLS or without, by way of a proxy or not.
+type Stream = MaybeHttpsStream<Dialed>;
 
 /// Opens connections to one origin: TLS by rustls with the system's roots for
 /// https, plain for http. Clones are the same connector.
@@ -251,8 +251,9 @@ impl ConnectorBuilder {
         self
     }
 
-    /// Goes through this proxy (`http://[user:password@]host:port`) to every https
-    /// address, in place of the one that the environment names.
+    /// Goes through this proxy to every https address, in place of the one that the
+    /// environment names: `http://`, `https://` or `socks5://`, then
+    /// `[user:password@]host[:port]`.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(url.into());
@@ -265,25 +266,18 @@ impl ConnectorBuilder {
     /// # Errors
     ///
     /// If the origin is https and there are no root certificates, or some are given
-    /// that cannot be read; or if the proxy is no URL.
+    /// that cannot be read; or if the proxy is none that can be used.
     pub fn build(&self, origin: &Origin) -> Result<Connector, ConnectError> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT));
         http.set_keepalive(Some(Duration::from_secs(60)));
-        let proxies = match &self.proxy {
-            None => Matcher::from_env(),
-            Some(url) => {
-                let proxies = Matcher::builder().https(url.clone()).build();
-                // What it cannot read it leaves out, and calls would go around it.
-                if proxies.intercept(&Uri::from_static("https://localhost")).is_none() {
-                    return Err(ConnectError(
-                        "the proxy is no URL of the form http://[user:password@]host:port".into(),
-                    ));
-                }
-                proxies
-            }
+        let proxy = match &self.proxy {
+            Some(url) => Some(Proxy::parse("the proxy", url)?).filter(|_| origin.is_https()),
+            // Plain http is for loopback, and goes there by itself.
+            None if origin.is_https() => Proxy::of_environment(origin)?,
+            None => None,
         };
         let roots = if origin.is_https() { self.roots()? } else { rustls::RootCertStore::empty() };
         let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
@@ -292,10 +286,10 @@ impl ConnectorBuilder {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let tls = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(config)
+            .with_tls_config(config.clone())
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(Proxied { http, proxies: Arc::new(proxies) });
+            .wrap_connector(Proxied::new(http, config, proxy));
         let shared = Shared { origin: origin.clone(), tls, kept: Mutex::default() };
         Ok(Connector { shared: Arc::new(shared), h2_only: false })
     }
@@ -319,53 +313,6 @@ impl ConnectorBuilder {
             )));
         }
         Ok(roots)
-    }
-}
-
-/// Opens TCP connections, those for https through the proxy that the environment
-/// names (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`; with user and password in the
-/// URL), by CONNECT. Plain http is for loopback, and goes there by itself.
-#[derive(Clone, Debug)]
-struct Proxied {
-    http: HttpConnector,
-    proxies: Arc<Matcher>,
-}
-
-impl Service<Uri> for Proxied {
-    type Response = TokioIo<TcpStream>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.http.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, target: Uri) -> Self::Future {
-        let proxy = match target.scheme() == Some(&Scheme::HTTPS) {
-            true => self.proxies.intercept(&target),
-            false => None,
-        };
-        let Some(proxy) = proxy else {
-            let connecting = self.http.call(target);
-            return Box::pin(async move { connecting.await.map_err(Into::into) });
-        };
-        let at = proxy.uri().clone();
-        let mut tunnel = Tunnel::new(at.clone(), self.http.clone());
-        if let Some(auth) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(auth.clone());
-        }
-        Box::pin(async move {
-            let connecting = tokio::time::timeout(CONNECT, tunnel.oneshot(target)).await;
-            let problem = match connecting {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => super::chain(&error),
-                Err(_) => format!("no answer within {CONNECT:?}"),
-            };
-            // Without the user and password that the environment may give it.
-            let (host, port) =
-                (at.host().unwrap_or_default(), at.port_u16().map_or(String::new(), |port| format!(":{port}")));
-            Err(format!("the proxy {host}{port}: {problem}").into())
-        })
     }
 }
 

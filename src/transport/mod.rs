@@ -20,6 +20,7 @@ mod grpc;
 mod http_json;
 mod incoming;
 mod outgoing;
+mod proxy;
 mod reflection;
 mod reply;
 #[cfg(feature = "server")]
