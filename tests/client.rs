@@ -430,3 +430,32 @@ async fn dropping_a_call_frees_it() {
         assert_eq!(emulator.spaces().len(), 1, "{wire}");
     }
 }
+
+#[tokio::test]
+async fn a_call_whose_time_is_up_names_the_whole_limit() {
+    // Refuses once, and then does not answer.
+    let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let silent = tower::service_fn(move |_: http::Request<http_body_util::Full<bytes::Bytes>>| {
+        let first = !asked.swap(true, std::sync::atomic::Ordering::Relaxed);
+        async move {
+            if !first {
+                std::future::pending::<()>().await;
+            }
+            let body = r#"{"error":{"code":503,"message":"Not now.","status":"UNAVAILABLE"}}"#;
+            http::Response::builder()
+                .status(503)
+                .body(http_body_util::Full::new(bytes::Bytes::from_static(body.as_bytes())))
+        }
+    });
+    let mut policy = quick();
+    policy.attempt = Duration::from_millis(40);
+    policy.attempts = 1_000;
+    let chat = Client::builder().credentials(Credentials::anonymous()).retry(policy).build_over(silent).unwrap();
+    let error = chat.create_space(Space::named("a")).timeout(Duration::from_millis(150)).await.unwrap_err();
+    assert!(error.is_deadline_exceeded(), "{error}");
+    assert_eq!(error.message(), "no answer within 150ms; an attempt before: Not now.");
+    let mut policy = quick();
+    (policy.attempt, policy.attempts) = (Duration::from_millis(40), 2);
+    let error = chat.create_space(Space::named("a")).retry(policy).await.unwrap_err();
+    assert_eq!(error.message(), "the last attempt got no answer within 40ms");
+}

@@ -133,13 +133,15 @@ impl<S> Retry<S> {
 /// Makes a call until it is answered for good.
 async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, policy: &RetryPolicy) -> Response<Body> {
     let asked = head.headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
-    let total = asked.unwrap_or(policy.total);
+    let mut total = asked.unwrap_or(policy.total);
     let begun = Instant::now();
     // A limit beyond what the clock can say is none.
     let mut end = begun.checked_add(total);
     let repeatable = head.extensions.get::<Repeatable>().is_some();
     let mut rejected: Option<HeaderValue> = None;
     let mut renewed = false;
+    // Why an attempt before failed, if it was not for its time.
+    let mut before: Option<String> = None;
     // How often the call was made, and how often that counts.
     let (mut made, mut counted) = (0, 0);
     let mut patience = if asked.is_none() { policy.quota_wait } else { Duration::ZERO };
@@ -147,8 +149,9 @@ async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, p
         let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
         let limit = if repeatable && policy.attempts > 1 { left.min(policy.attempt) } else { left };
         let mut call = Request::from_parts(head.clone(), Body::new(Full::new(frames.clone())));
-        // Eight digits of milliseconds are more than a day.
-        let millis = limit.as_millis().clamp(1, 99_999_999);
+        // Eight digits of milliseconds are more than a day. Rounded up, so that nobody
+        // below sees the limit pass before it has.
+        let millis = limit.as_micros().div_ceil(1_000).clamp(1, 99_999_999);
         if let Ok(value) = HeaderValue::try_from(format!("{millis}m")) {
             call.headers_mut().insert(&GRPC_TIMEOUT, value);
         }
@@ -165,7 +168,11 @@ async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, p
             Duration::MAX => Ok(attempt(&mut inner, call).await),
             _ => tokio::time::timeout(limit, attempt(&mut inner, call)).await,
         };
-        let answer = answer.unwrap_or_else(|_| Answer::late(limit));
+        let mut answer = answer.unwrap_or_else(|_| Answer::late(limit));
+        // Whoever saw it pass, it is the limit of the whole call that counts for the caller.
+        if answer.status.code() == Code::DeadlineExceeded && begun.elapsed() >= total {
+            answer.status = overdue(total, before.as_deref());
+        }
         let again = match answer.status.code() {
             Code::Unavailable => match answer.broken {
                 Some(Broken::Misconfigured) => false,
@@ -191,6 +198,10 @@ async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, p
         // the time of the wait besides.
         let for_quota = answer.status.code() == Code::ResourceExhausted && !patience.is_zero();
         if !again || counted >= policy.attempts && !for_quota {
+            if again && answer.status.code() == Code::DeadlineExceeded {
+                let problem = format!("the last attempt got no answer within {limit:?}");
+                answer.status = Status::deadline_exceeded(problem);
+            }
             return answer.into_response(made);
         }
         let wait = answer.asked_wait().unwrap_or_default().max(policy.wait(counted));
@@ -199,12 +210,26 @@ async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, p
             let granted = wait.min(patience);
             patience -= granted;
             end = end.and_then(|end| end.checked_add(granted));
+            total = total.saturating_add(granted);
         }
         if end.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= wait) {
+            if answer.status.code() == Code::DeadlineExceeded {
+                answer.status = overdue(total, before.as_deref());
+            }
             return answer.into_response(made);
+        }
+        if answer.status.code() != Code::DeadlineExceeded {
+            before = Some(answer.status.message().to_owned());
         }
         tokio::time::sleep(wait).await;
     }
+}
+
+/// The status of a call whose time is up: the whole limit, not that of one attempt, and
+/// why an attempt before it failed.
+fn overdue(total: Duration, before: Option<&str>) -> Status {
+    let before = before.map_or_else(String::new, |cause| format!("; an attempt before: {cause}"));
+    Status::deadline_exceeded(format!("no answer within {total:?}{before}"))
 }
 
 /// A whole answer, and the status at its end.
