@@ -1,6 +1,8 @@
 //! The client's promises: tokens, request ids, retries, deadlines, errors, on
 //! both wires and through the bare stub.
 
+mod broken_keys;
+
 use std::{future::IntoFuture, sync::Arc, time::Duration};
 
 use google_chat::{
@@ -8,6 +10,7 @@ use google_chat::{
     emulator::{Emulator, Fault},
     policy::RetryPolicy,
     proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
+    transport::{Connector, Origin},
 };
 use tonic::Code;
 
@@ -428,6 +431,144 @@ async fn dropping_a_call_frees_it() {
         assert!(call.await.is_err());
         chat.create_space(Space::named("b")).await.unwrap();
         assert_eq!(emulator.spaces().len(), 1, "{wire}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_lines_were_lost_on_the_way_is_taken() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.anonymous = false);
+    let good = emulator.key_file();
+    let parsed: serde_json::Value = serde_json::from_str(&good).unwrap();
+    let between = |between: &str| {
+        let mut key = parsed.clone();
+        key["private_key"] = key["private_key"].as_str().unwrap().replace('\n', between).into();
+        key.to_string()
+    };
+    for (form, key) in [
+        ("as it is", good.clone()),
+        ("with a byte order mark", format!("\u{feff}{good}")),
+        ("without its type", good.replace("\"type\": \"service_account\",", "")),
+        ("\\n in letters", between("\\n")),
+        ("\\n in letters, twice escaped", between("\\\\n")),
+        ("\\r\\n in letters", between("\\r\\n")),
+        ("CRLF", between("\r\n")),
+        ("spaces", between(" ")),
+        ("nothing", between("")),
+    ] {
+        let key = Credentials::service_account_key(&key).unwrap_or_else(|error| panic!("{form}: {error}"));
+        let alice = key.for_user("alice@example.com").unwrap();
+        let chat = builder(&emulator, Wire::HttpJson).credentials(alice).build().unwrap();
+        chat.create_space(Space::named(form)).await.unwrap_or_else(|error| panic!("{form}: {error}"));
+    }
+}
+
+/// An error in all the ways that a program may print it.
+fn printed(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("{error} {error:?} {error:#?}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(" {error} {error:?}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn no_part_of_a_broken_key_comes_out_of_the_library() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.anonymous = false);
+    let good = emulator.key_file();
+    let secret = broken_keys::Secret::of(&good);
+    let texts = broken_keys::broken(&good);
+    assert!(texts.len() > 400, "{}", texts.len());
+    let mut refused = 0;
+    for text in &texts {
+        let what = format!("the library given {text}");
+        match Credentials::service_account_key(text) {
+            Err(error) => {
+                refused += 1;
+                secret.assert_kept(&printed(&error), &what);
+            }
+            Ok(key) => {
+                let chat = builder(&emulator, Wire::HttpJson).credentials(key.clone()).retry(RetryPolicy::never());
+                secret.assert_kept(&format!("{key:?} {chat:?}"), &what);
+                match chat.build() {
+                    Err(error) => secret.assert_kept(&printed(&error), &what),
+                    Ok(chat) => {
+                        if let Err(error) = chat.create_space(Space::named("a")).await {
+                            secret.assert_kept(&printed(&error), &what);
+                            secret.assert_kept(&format!("{:?}", error.status()), &what);
+                        }
+                    }
+                }
+            }
+        }
+        if let Err(error) = Credentials::token(text) {
+            secret.assert_kept(&printed(&error), &what);
+        }
+        if let Err(error) = app(&emulator).for_user(text) {
+            secret.assert_kept(&printed(&error), &what);
+        }
+        if let Err(error) = Origin::parse(text) {
+            secret.assert_kept(&printed(&error), &what);
+        }
+        let connector = Connector::builder().proxy(text);
+        if let Err(error) = connector.build(&Origin::parse("http://localhost").unwrap()) {
+            secret.assert_kept(&printed(&error), &what);
+        }
+        secret.assert_kept(&format!("{connector:?}"), &what);
+    }
+    assert!(refused > 300, "{refused} of {}", texts.len());
+    // In place of a certificate; to build reads the system's, so not with all of them.
+    for text in texts.iter().filter(|text| text.starts_with('-')) {
+        let connector = Connector::builder().root_certificates(text.as_bytes());
+        if let Err(error) = Client::builder().endpoint("https://localhost").connector(connector).build() {
+            secret.assert_kept(&printed(&error), "the connector");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_used_says_which_part_of_it() {
+    let key = |change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+        let mut key = serde_json::json!({
+            "type": "service_account",
+            "client_email": "a@example.com",
+            "private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "token_uri": "https://oauth2.googleapis.com/token",
+        });
+        change(key.as_object_mut().unwrap());
+        key.to_string()
+    };
+    for (text, problem) in [
+        ("key.json".to_owned(), "it is not the JSON of a key's file (line 1, column 1)"),
+        ("{\n \"type\": }".to_owned(), "it is not the JSON of a key's file (line 2, column 10)"),
+        ("\"{}\"".to_owned(), "it is not a JSON object"),
+        (
+            key(&|key| drop(key.insert("type".into(), "external_account".into()))),
+            "credentials of the type external_account",
+        ),
+        (
+            key(&|key| drop(key.insert("type".into(), "authorized_user".into()))),
+            "credentials of the type authorized_user",
+        ),
+        (key(&|key| drop(key.insert("type".into(), "other".into()))), "its type is not known"),
+        (key(&|key| drop(key.remove("client_email"))), "it has no client_email"),
+        (key(&|key| drop(key.remove("private_key"))), "it has no private_key"),
+        (key(&|key| drop(key.remove("token_uri"))), "it has no token_uri"),
+        (key(&|key| drop(key.insert("token_uri".into(), 1.into()))), "its token_uri is not a text"),
+        (key(&|key| drop(key.insert("token_uri".into(), "x".into()))), "its token_uri is not a URL"),
+        (
+            key(&|key| drop(key.insert("token_uri".into(), "https://localhost:99999/token".into()))),
+            "its token_uri has a port that is not from 1 to 65535",
+        ),
+        (key(&|key| drop(key.insert("client_email".into(), "a".into()))), "its client_email is not an e-mail address"),
+        (key(&|key| drop(key.insert("private_key".into(), "a".into()))), "its private_key is not the PEM"),
+        (key(&|_| ()), "its private_key is not a whole RSA key"),
+    ] {
+        let error = Credentials::service_account_key(&text).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("the service account's key cannot be used: {problem}")), "{error}");
     }
 }
 

@@ -510,6 +510,20 @@ async fn what_stays_so_until_somebody_mends_it_fails_at_once_and_says_what() {
             assert!(!error.to_string().contains("try again"), "{name} {wire}: {error}");
         }
     }
+    // The same of the token endpoint.
+    let emulator = Emulator::start().await.unwrap();
+    let (port, count) = counting(None).await;
+    let mut key: serde_json::Value = serde_json::from_str(&emulator.key_file()).unwrap();
+    key["token_uri"] = format!("https://localhost:{port}/token").into();
+    let key = Credentials::service_account_key(&key.to_string()).unwrap();
+    let connector = Connector::builder().root_certificates(root.as_bytes());
+    let chat = builder(&emulator.endpoint()).connector(connector).credentials(key.for_user("a@example.com").unwrap());
+    let error = chat.build().unwrap().create_space(Space::named("a")).await.unwrap_err();
+    assert!(
+        error.is_misconfigured() && error.message().contains("no access token was given by https://localhost"),
+        "{error}"
+    );
+    assert_eq!(*count.lock().unwrap(), 1, "{error}");
 }
 
 #[tokio::test]

@@ -6,16 +6,24 @@ use serde::Deserialize;
 
 use crate::{connection::WireFlag, failure::Failure};
 
-/// The settings of `GCHAT_*` variables or of a config file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+/// The settings of `GCHAT_*` variables and of the config file together.
 pub(crate) struct Config {
     pub(crate) endpoint: Option<String>,
     pub(crate) wire: Option<WireFlag>,
-    pub(crate) credentials: Option<PathBuf>,
+    /// A key, and the setting that gave it.
+    pub(crate) credentials: Option<(&'static str, PathBuf)>,
     pub(crate) subject: Option<String>,
-    #[serde(skip)]
     pub(crate) access_token: Option<String>,
+}
+
+/// The settings of a config file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    endpoint: Option<String>,
+    wire: Option<WireFlag>,
+    credentials: Option<PathBuf>,
+    subject: Option<String>,
 }
 
 /// What help says of it.
@@ -27,7 +35,10 @@ GCHAT_CONFIG, or gchat/config.toml in XDG_CONFIG_HOME or ~/.config, with lines s
   endpoint = \"http://127.0.0.1:8086\"
   wire = \"http\"
   credentials = \"/home/me/key.json\"
-  subject = \"alice@example.com\"";
+  subject = \"alice@example.com\"
+
+Credentials are the path of a key's file; a text that begins with { is taken for the
+key itself.";
 
 impl Config {
     /// Reads the environment and the file.
@@ -36,13 +47,12 @@ impl Config {
     ///
     /// If there is a file that cannot be used, or `GCHAT_CONFIG` names none.
     pub(crate) fn read() -> Result<Self, Failure> {
-        let file = Self::file()?;
+        let file = File::read()?;
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let wire = text("GCHAT_WIRE").map(|wire| {
-            clap::ValueEnum::from_str(&wire, false)
-                .map_err(|_| Failure::usage(format!("GCHAT_WIRE is `{wire}`; it can be auto, grpc or http")))
+            clap::ValueEnum::from_str(&wire, false).map_err(|_| Failure::usage("GCHAT_WIRE can be auto, grpc or http"))
         });
-        let credentials = text("GCHAT_CREDENTIALS").map(PathBuf::from);
+        let credentials = text("GCHAT_CREDENTIALS").map(|key| ("GCHAT_CREDENTIALS", key.into()));
         let access_token = text("GCHAT_ACCESS_TOKEN");
         // Who is named in the environment is nobody of the file's.
         let named = credentials.is_some() || access_token.is_some();
@@ -50,13 +60,15 @@ impl Config {
         Ok(Self {
             endpoint: text("GCHAT_ENDPOINT").or(file.endpoint),
             wire: wire.transpose()?.or(file.wire),
-            credentials: credentials.or(file_credentials),
+            credentials: credentials.or(file_credentials.map(|key| ("`credentials` of the config file", key))),
             subject: text("GCHAT_SUBJECT").or(file_subject),
             access_token,
         })
     }
+}
 
-    fn file() -> Result<Self, Failure> {
+impl File {
+    fn read() -> Result<Self, Failure> {
         let named = std::env::var_os("GCHAT_CONFIG").map(PathBuf::from);
         let usual = || {
             let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -64,13 +76,30 @@ impl Config {
             Some(folder.join("gchat/config.toml")).filter(|path| path.exists())
         };
         let Some(path) = named.or_else(usual) else { return Ok(Self::default()) };
-        let problem = |problem: String| Failure::usage(format!("{}: {problem}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|error| problem(error.to_string()))?;
-        // One line: what is wrong, and in which line.
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Failure::usage(format!("the config file (GCHAT_CONFIG) cannot be read: {error}")))?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let before = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count() + 1;
-            problem(format!("line {line}: {}", error.message().replace('\n', " ")))
+            let span = error.span().unwrap_or_default();
+            let before = text.as_bytes().get(..span.start).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let problem = problem(error.message(), text.get(span).unwrap_or_default());
+            Failure::usage(format!("{}: line {line}: {problem}", path.display()))
         })
     }
+}
+
+/// What is wrong with a line, without what it holds: that may be a key or a token. Only
+/// what can be the name of a setting is repeated.
+fn problem(message: &str, found: &str) -> String {
+    let name =
+        |text: &str| text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
+    if message.starts_with("unknown field") {
+        let name = if name(found) { format!(" `{found}`") } else { String::new() };
+        return format!("there is no such setting{name}; the settings are endpoint, wire, credentials and subject");
+    }
+    match message.starts_with("unknown variant") {
+        true => "wire can be auto, grpc or http",
+        false => "write NAME = \"VALUE\", each name once",
+    }
+    .to_owned()
 }

@@ -19,7 +19,7 @@ pub(crate) struct Connection {
     /// Where the API is [default: chat.googleapis.com, by https]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// A service account's key file; without it, application default credentials
+    /// The file of a service account's key; without it, application default credentials
     #[arg(long, value_name = "FILE", conflicts_with = "access_token")]
     credentials: Option<PathBuf>,
     /// The user that the service account acts for (domain-wide delegation)
@@ -114,11 +114,11 @@ impl Connection {
         }
         let subject = self.subject.as_deref().or(config.subject.as_deref());
         match (&self.credentials, &self.access_token) {
-            (Some(file), _) => Who::key(file, subject),
+            (Some(key), _) => Who::key("--credentials", key, subject),
             (None, Some(token)) => Who::token(token),
             (None, None) => match (&config.access_token, &config.credentials) {
                 (Some(token), _) => Who::token(token),
-                (None, Some(file)) => Who::key(file, subject),
+                (None, Some((place, key))) => Who::key(place, key, subject),
                 (None, None) => Who::default(self.subject.as_deref().or(subject)),
             },
         }
@@ -140,11 +140,19 @@ impl Who {
         Ok(Self { credentials, name: "the bearer of an access token".to_owned(), is_user: None, is_nobody: false })
     }
 
-    fn key(file: &Path, subject: Option<&str>) -> Result<Self, Failure> {
-        let json = std::fs::read_to_string(file)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-        let app = Credentials::service_account_key(&json)
-            .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    /// A key by the path of its file or, as variables of CI hold it, as its JSON. What
+    /// was given is not repeated, whatever it is.
+    fn key(place: &str, given: &Path, subject: Option<&str>) -> Result<Self, Failure> {
+        let json = match given.to_str() {
+            Some(text) if text.trim_start().starts_with('{') => text.to_owned(),
+            _ => std::fs::read_to_string(given).map_err(|error| {
+                Failure::usage(format!(
+                    "{place}: the file that it names cannot be read: {error}; give the path of a key"
+                ))
+            })?,
+        };
+        let app = Credentials::service_account_key(&json);
+        let app = app.map_err(|error| Failure::usage(format!("{place}: {error}")))?;
         Self::account(app, &json, subject)
     }
 

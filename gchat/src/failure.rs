@@ -1,6 +1,6 @@
 //! How a command fails: a line for people, a code for scripts.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io, process::ExitCode};
 
 use google_chat::{Error, Wire};
 
@@ -62,6 +62,37 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Says what is wrong with the command line, as clap has it, but for what may be a key or
+/// a token that came to a wrong place.
+pub(crate) fn command_line(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown = error.render().to_string();
+    let kept = without_secrets(&shown, &arguments);
+    // With colours, where there is nothing to be left out.
+    if kept == shown {
+        let _ = error.print();
+    } else {
+        let _ = io::Write::write_all(&mut io::stderr(), kept.as_bytes());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// A text without those of the arguments that are long, or, where a key or a token is
+/// among them, without all of eight bytes and more. Names of flags stay.
+fn without_secrets(text: &str, arguments: &[String]) -> String {
+    let marks = ["PRIVATE KEY", "private_key", "-----BEGIN", "ya29."];
+    let longest = if arguments.iter().any(|word| marks.iter().any(|mark| word.contains(mark))) { 7 } else { 30 };
+    let is_flag =
+        |word: &str| word.starts_with('-') && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    // clap has an argument as it is, and what comes before and after its first `=`.
+    let parts =
+        arguments.iter().flat_map(|word| word.split_once('=').map_or([&**word, "", ""], |(a, b)| [&**word, a, b]));
+    let mut hidden: Vec<&str> = parts.filter(|part| part.len() > longest && !is_flag(part)).collect();
+    // One that holds another goes first.
+    hidden.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    hidden.into_iter().fold(text.to_owned(), |text, word| text.replace(word, "…"))
+}
+
 fn code(code: tonic::Code) -> u8 {
     match code {
         tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => 3,
@@ -81,5 +112,26 @@ impl From<tonic::Status> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Call(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn arguments_that_may_be_secret_are_not_repeated() {
+        let key = r#"KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC"#;
+        for (arguments, text, shown) in [
+            (&["gchat", "nonsense"][..], "no command 'nonsense'", "no command 'nonsense'"),
+            (&["gchat", "--nonsense-that-is-a-long-flag-of-30"], "--nonsense", "--nonsense"),
+            (&["gchat", "-----BEGIN", "PRIVATE", key], &format!("'{key}' found"), "'…' found"),
+            (&["gchat", "--wire=ya29.short"], "invalid value 'ya29.short' for --wire", "invalid value '…' for --wire"),
+            (&["gchat", "-----BEGIN KEY MIIE=="], "'-----BEGIN KEY MIIE' found", "'…' found"),
+            (&["gchat", key], &format!("'{key}' found, use '-- {key}'"), "'…' found, use '-- …'"),
+        ] {
+            let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+            assert_eq!(without_secrets(text, &arguments), shown);
+        }
     }
 }

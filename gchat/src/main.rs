@@ -94,7 +94,10 @@ Examples:
   Envoy: envoy.filters.http.grpc_json_transcoder, proto_descriptor: chat.bin";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::command_line(&error),
+    };
     let runtime = match cli.command {
         Command::Gateway(_) | Command::Emulator(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
         // One thread: a command makes one call, or waits for the network; to share many

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use gcp_auth::CustomServiceAccount;
 use http::{HeaderValue, Request, Uri, header::CONTENT_TYPE};
@@ -22,8 +25,8 @@ use tokio::{sync::watch, time::Instant};
 use tonic::Status;
 use tower::Service;
 
-use super::{CredentialsError, bearer, without_secrets};
-use crate::transport::{ConnectError, ConnectorBuilder, Origin, PooledClient, chain, collect};
+use super::{CredentialsError, bearer, is_email};
+use crate::transport::{self, CollectError, ConnectError, ConnectorBuilder, Origin, PooledClient, collect};
 
 /// How long the token endpoint may take.
 const FETCH: Duration = Duration::from_secs(6);
@@ -43,6 +46,8 @@ pub(super) struct Key {
 /// What the key has in common for all that it acts for.
 struct Shared {
     email: String,
+    /// By which an administrator knows the service account; its address, where the key
+    /// has no such id.
     client_id: String,
     signer: CustomServiceAccount,
     header: Value,
@@ -77,6 +82,40 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Refuses the other kinds of files that Google's tools write.
+fn supported(key: &Value) -> Result<(), String> {
+    const OTHERS: [&str; 5] = [
+        "authorized_user",
+        "external_account",
+        "external_account_authorized_user",
+        "gdch_service_account",
+        "impersonated_service_account",
+    ];
+    let instead = "use the key of a service account (type service_account)";
+    match key.get("type").map(|kind| kind.as_str().unwrap_or_default()) {
+        // Keys that people wrote by hand may have no type.
+        None | Some("service_account") => Ok(()),
+        Some(kind) if OTHERS.contains(&kind) => {
+            Err(format!("credentials of the type {kind} are not supported; {instead}"))
+        }
+        Some(_) => Err(format!("its type is not known; {instead}")),
+    }
+}
+
+/// A private key as PEM has it (RFC 7468), from a text whose lines may have been lost on
+/// the way, as in variables of CI: with `\n` in letters, spaces or nothing between them.
+fn pem(text: &str) -> Option<String> {
+    const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+    const END: &str = "-----END PRIVATE KEY-----";
+    let (_, rest) = text.split_once(BEGIN)?;
+    let (body, _) = rest.split_once(END)?;
+    // No backslash is of base64, so what follows one is the letter of an escape.
+    let body = body.replace("\\r", " ").replace("\\n", " ").replace('\\', " ");
+    let body: String = body.split_whitespace().collect();
+    STANDARD.decode(&body).ok()?;
+    Some(format!("{BEGIN}\n{body}\n{END}\n"))
+}
+
 impl Slot {
     fn token(&self) -> Option<Token> {
         lock(&self.token).clone().filter(|token| Instant::now() < token.end)
@@ -85,28 +124,58 @@ impl Slot {
 
 impl Key {
     pub(super) fn new(json: &str) -> Result<Self, CredentialsError> {
-        let bad =
-            |problem: &str| CredentialsError(format!("the service account's key cannot be used: {problem}").into());
-        let signer = CustomServiceAccount::from_json(json).map_err(|error| bad(&without_secrets(&error)))?;
-        let key: Value = serde_json::from_str(json).map_err(|_| bad("it is not JSON"))?;
-        let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let uri = text("token_uri");
-        let endpoint: Uri = uri.parse().map_err(|_| bad("its token_uri is no URL"))?;
+        Self::read(json)
+            .map_err(|problem| CredentialsError(format!("the service account's key cannot be used: {problem}").into()))
+    }
+
+    /// Every problem is in words of this function's own: what a parser says may repeat
+    /// what it was given.
+    fn read(json: &str) -> Result<Self, String> {
+        let json = json.trim_start_matches('\u{feff}');
+        let mut key: Value = serde_json::from_str(json).map_err(|error| {
+            format!("it is not the JSON of a key's file (line {}, column {})", error.line(), error.column())
+        })?;
+        if !key.is_object() {
+            return Err("it is not a JSON object; give the content of the key's file as it is".to_owned());
+        }
+        supported(&key)?;
+        let required = |name: &str| match key.get(name) {
+            Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
+            Some(_) => Err(format!("its {name} is not a text")),
+            None => Err(format!("it has no {name}; download the key's file again")),
+        };
+        let email = required("client_email")?;
+        if !is_email(&email) {
+            return Err("its client_email is not an e-mail address".to_owned());
+        }
+        let endpoint = required("token_uri")?;
+        let endpoint: Uri = endpoint.parse().map_err(|_| "its token_uri is not a URL")?;
         let origin = match (endpoint.scheme(), endpoint.authority()) {
             (Some(scheme), Some(authority)) => Origin::parse(&format!("{scheme}://{authority}")),
-            _ => return Err(bad("its token_uri is no URL")),
+            _ => return Err("its token_uri is not a URL".to_owned()),
         };
-        let origin = origin.map_err(|error| bad(&error.to_string()))?;
+        let origin = origin.map_err(|error| format!("its token_uri {}", error.problem()))?;
         if !origin.is_confidential() {
-            return Err(bad("its token_uri would send tokens in clear text; use https, or a loopback address"));
+            return Err("its token_uri would send tokens in clear text; use https, or a loopback address".to_owned());
         }
+        let pem = pem(&required("private_key")?).ok_or(
+            "its private_key is not the PEM of a private key (`-----BEGIN PRIVATE KEY-----`, base64, `-----END PRIVATE \
+             KEY-----`); download the key's file again",
+        )?;
+        key["private_key"] = pem.into();
+        let signer = CustomServiceAccount::from_json(&key.to_string())
+            .map_err(|_| "its private_key is not a whole RSA key in the form PKCS #8; download the key's file again")?;
+        // What is not an id is not shown in place of one.
+        let client_id = key.get("client_id").and_then(Value::as_str).unwrap_or_default();
+        let is_id = client_id.bytes().all(|digit| digit.is_ascii_digit()) && !client_id.is_empty();
+        let client_id = if is_id { client_id } else { &email }.to_owned();
         let mut header = serde_json::json!({"alg": "RS256", "typ": "JWT"});
         if let Some(id) = key.get("private_key_id") {
             header["kid"] = id.clone();
         }
         let shared = Shared {
-            email: text("client_email"),
-            client_id: text("client_id"),
+            email,
+            client_id,
             signer,
             header,
             endpoint,
@@ -209,9 +278,7 @@ impl Key {
         let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let signed = format!("{}.{}", part(&self.shared.header), part(&claims));
         let signature = self.shared.signer.signer().sign(signed.as_bytes());
-        let signature = signature.map_err(|error| {
-            Status::unauthenticated(format!("the service account's key cannot sign: {}", chain(&error)))
-        })?;
+        let signature = signature.map_err(|_| Status::unauthenticated("the service account's key cannot sign"))?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
@@ -226,25 +293,26 @@ impl Key {
         let client = self.connect_by(&ConnectorBuilder::default());
         let client = client.map_err(|error| Status::unavailable(error.to_string()))?;
         let asked = Instant::now();
+        let failed = format!("no access token was given by {}", self.shared.origin);
+        let unavailable = |cause: &str| Status::unavailable(format!("{failed}: {cause}"));
         let exchange = async {
-            let answer = client.clone().call(request).await.map_err(|error| chain(&error))?;
-            let (head, body) = answer.into_parts();
-            let body = collect(body, LIMIT).await.map_err(|error| format!("{error:?}"))?;
-            Ok::<_, String>((head.status, body))
-        };
-        let unavailable = |cause: String| {
-            Status::unavailable(format!("no access token was given by {}: {cause}", self.shared.endpoint))
+            let answer = client.clone().call(request).await;
+            let (head, body) = answer.map_err(|error| transport::unavailable(&failed, &error))?.into_parts();
+            let body = collect(body, LIMIT).await.map_err(|error| match error {
+                CollectError::TooLarge => unavailable("the answer is too large"),
+                CollectError::Failed(cause) => unavailable(&format!("the answer broke off: {cause}")),
+            })?;
+            Ok((head.status, body))
         };
         let answer = tokio::time::timeout(FETCH, exchange).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {FETCH:?}")));
-        let (status, body) = answer.map_err(unavailable)?;
+        let (status, body) = answer.unwrap_or_else(|_| Err(unavailable(&format!("no answer within {FETCH:?}"))))?;
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         if !status.is_success() {
             return Err(self.refused(status, &answer, scopes));
         }
         let token = answer.get("access_token").and_then(Value::as_str);
-        let token = token.ok_or_else(|| unavailable(format!("HTTP {status} without an access_token")))?;
-        let header = bearer(token).map_err(|error| unavailable(error.to_string()))?;
+        let token = token.ok_or_else(|| unavailable(&format!("HTTP {status} without an access_token")))?;
+        let header = bearer(token).map_err(|error| unavailable(&error.to_string()))?;
         let seconds = answer.get("expires_in").and_then(Value::as_f64).unwrap_or(3_600.0);
         let life = Duration::try_from_secs_f64(seconds).unwrap_or_default().min(Duration::from_secs(86_400));
         // A token that lives no longer than the margins is used for most of its
@@ -262,7 +330,7 @@ impl Key {
             (error, "") => error.to_owned(),
             (error, description) => format!("{error}: {description}"),
         };
-        let message = format!("no access token was given by {}: {said}", self.shared.endpoint);
+        let message = format!("no access token was given by {}: {said}", self.shared.origin);
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
             return Status::unavailable(message);
         }

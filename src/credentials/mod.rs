@@ -87,13 +87,20 @@ impl Credentials {
     /// [`Credentials::service_account_key`] takes it; else, by gcp_auth at the first
     /// call, the user's login or the machine's service account.
     pub fn application_default() -> Self {
-        let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(std::fs::read_to_string);
-        match named {
-            Some(Ok(json)) => Self::service_account_key(&json)
-                .unwrap_or_else(|error| Self(Source::Unusable(Arc::from(error.to_string())))),
-            // Why the file cannot be read gcp_auth says.
-            _ => Self(Source::ApplicationDefault(Arc::default())),
-        }
+        let Some(named) = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS") else {
+            return Self(Source::ApplicationDefault(Arc::default()));
+        };
+        // Some set the variable to the key itself, so its value is not repeated.
+        let read = match named.to_str() {
+            Some("") => Err("it is empty; unset it, or set it to the path of a key's file".to_owned()),
+            Some(text) if text.trim_start().starts_with('{') => {
+                Err("it holds JSON where the path of a key's file belongs".to_owned())
+            }
+            _ => std::fs::read_to_string(&named)
+                .map_err(|error| format!("the file that it names cannot be read: {error}")),
+        };
+        let key = read.and_then(|json| Self::service_account_key(&json).map_err(|error| error.to_string()));
+        key.unwrap_or_else(|problem| Self(Source::Unusable(problem.into())))
     }
 
     /// Tokens from a source of the caller's own, which keeps and renews them. It is
@@ -117,8 +124,12 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// If these are not credentials made of a service account's key.
+    /// If these are not credentials made of a service account's key, or the address is
+    /// none.
     pub fn for_user(&self, email: &str) -> Result<Self, CredentialsError> {
+        if !is_email(email) {
+            return Err(CredentialsError("the user to act for is not an e-mail address".into()));
+        }
         let Source::Key(key) = &self.0 else {
             let problem = "only a service account's key can act for a user; use Credentials::service_account_key";
             return Err(CredentialsError(problem.into()));
@@ -210,23 +221,40 @@ impl Credentials {
     }
 }
 
-/// An error of gcp_auth on one line. What a JSON parser says can quote the key
-/// that it was given, so only the place is kept of that.
+/// An error of gcp_auth on one line. What a parser of JSON or PEM says can repeat the
+/// key that it was given, so only the place is kept of that.
 fn without_secrets(error: &gcp_auth::Error) -> String {
     match error {
         gcp_auth::Error::Json(what, json) => {
             let (line, column) = (json.line(), json.column());
-            format!("{what}: it is not the JSON of a key (line {line}, column {column})")
+            format!("{what}: it is not the JSON that is expected (line {line}, column {column})")
         }
+        gcp_auth::Error::Other(what, cause) if cause.is::<rustls::pki_types::pem::Error>() => (*what).to_owned(),
         gcp_auth::Error::NoAuthMethod(..) => "no available authentication method found".to_owned(),
         other => crate::transport::chain(other),
     }
 }
 
+/// Whether a text can be an e-mail address, and is nothing else that was put in its
+/// place, such as a key. Such a text may be shown.
+fn is_email(text: &str) -> bool {
+    let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "\"\\{}[]():;,<>=/".contains(letter);
+    let (user, host) = text.split_once('@').unwrap_or_default();
+    // RFC 5321, section 4.5.3.1: the sizes of the two parts.
+    (1..=64).contains(&user.len()) && (1..=255).contains(&host.len()) && !host.contains('@') && !text.contains(odd)
+}
+
 fn bearer(token: &str) -> Result<HeaderValue, CredentialsError> {
-    let header = HeaderValue::try_from(format!("Bearer {}", token.trim()));
-    let mut header =
-        header.map_err(|_| CredentialsError("the access token holds characters that a header cannot".into()))?;
+    let token = token.trim();
+    // A token is of visible ASCII (RFC 6750, section 2.1). What has quotes or braces is
+    // something else, such as a key, which goes to no server.
+    let taken = |byte: u8| byte.is_ascii_graphic() && !b"\"\\{}<>,;".contains(&byte);
+    if token.is_empty() || !token.bytes().all(taken) {
+        let problem = "the access token is empty or holds characters that no token has";
+        return Err(CredentialsError(problem.into()));
+    }
+    let header = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut header = header.map_err(|_| CredentialsError("the access token is no header's value".into()))?;
     // Keeps the token out of Debug prints and of HTTP/2's header tables.
     header.set_sensitive(true);
     Ok(header)

@@ -32,11 +32,20 @@ pub struct Authorize<S> {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     credentials: Credentials,
     scopes: Vec<String>,
     headers: HeaderMap,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A header may hold a key of the caller's.
+        f.debug_struct("Shared")
+            .field("credentials", &self.credentials)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token may not be sent there: neither over TLS nor within the machine.
