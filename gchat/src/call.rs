@@ -117,7 +117,7 @@ fn print(method: &Method, answer: &[u8], indent: Option<u8>) -> Result<(), Failu
     let mut text = Vec::new();
     method.output().write_json(answer, &mut text, &options).map_err(Failure::machine)?;
     text.push(b'\n');
-    output::write(&text)
+    output::write(output::plain_json(&String::from_utf8_lossy(&text)).as_bytes())
 }
 
 /// Messages as the bytes that they are.

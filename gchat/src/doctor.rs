@@ -42,12 +42,13 @@ const STEPS_OF_THE_CALL: [(&str, &str); 6] = [
 /// Prints what is well.
 fn well(what: &str) -> Result<(), Failure> {
     let (green, normal) = if output::colours(&std::io::stdout()) { ("\x1b[32m", "\x1b[0m") } else { ("", "") };
-    output::write(format!("{green}ok{normal}    {what}\n").as_bytes())
+    output::write(format!("{green}ok{normal}    {}\n", output::plain(what)).as_bytes())
 }
 
 /// Prints what is not, and how to mend it.
 fn unwell(what: &str, found: &str, mend: &str) -> Result<(), Failure> {
     let (red, normal) = if output::colours(&std::io::stdout()) { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+    let (found, mend) = (output::plain(found), output::plain(mend));
     let text = format!("{red}fails{normal} {what}\n      found: {found}\n      mend:  {mend}\n");
     output::write(text.as_bytes())
 }
@@ -86,12 +87,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         return Err(missing("see above"));
     }
     for (step, what) in STEPS_OF_THE_CALL {
-        if Some(step) == broken {
         if Some(step) == broken && error.is_misconfigured() {
             let (happened, mend) = error.message().rsplit_once("; ").unwrap_or((error.message(), "see above"));
             unwell(what, &format!("{:?}: {happened}", error.code()), mend)?;
             return Err(Failure::machine("the API is not reached, until that is mended"));
         }
+        if Some(step) == broken {
             let mend = error.advice().unwrap_or(match step {
                 "reached" => "check the endpoint, the network and the proxy (HTTPS_PROXY)",
                 "token-taken" => "get a new token, or other credentials",

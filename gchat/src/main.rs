@@ -111,8 +111,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let (red, normal) = if output::colours(&std::io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-            eprintln!("{red}gchat:{normal} {failure}");
+            output::say(&failure.to_string());
             failure.exit_code()
         }
     }

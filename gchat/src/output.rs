@@ -30,11 +30,11 @@ pub(crate) fn print_lines(spaces: &[Space], output: Output) -> Result<(), Failur
     let mut text = String::new();
     for space in spaces {
         match output {
-            Output::Name => text.push_str(&space.name),
-            Output::Json => text.push_str(&schema.to_json(space).map_err(Failure::machine)?),
+            Output::Name => text.push_str(&plain(&space.name)),
+            Output::Json => text.push_str(&plain_json(&schema.to_json(space).map_err(Failure::machine)?)),
             Output::Table => {
                 let kind = space.space_type().as_str_name();
-                text.push_str(&format!("{:20} {kind:14} {}", space.name, plain(&space.display_name)));
+                text.push_str(&format!("{:20} {kind:14} {}", plain(&space.name), plain(&space.display_name)));
             }
         }
         text.push('\n');
@@ -42,9 +42,35 @@ pub(crate) fn print_lines(spaces: &[Space], output: Output) -> Result<(), Failur
     write(text.as_bytes())
 }
 
-/// A text without what a terminal would take for orders.
+/// Whether a terminal may take a letter for an order: the control characters of both
+/// sets (C0, DEL, C1), and those that turn the direction of what follows.
+fn is_order(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text on one line, without what a terminal would take for orders.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    text.chars().map(|letter| if is_order(letter) { ' ' } else { letter }).collect()
+}
+
+/// JSON that means the same, without what a terminal would take for orders. JSON itself
+/// has only those below U+0020 escaped in strings, and between them there are none but
+/// line ends.
+pub(crate) fn plain_json(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match is_order(letter) && letter > ' ' {
+            true => plain.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => plain.push(letter),
+        }
+    }
+    plain
+}
+
+/// Says something to people, on standard error, which nobody may read.
+pub(crate) fn say(text: &str) {
+    let (red, normal) = if colours(&io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let _ = writeln!(io::stderr().lock(), "{red}gchat:{normal} {}", plain(text));
 }
 
 /// Whether to use colours on a stream: on a terminal, unless NO_COLOR says otherwise
@@ -55,8 +81,8 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
 
 pub(crate) fn print(space: &Space, output: Output) -> Result<(), Failure> {
     let text = match output {
-        Output::Name => format!("{}\n", space.name),
-        Output::Json => json(space)?,
+        Output::Name => format!("{}\n", plain(&space.name)),
+        Output::Json => plain_json(&json(space)?),
         Output::Table => table(space)?,
     };
     write(text.as_bytes())
@@ -103,4 +129,22 @@ fn table(space: &Space) -> Result<String, Failure> {
         text.push_str(&format!("{faint}{name:width$}{normal}  {}\n", plain(&value)));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_orders() {
+        let orders = "a\u{1b}[31mb\u{9b}2Jc\u{7f}d\u{202e}e\r\n\u{85}é\u{1F680}";
+        assert_eq!(plain(orders), "a [31mb 2Jc d e   é\u{1F680}");
+        let json = serde_json::to_string_pretty(&serde_json::json!({ orders: [orders] })).unwrap();
+        let escaped = plain_json(&json);
+        assert!(!escaped.contains(|letter| is_order(letter) && letter != '\n'), "{escaped:?}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&escaped).unwrap(),
+            serde_json::from_str::<serde_json::Value>(&json).unwrap()
+        );
+    }
 }

@@ -369,3 +369,75 @@ fn an_address_with_an_impossible_port_is_refused() {
         }
     }
 }
+
+/// Answers each HTTP request with this status and body.
+fn answering(status: &'static str, body: String) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 16 * 1024];
+            let _ = stream.read(&mut request);
+            let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n");
+            let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    endpoint
+}
+
+#[test]
+fn nothing_of_a_servers_text_is_an_order_to_the_terminal() {
+    // ESC, the same in one byte of C1, BEL, DEL, a carriage return, right-to-left override.
+    let orders = "a\u{1b}]0;title\u{7}\u{9b}2J\u{7f}\r\n\u{85}gchat: done\u{202e}z";
+    let space = serde_json::json!({"name": orders, "displayName": orders, "spaceType": "SPACE"});
+    let page = serde_json::json!({ "spaces": [space] });
+    let error = serde_json::json!({"error": {"code": 404, "message": orders, "status": "NOT_FOUND", "details": [
+        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": orders, "domain": orders},
+        {"@type": "type.googleapis.com/google.rpc.Help", "links": [{"url": orders}]}]}});
+    let space = answering("200 OK", space.to_string());
+    let page = answering("200 OK", page.to_string());
+    let error = answering("404 Not Found", error.to_string());
+    let html = answering("502 Bad Gateway", format!("<html>{orders}"));
+    let rows = file("orders.ndjson", "{\"displayName\":\"a\"}\n");
+    let rows = rows.to_str().unwrap();
+    let method = "google.chat.v1.ChatService/GetSpace";
+    let get = ["spaces", "get", "spaces/a", "--output"];
+    let list = ["spaces", "list", "--output"];
+    let create = ["spaces", "create", "--rate", "0", "--timeout", "1", "--patience", "0", "--from", rows];
+    let mut checked = 0;
+    for (endpoint, args) in [
+        (&space, [&get[..], &["table"]].concat()),
+        (&space, [&get[..], &["json"]].concat()),
+        (&space, [&get[..], &["name"]].concat()),
+        (&page, [&list[..], &["table"]].concat()),
+        (&page, [&list[..], &["json"]].concat()),
+        (&page, [&list[..], &["name"]].concat()),
+        (&space, ["call", method, "{\"name\":\"spaces/a\"}"].to_vec()),
+        (&space, create.to_vec()),
+        (&error, get[..3].to_vec()),
+        (&error, ["call", method, "{\"name\":\"spaces/a\"}"].to_vec()),
+        (&error, ["doctor"].to_vec()),
+        (&error, create.to_vec()),
+        (&html, get[..3].to_vec()),
+        (&html, ["doctor"].to_vec()),
+    ] {
+        for suffix in ["journal", "failed.ndjson"] {
+            let _ = std::fs::remove_file(format!("{rows}.{suffix}"));
+        }
+        let there = ["--anonymous", "--wire", "http", "--endpoint", endpoint];
+        let timeout: &[&str] = if args.contains(&"--timeout") { &[] } else { &["--timeout", "1"] };
+        let output = gchat(&[&args[..], &there[..], timeout].concat()).output().unwrap();
+        for stream in [&output.stdout, &output.stderr] {
+            let printed = text(stream);
+            let order = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+            assert!(!printed.contains(order), "{args:?}: {printed:?}");
+            // A line of the server's own is none of ours.
+            assert!(!printed.lines().any(|line| line.starts_with("gchat: done")), "{args:?}: {printed:?}");
+            checked += usize::from(printed.contains("title"));
+        }
+    }
+    assert!(checked >= 14, "{checked}");
+}

@@ -592,7 +592,7 @@ impl Work {
     /// Prints what comes next, as far as it is known.
     fn print(&mut self) -> Result<(), Failure> {
         while let Some(Some(line)) = self.lines.front() {
-            unless_closed(writeln!(self.out, "{line}"))?;
+            unless_closed(writeln!(self.out, "{}", output::plain_json(line)))?;
             self.lines.pop_front();
             self.first += 1;
         }
