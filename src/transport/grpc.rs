@@ -151,4 +151,12 @@ impl http_body::Body for Expiring {
         }
         Pin::new(&mut this.body).poll_frame(context)
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.expired || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
 }

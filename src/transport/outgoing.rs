@@ -149,4 +149,8 @@ where
             Err(status) => Ok(Frame::data(this.last(Some(status)))),
         }))
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.done
+    }
 }

@@ -421,6 +421,10 @@ where
         };
         Poll::Ready(Some(Ok(frame)))
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ impl http_body::Body for Unary {
             Self::End => None,
         })
     }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::End)
+    }
 }
 
 /// The status that headers or trailers hold. Details that are not base64, for

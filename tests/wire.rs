@@ -1,0 +1,86 @@
+//! What goes over the wire between a client, a gateway and a gRPC server, by clients that
+//! write and read its frames themselves.
+
+mod shelf;
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use google_chat::{
+    Schema,
+    transport::{Gateway, Grpc, Origin, serve},
+};
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use shelf::{SCHEMA, frame, method};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::{Status, body::Body};
+use tower::{Service, ServiceExt, service_fn};
+
+async fn served<S>(service: S) -> SocketAddr
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, None, service, std::future::pending(), Duration::ZERO));
+    address
+}
+
+/// A gRPC server that fails every call by headers alone, and a gateway in front of it.
+async fn failing() -> (SocketAddr, SocketAddr) {
+    let backend = service_fn(|_: Request<Incoming>| async { Ok(Status::not_found("no book: 100 %").into_http()) });
+    let backend = served(backend).await;
+    let grpc = Grpc::new(Origin::parse(&format!("http://{backend}")).unwrap()).unwrap();
+    (backend, served(Gateway::new(Schema::clone(&SCHEMA), grpc)).await)
+}
+
+fn call(address: SocketAddr, timeout: Option<&str>) -> http::request::Builder {
+    let call = Request::post(format!("http://{address}/shelf.Shelf/GetBook"))
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    match timeout {
+        Some(timeout) => call.header("grpc-timeout", timeout),
+        None => call,
+    }
+}
+
+/// Makes a call by HTTP/2 and gives the headers of the answer, and the data and the
+/// trailers behind them, if they do not end the stream.
+async fn over_h2(address: SocketAddr, timeout: Option<&str>) -> (HeaderMap, Vec<Bytes>, Option<HeaderMap>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = call(address, timeout).body(()).unwrap();
+    let (answer, mut body) = client.send_request(request, false).unwrap();
+    body.send_data(frame(&method("GetBook").input().from_json(r#"{"isbn":"1"}"#).unwrap()), true).unwrap();
+    let (head, mut body) = answer.await.unwrap().into_parts();
+    let mut data = Vec::new();
+    while let Some(piece) = body.data().await {
+        data.push(piece.unwrap());
+    }
+    (head.headers, data, body.trailers().await.unwrap())
+}
+
+/// As gRPC has it: HEADERS that end the stream. Some clients take a DATA frame behind
+/// them, even an empty one, for an answer without a status.
+#[tokio::test]
+async fn trailers_only_stays_trailers_only() {
+    let (backend, gateway) = failing().await;
+    for address in [backend, gateway] {
+        for timeout in [None, Some("20S")] {
+            let (headers, data, trailers) = over_h2(address, timeout).await;
+            let case = format!("{address} of {backend}, {gateway}, {timeout:?}: {headers:?}");
+            assert_eq!(headers["grpc-status"], "5", "{case}");
+            assert_eq!(headers["grpc-message"], "no%20book:%20100%20%25", "{case}");
+            assert_eq!((data, trailers), (vec![], None), "{case}");
+        }
+    }
+    let grpc = Grpc::new(Origin::parse(&format!("http://{backend}")).unwrap()).unwrap();
+    for timeout in [None, Some("20S")] {
+        let answer = grpc.clone().oneshot(call(backend, timeout).body(Body::empty()).unwrap()).await.unwrap();
+        assert!(http_body::Body::is_end_stream(answer.body()), "{timeout:?}");
+    }
+}
