@@ -8,12 +8,16 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use google_chat::{
     Schema,
+    emulator::Emulator,
     transport::{Gateway, Grpc, Origin, serve},
 };
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use shelf::{SCHEMA, frame, method};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt, service_fn};
 
@@ -82,5 +86,31 @@ async fn trailers_only_stays_trailers_only() {
     for timeout in [None, Some("20S")] {
         let answer = grpc.clone().oneshot(call(backend, timeout).body(Body::empty()).unwrap()).await.unwrap();
         assert!(http_body::Body::is_end_stream(answer.body()), "{timeout:?}");
+    }
+}
+
+/// What a server answers to bytes, until it ends the connection.
+async fn over_http_1(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn requests_that_are_not_http_are_answered_with_400() {
+    let emulator = Emulator::start().await.unwrap();
+    let (_, gateway) = failing().await;
+    for address in [emulator.address(), gateway] {
+        for (request, problem) in [
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), "no Host header"),
+            ("GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n".to_owned(), "more than one Host"),
+            ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n".to_owned(), "is no host"),
+        ] {
+            let answer = over_http_1(address, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{request}: {answer}");
+            assert!(answer.contains(problem) && answer.contains("INVALID_ARGUMENT"), "{request}: {answer}");
+        }
     }
 }

@@ -17,6 +17,8 @@ use tonic::Status;
 mod connector;
 mod gateway;
 mod grpc;
+#[cfg(feature = "server")]
+mod host;
 mod http_json;
 mod incoming;
 mod outgoing;

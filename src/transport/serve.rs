@@ -15,9 +15,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 use tonic::body::Body;
-use tower::Service;
+use tower::{Service, ServiceExt, service_fn};
 
-use super::BoxError;
+use super::{BoxError, host};
 
 /// How long a client may take over the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
@@ -54,6 +54,15 @@ pub async fn serve<S>(
     S::Future: Send,
 {
     let tls = tls.map(TlsAcceptor::from);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let service = service.clone();
+        async move {
+            match host::refusal(&request) {
+                Some(refusal) => Ok(refusal),
+                None => service.oneshot(request).await,
+            }
+        }
+    });
     let mut connections = JoinSet::new();
     let drain = GracefulShutdown::new();
     let (open, closing) = tokio::sync::watch::channel(());
