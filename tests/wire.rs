@@ -102,11 +102,17 @@ async fn over_http_1(address: SocketAddr, request: &str) -> String {
 async fn requests_that_are_not_http_are_answered_with_400() {
     let emulator = Emulator::start().await.unwrap();
     let (_, gateway) = failing().await;
-    for address in [emulator.address(), gateway] {
+    for (address, path) in [(emulator.address(), "/v1/spaces"), (gateway, "/v1/rename/1")] {
         for (request, problem) in [
             ("GET / HTTP/1.1\r\n\r\n".to_owned(), "no Host header"),
             ("GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n".to_owned(), "more than one Host"),
             ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n".to_owned(), "is no host"),
+            (
+                format!(
+                    "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\nx\r\n"
+                ),
+                "the body is not HTTP",
+            ),
         ] {
             let answer = over_http_1(address, &request).await;
             assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{request}: {answer}");

@@ -35,6 +35,8 @@ pub(crate) async fn take(call: Request<Body>) -> Result<(Parts, Bytes), Status> 
     match collect(body, usize::MAX).await {
         Ok(frames) => Ok((head, frames)),
         Err(CollectError::TooLarge) => Err(Status::resource_exhausted("the request is too large")),
-        Err(CollectError::Failed(cause)) => Err(Status::cancelled(format!("the request broke off: {cause}"))),
+        Err(CollectError::Malformed(cause) | CollectError::Failed(cause)) => {
+            Err(Status::cancelled(format!("the request broke off: {cause}")))
+        }
     }
 }

@@ -367,6 +367,7 @@ impl Shared {
     {
         let body = collect(body, self.limit).await.map_err(|error| match error {
             CollectError::TooLarge => Refusal::too_large(self.limit),
+            CollectError::Malformed(cause) => Status::invalid_argument(format!("the body is not HTTP: {cause}")).into(),
             CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {cause}")).into(),
         })?;
         match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {

@@ -472,7 +472,9 @@ fn broken(what: &str, error: CollectError) -> Status {
         CollectError::TooLarge => {
             Broken::TooLarge.cause(Status::resource_exhausted(format!("{what} is larger than the limit")))
         }
-        CollectError::Failed(cause) => Broken::Lost.cause(Status::unavailable(format!("{what} broke off: {cause}"))),
+        CollectError::Malformed(cause) | CollectError::Failed(cause) => {
+            Broken::Lost.cause(Status::unavailable(format!("{what} broke off: {cause}")))
+        }
     }
 }
 

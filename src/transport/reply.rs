@@ -119,7 +119,7 @@ where
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        let frame = frame.map_err(|error| CollectError::Failed(super::chain(&*error.into())))?;
+        let frame = frame.map_err(|error| CollectError::of(&*error.into()))?;
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > limit - whole.len().max(joined.len()) {
             return Err(CollectError::TooLarge);
@@ -139,7 +139,27 @@ where
 #[derive(Debug)]
 pub(crate) enum CollectError {
     TooLarge,
+    /// What was sent is not HTTP.
+    Malformed(String),
+    /// The sender is gone.
     Failed(String),
+}
+
+impl CollectError {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        use std::io::ErrorKind::{InvalidData, InvalidInput};
+        let text = super::chain(error);
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            // As hyper has it for chunks that are none.
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(kind, Some(InvalidData | InvalidInput)) {
+                return Self::Malformed(text);
+            }
+            cause = error.source();
+        }
+        Self::Failed(text)
+    }
 }
 
 /// Leaves of a message's headers those that are a call's metadata: all but
