@@ -737,10 +737,50 @@ async fn headers_become_metadata_but_those_of_the_connection() {
     let headers = backend.calls.lock().unwrap().last().unwrap().1.clone();
     assert_eq!(headers["x-goog-user-project"], "p");
     // -bin metadata, comma-joined values
-    assert_eq!(headers.get_all("x-data-bin").iter().collect::<Vec<_>>(), ["YQ==", "Yg=="]);
+    assert_eq!(headers.get_all("x-data-bin").iter().collect::<Vec<_>>(), ["YQ", "Yg"]);
     for gone in ["connection", "x-own", "keep-alive", "grpc-anything"] {
         assert!(!headers.contains_key(gone), "{gone}");
     }
+}
+
+/// What the backend gets is checked before it is sent: a server may fail the calls of
+/// others for a header that one caller sent.
+#[tokio::test]
+async fn metadata_that_grpc_cannot_carry_is_refused_before_it_is_sent() {
+    let many = ",".repeat(2_000);
+    let long = "x".repeat(100_000);
+    for (name, value, http, grpc, problem) in [
+        ("x-trace-bin", "!!!", 400, 3, "the value of the header x-trace-bin is not base64"),
+        ("x-trace-bin", "YQ==,_-8", 400, 3, "the value of the header x-trace-bin is not base64"),
+        ("x-name", "\u{fc}", 400, 3, "the value of the header x-name has bytes that gRPC cannot carry"),
+        ("x-name", "a\tb", 400, 3, "the value of the header x-name has bytes that gRPC cannot carry"),
+        ("x!name", "", 400, 3, "the name of the header x!name cannot be passed on"),
+        ("a-bin", &*many, 431, 8, "the headers are larger than 8192 bytes"),
+        ("x-long", &*long, 431, 8, "the headers are larger than 8192 bytes"),
+    ] {
+        let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+        let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        let request = Request::get("/v1/books/1").header(name, &value).body(Full::default()).unwrap();
+        let (status, _, body) = rest(&backend, request).await;
+        assert!(status == http && body.contains(problem), "{name}: {status} {body}");
+        // gRPC that passes through shares the connection.
+        let call = Request::post("/shelf.Shelf/GetBook").header("content-type", "application/grpc");
+        let call = call.header(name, &value).body(Body::empty()).unwrap();
+        let answer = backend.gateway().oneshot(call).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert!(status.code() as i32 == grpc && status.message().starts_with(problem), "{name}: {status:?}");
+        assert_eq!(backend.calls.lock().unwrap().len(), 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn how_large_metadata_may_be_can_be_set() {
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    let gateway = GatewayLayer::new(SCHEMA.clone()).unwrap().max_metadata_size(200_000).layer(backend.service());
+    let long = "x".repeat(100_000);
+    let request = Request::get("/v1/books/1").header("x-long", &long).body(Full::<Bytes>::default()).unwrap();
+    assert_eq!(gateway.oneshot(request).await.unwrap().status(), 200);
+    assert_eq!(backend.calls.lock().unwrap().last().unwrap().1["x-long"], *long);
 }
 
 #[tokio::test]

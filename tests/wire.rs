@@ -12,6 +12,7 @@ use google_chat::{
     transport::{Gateway, Grpc, Origin, serve},
 };
 use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use shelf::{SCHEMA, frame, method};
 use tokio::{
@@ -86,6 +87,40 @@ async fn trailers_only_stays_trailers_only() {
     for timeout in [None, Some("20S")] {
         let answer = grpc.clone().oneshot(call(backend, timeout).body(Body::empty()).unwrap()).await.unwrap();
         assert!(http_body::Body::is_end_stream(answer.body()), "{timeout:?}");
+    }
+}
+
+/// tonic panics for some of it, and forgets the code for other.
+#[tokio::test]
+async fn a_stub_can_read_whatever_a_server_says() {
+    for in_trailers in [false, true] {
+        let backend = service_fn(move |_: Request<Incoming>| async move {
+            let mut said = HeaderMap::new();
+            said.insert("grpc-status", "5".parse().unwrap());
+            said.insert("grpc-message", "no book: %ff".parse().unwrap());
+            said.insert("grpc-status-details-bin", "!!!".parse().unwrap());
+            said.insert("x-trace-bin", "!!!".parse().unwrap());
+            said.insert("x-other-bin", "YQ==,Yg".parse().unwrap());
+            let mut answer = Response::new(Body::empty());
+            if in_trailers {
+                let trailers = http_body_util::Empty::new().with_trailers(std::future::ready(Some(Ok(said))));
+                answer = Response::new(Body::new(trailers));
+            } else {
+                *answer.headers_mut() = said;
+            }
+            answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            Ok::<_, Infallible>(answer)
+        });
+        let origin = Origin::parse(&format!("http://{}", served(backend).await)).unwrap();
+        let answer =
+            Grpc::new(origin).unwrap().oneshot(call("127.0.0.1:1".parse().unwrap(), None).body(Body::empty()).unwrap());
+        let (head, body) = answer.await.unwrap().into_parts();
+        let body = body.collect().await.unwrap();
+        let said = if in_trailers { body.trailers().unwrap() } else { &head.headers };
+        let status = Status::from_header_map(said).unwrap();
+        assert_eq!((status.code(), status.message()), (tonic::Code::NotFound, "no book: %ff"), "{said:?}");
+        assert!(!said.contains_key("x-trace-bin"), "{said:?}");
+        assert_eq!(said.get_all("x-other-bin").iter().collect::<Vec<_>>(), ["YQ", "Yg"]);
     }
 }
 

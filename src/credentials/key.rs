@@ -300,7 +300,9 @@ impl Key {
             let (head, body) = answer.map_err(|error| transport::unavailable(&failed, &error))?.into_parts();
             let body = collect(body, LIMIT).await.map_err(|error| match error {
                 CollectError::TooLarge => unavailable("the answer is too large"),
-                CollectError::Failed(cause) => unavailable(&format!("the answer broke off: {cause}")),
+                CollectError::Malformed(cause) | CollectError::Failed(cause) => {
+                    unavailable(&format!("the answer broke off: {cause}"))
+                }
             })?;
             Ok((head.status, body))
         };

@@ -23,6 +23,7 @@ use super::{
     BoxError, BuildError, MESSAGE_LIMIT, chain,
     http_json::{Binding, Deadline, parse_timeout},
     incoming::Incoming,
+    metadata::{METADATA_LIMIT, MetadataError, check, metadata},
     outgoing::{Form, Outgoing},
     reply::{self, CollectError, GRPC_TIMEOUT, collect},
 };
@@ -76,6 +77,7 @@ struct Shared {
     limit: usize,
     path_length: usize,
     path_segments: usize,
+    metadata_limit: usize,
     read: ReadOptions,
     write: WriteOptions,
 }
@@ -92,6 +94,7 @@ impl GatewayLayer {
             routes: Arc::new(Routes::new(&schema.0)),
             schema,
             limit: MESSAGE_LIMIT,
+            metadata_limit: METADATA_LIMIT,
             path_length: 8 * 1024,
             path_segments: 256,
             read: ReadOptions::default(),
@@ -122,6 +125,16 @@ impl GatewayLayer {
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.0.limit = bytes;
+        self
+    }
+
+    /// Sets how large the headers of a request may be that become a call's metadata,
+    /// counted as HTTP/2 does: name, value and 32 bytes for each. The default is 8 KiB, as
+    /// gRPC recommends to servers. More than the backend takes would cost the connection
+    /// that all calls share.
+    #[must_use]
+    pub fn max_metadata_size(mut self, bytes: usize) -> Self {
+        self.0.metadata_limit = bytes;
         self
     }
 
@@ -196,9 +209,14 @@ where
         let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
         let kind = request.headers().get(CONTENT_TYPE);
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-            let call = request.map(Body::new);
+            let mut call = request.map(Body::new);
+            let checked = check(call.headers_mut(), shared.metadata_limit);
             return Box::pin(async move {
-                Ok(send(inner, call).await.map_or_else(reply::failure, |response| response.map(Body::new)))
+                let answer = match checked {
+                    Ok(()) => send(inner, call).await,
+                    Err(error) => Err(unfit(&error)),
+                };
+                Ok(answer.map_or_else(reply::failure, |response| response.map(Body::new)))
             });
         }
         let timeout = timeout(request.headers());
@@ -231,6 +249,25 @@ impl From<Status> for Box<Refusal> {
     }
 }
 
+impl From<MetadataError> for Box<Refusal> {
+    fn from(error: MetadataError) -> Self {
+        let status = Status::invalid_argument(error.to_string());
+        match error {
+            MetadataError::TooLarge(_) => Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, status),
+            _ => status.into(),
+        }
+    }
+}
+
+/// The status of a gRPC call whose metadata is not passed on.
+fn unfit(error: &MetadataError) -> Status {
+    match error {
+        // As gRPC's own servers have it.
+        MetadataError::TooLarge(_) => Status::resource_exhausted(error.to_string()),
+        _ => Status::invalid_argument(error.to_string()),
+    }
+}
+
 impl Refusal {
     fn new(http: StatusCode, status: Status) -> Box<Self> {
         let mut refusal: Box<Self> = status.into();
@@ -260,7 +297,7 @@ impl Refusal {
 fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>, headers: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() = status;
-    *response.headers_mut() = reply::metadata(headers, Some(kind));
+    *response.headers_mut() = metadata(headers, Some(kind));
     response
 }
 
@@ -309,7 +346,7 @@ impl Shared {
         };
         let (form, packs) = (Form::asked_for(&head.headers), takes_gzip(&head.headers));
         let mut call = call(method, message, head.headers, timeout)?;
-        if let Some(token) = system.access_token
+        if let Some(token) = &system.access_token
             && !call.headers().contains_key(AUTHORIZATION)
         {
             let mut token = HeaderValue::try_from(format!("Bearer {token}"))
@@ -317,6 +354,7 @@ impl Shared {
             token.set_sensitive(true);
             call.headers_mut().insert(AUTHORIZATION, token);
         }
+        check(call.headers_mut(), self.metadata_limit)?;
         let response = send(inner, call).await?;
         let (headers, mut incoming) = Incoming::new(response, self.limit, deadline)?;
         let gives_raw = accept::gives_http_body(tables, method, rule);
@@ -339,7 +377,7 @@ impl Shared {
             options.indent = options.indent.filter(|_| form == Form::Array);
             let body = Outgoing::new(incoming, first, Binding::new(&found, rule), form, options);
             let mut response = Response::new(Body::new(body));
-            *response.headers_mut() = reply::metadata(headers, Some(kind));
+            *response.headers_mut() = metadata(headers, Some(kind));
             return Ok(response);
         }
         let message = incoming.one().await?;
@@ -480,7 +518,7 @@ fn call(
         .parse()
         .map_err(|error| Status::internal(format!("the method's path cannot be requested: {error}")))?;
     *call.version_mut() = http::Version::HTTP_2;
-    *call.headers_mut() = reply::metadata(headers, Some(reply::GRPC));
+    *call.headers_mut() = metadata(headers, Some(reply::GRPC));
     call.headers_mut().remove("x-http-method-override");
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {

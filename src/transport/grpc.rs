@@ -25,6 +25,7 @@ use tracing::Span;
 use super::{
     Broken, ConnectError, Connector, Origin,
     http_json::{Deadline, parse_timeout},
+    metadata::metadata,
     reply, unsent,
 };
 use crate::transcoding::status;
@@ -77,7 +78,7 @@ impl Service<Request<Body>> for Grpc {
 
     fn call(&mut self, call: Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { Ok(shared.send(call).await.unwrap_or_else(reply::failure)) })
+        Box::pin(async move { Ok(shared.send(call).await.map_or_else(reply::failure, reply::mended)) })
     }
 }
 
@@ -122,7 +123,7 @@ impl Shared {
                 response.status()
             ),
         );
-        *failed.metadata_mut() = MetadataMap::from_headers(reply::metadata(response.into_parts().0.headers, None));
+        *failed.metadata_mut() = MetadataMap::from_headers(metadata(response.into_parts().0.headers, None));
         // What stands in the way may have passed the request on.
         Err(if code == tonic::Code::Unavailable { Broken::Lost.cause(failed) } else { failed })
     }

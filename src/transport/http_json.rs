@@ -28,6 +28,7 @@ use tracing::Span;
 
 use super::{
     BoxError, Broken, Connector, HTTP_STATUS, MESSAGE_LIMIT, Origin,
+    metadata::{mend, metadata},
     reply::{self, CollectError, GRPC_ENCODING, GRPC_TIMEOUT, collect},
     streamed::Streamed,
     unsent,
@@ -307,7 +308,8 @@ impl Shared {
             if failed.code() == Code::Unavailable && !said {
                 failed = Broken::Lost.cause(failed);
             }
-            let mut metadata = reply::metadata(head.headers, None);
+            let mut metadata = metadata(head.headers, None);
+            mend(&mut metadata);
             metadata.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));
             *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(metadata);
             return Err(failed);
@@ -341,7 +343,7 @@ impl Shared {
         let mut request = Request::new(Full::new(Bytes::from(target.body.unwrap_or_default())));
         *request.method_mut() = target.verb;
         *request.uri_mut() = url;
-        *request.headers_mut() = reply::metadata(headers, content_type);
+        *request.headers_mut() = metadata(headers, content_type);
         let headers = request.headers_mut();
         if bodyless && takes_content {
             // RFC 9110, section 8.6; there are servers that answer 411 otherwise.

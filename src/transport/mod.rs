@@ -21,6 +21,7 @@ mod grpc;
 mod host;
 mod http_json;
 mod incoming;
+mod metadata;
 mod outgoing;
 mod proxy;
 mod reflection;
@@ -43,7 +44,8 @@ pub use wire::{Auto, Wire};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) use http_json::parse_timeout;
-pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect, failure, metadata, status};
+pub(crate) use metadata::metadata;
+pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect, failure, status};
 
 /// The largest message that is taken from the network, in bytes: tonic's own
 /// default.

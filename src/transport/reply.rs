@@ -6,19 +6,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Response,
-    header::{CONNECTION, CONTENT_TYPE},
-};
-use http_body::Frame;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::Broken;
+use super::{
+    Broken,
+    metadata::{is_sound_status, mend, mend_status, metadata},
+};
 
 pub(super) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -27,7 +23,7 @@ pub(super) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-enco
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// An answer whose body makes the frames and the trailers. Its metadata is what
-/// there is among `headers`.
+/// there is among `headers`, as far as gRPC can carry it.
 pub(super) fn grpc<B>(body: B, headers: HeaderMap) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -35,7 +31,43 @@ where
 {
     let mut response = Response::new(Body::new(body));
     *response.headers_mut() = metadata(headers, Some(GRPC));
+    mend(response.headers_mut());
     response
+}
+
+/// An answer of a gRPC server as a stub can read it, whatever the server says in its
+/// headers and trailers.
+pub(super) fn mended(mut response: Response<Body>) -> Response<Body> {
+    mend_status(response.headers_mut());
+    mend(response.headers_mut());
+    response.map(|body| Body::new(Mended(body)))
+}
+
+/// A body whose trailers are mended as the headers are.
+struct Mended(Body);
+
+impl http_body::Body for Mended {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.get_mut().0).poll_frame(context);
+        polled.map_ok(|mut frame| {
+            if let Some(trailers) = frame.trailers_mut() {
+                mend_status(trailers);
+                mend(trailers);
+            }
+            frame
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
 }
 
 /// The body of a unary call's success: one message, framed, then the trailers.
@@ -68,22 +100,14 @@ impl http_body::Body for Unary {
     }
 }
 
-/// The status that headers or trailers hold. Details that are not base64, for
-/// which tonic panics, are left out.
+/// The status that headers or trailers hold.
 pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
-    const DETAILS: &str = "grpc-status-details-bin";
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    match headers.get(DETAILS) {
-        Some(details) if ENGINE.decode(details).is_err() => {
-            let mut rest = headers.clone();
-            rest.remove(DETAILS);
-            Status::from_header_map(&rest)
-        }
-        _ => Status::from_header_map(headers),
+    if is_sound_status(headers) {
+        return Status::from_header_map(headers);
     }
+    let mut mended = headers.clone();
+    mend_status(&mut mended);
+    Status::from_header_map(&mended)
 }
 
 /// A status as the trailers of a body.
@@ -160,69 +184,6 @@ impl CollectError {
         }
         Self::Failed(text)
     }
-}
-
-/// Leaves of a message's headers those that are a call's metadata: all but
-/// those of the connection and of gRPC itself. The content type is the one
-/// given. Values of `-bin` headers that came joined by commas, as HTTP may join
-/// any, are set apart again.
-pub(crate) fn metadata(mut headers: HeaderMap, content_type: Option<HeaderValue>) -> HeaderMap {
-    while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
-        if other == CONNECTION {
-            // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
-            let own: Vec<HeaderName> = headers
-                .get_all(CONNECTION)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .flat_map(|value| value.split(','))
-                .filter_map(|name| name.trim().parse().ok())
-                .collect();
-            for name in own {
-                headers.remove(name);
-            }
-        }
-        headers.remove(other);
-    }
-    match content_type {
-        Some(kind) => drop(headers.insert(CONTENT_TYPE, kind)),
-        None => drop(headers.remove(CONTENT_TYPE)),
-    }
-    let joined = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.as_str().ends_with("-bin") && value.as_bytes().contains(&b',')).then(|| name.clone())
-    };
-    while let Some(name) = headers.iter().find_map(joined) {
-        let values: Vec<HeaderValue> = headers
-            .get_all(&name)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|value| HeaderValue::from_bytes(value.trim_ascii()).ok())
-            .collect();
-        headers.remove(&name);
-        for value in values {
-            headers.append(&name, value);
-        }
-    }
-    headers
-}
-
-fn is_metadata(name: &str) -> bool {
-    !matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "content-length"
-            | "content-encoding"
-            | "accept-encoding"
-            | "host"
-            | "accept"
-            | "expect"
-    ) && !name.starts_with("grpc-")
 }
 
 /// Tells the span of an attempt, if there is one, what HTTP says of it.
