@@ -783,6 +783,42 @@ async fn how_large_metadata_may_be_can_be_set() {
     assert_eq!(backend.calls.lock().unwrap().last().unwrap().1["x-long"], *long);
 }
 
+/// Headers that were sent before the call failed.
+#[tokio::test]
+async fn initial_metadata_survives_failure() {
+    let failing = service_fn(|_: Request<Body>| async {
+        let trailers = HeaderMap::from_iter([
+            ("grpc-status".parse().unwrap(), "14".parse().unwrap()),
+            ("x-both".parse().unwrap(), "trailers".parse().unwrap()),
+            ("x-last".parse::<http::HeaderName>().unwrap(), http::HeaderValue::from_static("3")),
+        ]);
+        let frames = vec![Ok::<_, Infallible>(Frame::trailers(trailers))];
+        let answer = Response::builder()
+            .header("content-type", "application/grpc")
+            .header("retry-after", "7")
+            .header("x-req-id", "1")
+            .header("x-req-id", "2")
+            .header("x-both", "headers")
+            .header("grpc-encoding", "gzip");
+        Ok::<_, Infallible>(answer.body(Body::new(StreamBody::new(tokio_stream(frames)))).unwrap())
+    });
+    for path in ["/v1/books/1", "/v1/shelves/a:watch", "/v1/shelves/a/books/b:download"] {
+        let answer = Gateway::new(SCHEMA.clone(), failing).oneshot(get(path)).await.unwrap();
+        let all = |name: &str| answer.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            (answer.status().as_u16(), all("retry-after"), all("x-last")),
+            (503, vec!["7".parse().unwrap()], vec!["3".parse().unwrap()]),
+            "{path}"
+        );
+        assert_eq!(
+            (all("x-req-id"), all("x-both")),
+            (vec!["1".parse().unwrap(), "2".parse().unwrap()], vec!["trailers".parse().unwrap()]),
+            "{path}"
+        );
+        assert_eq!((all("content-type").len(), all("grpc-encoding").len()), (1, 0), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_204_and_empty_2xx_give_default() {
     for (status, body) in [(204, ""), (200, ""), (200, " \n")] {

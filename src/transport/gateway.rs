@@ -25,7 +25,7 @@ use super::{
     incoming::Incoming,
     metadata::{METADATA_LIMIT, MetadataError, check, metadata},
     outgoing::{Form, Outgoing},
-    reply::{self, CollectError, GRPC_TIMEOUT, collect},
+    reply::{self, CollectError, GRPC_TIMEOUT, after_headers, collect},
 };
 use crate::{
     Schema,
@@ -301,6 +301,16 @@ fn answer(status: StatusCode, kind: HeaderValue, body: Vec<u8>, headers: HeaderM
     response
 }
 
+/// How a request is to be answered.
+struct Asked<'t> {
+    method: &'t MethodType,
+    rule: &'t HttpRule,
+    system: System,
+    form: Form,
+    /// Whether the client would rather have gzip.
+    packs: bool,
+}
+
 impl Shared {
     /// One request: find the method, take the body, make the message, call,
     /// answer.
@@ -356,7 +366,25 @@ impl Shared {
         }
         check(call.headers_mut(), self.metadata_limit)?;
         let response = send(inner, call).await?;
-        let (headers, mut incoming) = Incoming::new(response, self.limit, deadline)?;
+        let (mut headers, incoming) = Incoming::new(response, self.limit, deadline)?;
+        let asked = Asked { method, rule, system, form, packs };
+        // What the backend said before the call failed is worth as much as what it said then.
+        let answer = self.answer(asked, &mut headers, incoming).await;
+        answer.map_err(|failed| after_headers(failed, headers).into())
+    }
+
+    /// The answer to a request whose call has begun well.
+    async fn answer<R>(
+        &self,
+        asked: Asked<'_>,
+        headers: &mut HeaderMap,
+        mut incoming: Incoming<R>,
+    ) -> Result<Response<Body>, Status>
+    where
+        R: http_body::Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let (tables, Asked { method, rule, system, form, packs }) = (&*self.schema.0, asked);
         let gives_raw = accept::gives_http_body(tables, method, rule);
         if method.server_streaming {
             let first = incoming.next().await?;
@@ -369,23 +397,23 @@ impl Shared {
             if let (Form::Raw, Some(wire)) = (form, &first) {
                 kind = media_type(&accept::http_body_reply(tables, method, rule, wire)?.0);
             }
-            let Some(found) = self.schema.method(&method.path) else {
-                return Err(Status::internal("the method is not in the schema").into());
-            };
+            let found = self.schema.method(&method.path);
+            let found = found.ok_or_else(|| Status::internal("the method is not in the schema"))?;
             let mut options = system.write;
             // A line is a message; an array's elements may be laid out.
             options.indent = options.indent.filter(|_| form == Form::Array);
             let body = Outgoing::new(incoming, first, Binding::new(&found, rule), form, options);
             let mut response = Response::new(Body::new(body));
-            *response.headers_mut() = metadata(headers, Some(kind));
+            *response.headers_mut() = metadata(std::mem::take(headers), Some(kind));
             return Ok(response);
         }
         let message = incoming.one().await?;
         if gives_raw {
             let (kind, data) = accept::http_body_reply(tables, method, rule, &message)?;
-            return Ok(answer(StatusCode::OK, media_type(&kind), data, headers));
+            return Ok(answer(StatusCode::OK, media_type(&kind), data, std::mem::take(headers)));
         }
         let body = accept::reply(tables, method, rule, &message, &system.write)?;
+        let headers = std::mem::take(headers);
         if body.len() < WORTH_PACKING {
             return Ok(answer(StatusCode::OK, JSON, body, headers));
         }

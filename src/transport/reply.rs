@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::{Frame, SizeHint};
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, metadata::MetadataMap};
 
 use super::{
     Broken,
@@ -108,6 +108,26 @@ pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
     let mut mended = headers.clone();
     mend_status(&mut mended);
     Status::from_header_map(&mended)
+}
+
+/// A status that has, beside its own metadata, that of the headers which came before it;
+/// its own counts where both have a name.
+pub(super) fn after_headers(mut status: Status, headers: HeaderMap) -> Status {
+    let mut both = std::mem::take(status.metadata_mut()).into_headers();
+    let mut name = None;
+    let mut skip = false;
+    for (next, value) in metadata(headers, None) {
+        // A name comes with the first of its values only.
+        if let Some(next) = next {
+            skip = both.contains_key(&next);
+            name = Some(next);
+        }
+        if let (Some(name), false) = (&name, skip) {
+            both.append(name, value);
+        }
+    }
+    *status.metadata_mut() = MetadataMap::from_headers(both);
+    status
 }
 
 /// A status as the trailers of a body.
