@@ -610,6 +610,16 @@ async fn server_streams_come_in_the_form_that_is_asked_for() {
         let (status, _, body) = rest(&Backend::answering(&[], Some(late.clone())), watch()).await;
         assert_eq!((status, body.as_str()), (503, error));
     }
+    for (accept, kind) in [
+        ("text/event-stream;q=0", "application/json"),
+        ("Text/Event-Stream", "text/event-stream"),
+        ("application/json;q=0.1, application/x-ndjson", "application/x-ndjson"),
+        ("*/*;q=0.1, text/event-stream;q=0.2", "text/event-stream"),
+    ] {
+        let watch = Request::get("/v1/shelves/a:watch").header("accept", accept).body(Full::default()).unwrap();
+        let (_, headers, _) = rest(&Backend::answering(&books, None), watch).await;
+        assert_eq!(headers["content-type"], format!("{kind}; charset=UTF-8"), "{accept}");
+    }
     let (_, _, body) = rest(&Backend::answering(&[], None), get("/v1/shelves/a:watch")).await;
     assert_eq!(body, "[]");
     let (_, headers, _) = rest(&Backend::answering(&books, None), get("/v1/shelves/a:watch?alt=sse")).await;
@@ -816,6 +826,52 @@ async fn initial_metadata_survives_failure() {
             "{path}"
         );
         assert_eq!((all("content-type").len(), all("grpc-encoding").len()), (1, 0), "{path}");
+    }
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// However they are written, in one header line or more; one that is not known is named.
+#[tokio::test]
+async fn content_codings_are_undone_in_reverse_order() {
+    const BOOK: &[u8] = br#"{"title":"a"}"#;
+    let (once, twice) = (packed(BOOK), packed(&packed(BOOK)));
+    for (lines, body, http, problem) in [
+        (&["GZIP"][..], &once, 200, ""),
+        (&["x-gzip"], &once, 200, ""),
+        (&["identity, Gzip"], &once, 200, ""),
+        (&["gzip, gzip"], &twice, 200, ""),
+        (&["gzip", "X-GZIP"], &twice, 200, ""),
+        (&["gzip"], &twice, 400, ""),
+        (&["gzip, gzip"], &once, 400, "not gzip, as it says"),
+        (&["gzip, br"], &once, 415, "the content encoding `br` is not known"),
+        (&["gzip", "gzip, gzip, gzip, gzip"], &once, 415, "more than 4 content encodings"),
+    ] {
+        let mut request = Request::patch("/v1/shelves/a/books/b");
+        let mut answer = Response::builder();
+        for line in lines {
+            request = request.header("content-encoding", *line);
+            answer = answer.header("content-encoding", *line);
+        }
+        let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+        let (found, _, text) = rest(&backend, request.body(Full::from(body.clone())).unwrap()).await;
+        assert!(found == http && text.contains(problem), "{lines:?}: {found} {text}");
+
+        let answer = answer.body(Full::from(Bytes::from(body.clone()))).unwrap();
+        let server = service_fn(move |_: Request<Full<Bytes>>| std::future::ready(Ok::<_, Infallible>(answer.clone())));
+        for (method, message) in [("GetBook", json!({"isbn": "1"})), ("Watch", json!({"shelf": "shelves/a"}))] {
+            let (books, status) = call(http_json(server.clone()), method, &[message]).await;
+            if http == 200 {
+                assert_eq!((books, status.code()), (vec![json!({"title": "a"})], Code::Ok), "{method} {lines:?}");
+            } else {
+                assert!(status.code() == Code::Internal && status.message().contains(problem), "{status:?}");
+            }
+        }
     }
 }
 

@@ -101,8 +101,7 @@ impl Front {
     }
 
     async fn fail(self, request: Request<Body>, fault: Fault) -> Result<Response<Body>, BoxError> {
-        let grpc =
-            request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let grpc = transcoding::header::is_grpc(request.headers());
         match fault {
             Fault::Latency(time) => {
                 tokio::time::sleep(time).await;

@@ -7,6 +7,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::header;
+
 /// Cuts a stream of JSON text into its elements. Sans IO: what comes is
 /// [pushed](Elements::push), what is whole is [taken](Elements::next).
 #[derive(Debug)]
@@ -52,10 +54,14 @@ pub(crate) enum ElementError {
 
 impl Elements {
     /// Reads text of a content type, with elements of up to `limit` bytes.
-    pub(crate) fn new(content_type: &str, limit: usize) -> Self {
-        let events = content_type.trim_start().starts_with("text/event-stream");
+    pub(crate) fn new(content_type: &[u8], limit: usize) -> Self {
+        let events = header::is_type(content_type, "text/event-stream");
+        Self::of(if events { Form::Events } else { Form::Unknown }, limit)
+    }
+
+    fn of(form: Form, limit: usize) -> Self {
         Self {
-            form: if events { Form::Events } else { Form::Unknown },
+            form,
             buffer: BytesMut::new(),
             scanned: 0,
             nesting: 0,
@@ -214,7 +220,7 @@ mod tests {
 
     /// The elements of a text that comes in pieces of a size.
     fn elements(content_type: &str, text: &str, piece: usize) -> Result<Vec<String>, ElementError> {
-        let mut elements = Elements::new(content_type, 64);
+        let mut elements = Elements::new(content_type.as_bytes(), 64);
         let mut found = Vec::new();
         let mut take = |element: Bytes| found.push(String::from_utf8_lossy(&element).into_owned());
         for chunk in text.as_bytes().chunks(piece) {

@@ -7,8 +7,8 @@
 //! - `status`: an error answer becomes a gRPC status, and back.
 //! - `lint`: what of a schema HTTP cannot carry.
 //! - `elements`: the messages of a streamed answer.
-//! - `path`, `query`, `frame`, `gzip`, `http_body`: the parts that both ways
-//!   share.
+//! - `path`, `query`, `frame`, `gzip`, `header`, `http_body`: the parts that both
+//!   ways share.
 //!
 //! Source: [`google/api/http.proto`]. Where it is silent, or published APIs go
 //! beyond it:
@@ -39,6 +39,7 @@ pub(crate) mod accept;
 pub(crate) mod elements;
 pub(crate) mod frame;
 pub(crate) mod gzip;
+pub(crate) mod header;
 pub(crate) mod http_body;
 pub(crate) mod lint;
 mod path;

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE, VARY},
+    header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE, VARY},
 };
 use http_body_util::Full;
 use tonic::{Status, body::Body};
@@ -33,7 +33,7 @@ use crate::{
     schema::{HttpRule, MethodType},
     transcoding::{
         accept::{self, System},
-        gzip,
+        gzip, header,
         lint::{self, Lint},
         query,
         route::{Route, Routes, can_be_served},
@@ -207,8 +207,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
-        let kind = request.headers().get(CONTENT_TYPE);
-        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        if header::is_grpc(request.headers()) {
             let mut call = request.map(Body::new);
             let checked = check(call.headers_mut(), shared.metadata_limit);
             return Box::pin(async move {
@@ -354,7 +353,7 @@ impl Shared {
         } else {
             accept::transcode(tables, method, rule, &values, &query, &body, &self.read)?
         };
-        let (form, packs) = (Form::asked_for(&head.headers), takes_gzip(&head.headers));
+        let (form, packs) = (Form::asked_for(&head.headers), header::prefers_gzip(&head.headers));
         let mut call = call(method, message, head.headers, timeout)?;
         if let Some(token) = &system.access_token
             && !call.headers().contains_key(AUTHORIZATION)
@@ -431,22 +430,22 @@ impl Shared {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let body = collect(body, self.limit).await.map_err(|error| match error {
+        let times = header::times_packed(headers).map_err(|problem| {
+            let status = Status::invalid_argument(format!("{problem}; send gzip, or no encoding"));
+            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, status)
+        })?;
+        let mut body = collect(body, self.limit).await.map_err(|error| match error {
             CollectError::TooLarge => Refusal::too_large(self.limit),
             CollectError::Malformed(cause) => Status::invalid_argument(format!("the body is not HTTP: {cause}")).into(),
             CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {cause}")).into(),
         })?;
-        match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-            None | Some(b"identity") => Ok(body),
-            Some(b"gzip") => gzip::decompress(&body, self.limit).map_err(|error| match error {
+        for _ in 0..times {
+            body = gzip::decompress(&body, self.limit).map_err(|error| match error {
                 gzip::GzipError::TooLarge => Refusal::too_large(self.limit),
                 gzip::GzipError::Malformed => Status::invalid_argument("the body is not gzip, as it says").into(),
-            }),
-            Some(_) => Err(Refusal::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                Status::invalid_argument("the content encoding is not known; send gzip, or no encoding"),
-            )),
+            })?;
         }
+        Ok(body)
     }
 
     fn route<'t>(
@@ -502,18 +501,6 @@ fn media_type(kind: &[u8]) -> HeaderValue {
     known.unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
-/// Whether a client takes an answer that is packed.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).any(
-        |one| {
-            let mut parts = one.split(';').map(str::trim);
-            let gzip = parts.next() == Some("gzip");
-            let refused = parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse() == Ok(0.0_f32));
-            gzip && !refused
-        },
-    )
-}
-
 /// How long the client waits: gRPC's own header, or Google's in seconds.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let seconds = || headers.get("x-server-timeout")?.to_str().ok()?.parse().ok();
@@ -522,13 +509,13 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
-    let Some(kind) = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else { return Ok(()) };
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let ending = kind.len().checked_sub(5).and_then(|at| kind.get(at..)).unwrap_or_default();
-    if kind.eq_ignore_ascii_case("application/json") || ending.eq_ignore_ascii_case("+json") {
+    let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let kind = header::essence(kind.as_bytes());
+    let suffix = kind.len().checked_sub(5).and_then(|at| kind.get(at..)).unwrap_or_default();
+    if kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json") {
         return Ok(());
     }
-    let problem = format!("the content type is `{kind}`; send application/json");
+    let problem = format!("the content type is `{}`; send application/json", kind.escape_ascii());
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)))
 }
 

@@ -28,7 +28,7 @@ use super::{
     metadata::metadata,
     reply, unsent,
 };
-use crate::transcoding::status;
+use crate::transcoding::{header, status};
 
 /// A tower service that goes under a generated tonic stub and sends its calls
 /// as gRPC, over HTTP/2 with a pool of connections.
@@ -99,9 +99,7 @@ impl Shared {
         };
         let response = response.map_err(|error| unsent(error.into()))?;
         reply::record(&span, response.status(), response.version());
-        let is_grpc =
-            response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        if is_grpc || response.headers().contains_key(&reply::GRPC_STATUS) {
+        if header::is_grpc(response.headers()) || response.headers().contains_key(&reply::GRPC_STATUS) {
             return Ok(match deadline.instant() {
                 None => response.map(Body::new),
                 Some(instant) => response.map(|body| {

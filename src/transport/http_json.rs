@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -37,7 +37,7 @@ use crate::{
     Schema,
     schema::{HttpRule, Tables},
     transcoding::{
-        Lint, accept, frame, gzip, lint,
+        Lint, accept, frame, gzip, header, lint,
         request::{self, Enums},
         status,
     },
@@ -289,16 +289,15 @@ impl Shared {
         let answer = inner.call(request).await.map_err(|error| unsent(error.into()))?;
         let (head, body) = answer.into_parts();
         reply::record(&span, head.status, head.version);
-        let unpack = head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
+        let times = header::times_packed(&head.headers).map_err(Status::internal);
         if head.status.is_success() && method.is_server_streaming() {
-            let body = Streamed::new(binding, &head.headers, body, unpack, self.limit, deadline);
+            let body = Streamed::new(binding, &head.headers, body, times?, self.limit, deadline);
             return Ok(reply::grpc(body, head.headers));
         }
-        let body = collect(body, self.limit).await.map_err(|error| broken("the answer", error));
-        let body = body.and_then(|body| match unpack && !body.is_empty() {
-            true => gunzip(&body, self.limit),
-            false => Ok(body),
-        });
+        let body = match times {
+            Ok(times) => self.body(body, times).await,
+            Err(unknown) => Err(unknown),
+        };
         if !head.status.is_success() {
             // Whatever became of its body, it is this error.
             let body = body.unwrap_or_default();
@@ -316,6 +315,21 @@ impl Shared {
         }
         let framed = binding.read(&head.headers, &body?)?;
         Ok(reply::grpc(reply::Unary::Message(framed), head.headers))
+    }
+
+    /// The whole body of an answer that is packed so many times.
+    async fn body<B>(&self, body: B, times: usize) -> Result<Bytes, Status>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let mut body = collect(body, self.limit).await.map_err(|error| broken("the answer", error))?;
+        for _ in 0..times {
+            if !body.is_empty() {
+                body = gzip::decompress(&body, self.limit).map_err(|error| unpacking(error, self.limit))?;
+            }
+        }
+        Ok(body)
     }
 
     fn request(
@@ -432,10 +446,6 @@ impl Binding {
         }
         accept::read_reply(tables, method, rule, body)
     }
-}
-
-pub(super) fn gunzip(body: &[u8], limit: usize) -> Result<Bytes, Status> {
-    gzip::decompress(body, limit).map_err(|error| unpacking(error, limit))
 }
 
 pub(super) fn unpacking(error: gzip::GzipError, limit: usize) -> Status {

@@ -14,6 +14,8 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE},
 };
 
+use crate::transcoding::header;
+
 /// Standard base64, with padding or without, as the values of `-bin` headers may have it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -37,13 +39,8 @@ pub(crate) fn metadata(mut headers: HeaderMap, content_type: Option<HeaderValue>
     while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
         if other == CONNECTION {
             // What the connection names as its own is not passed on (RFC 9110, 7.6.1).
-            let own: Vec<HeaderName> = headers
-                .get_all(CONNECTION)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .flat_map(|value| value.split(','))
-                .filter_map(|name| name.trim().parse().ok())
-                .collect();
+            let own: Vec<HeaderName> =
+                header::elements(&headers, CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
             for name in own {
                 headers.remove(name);
             }

@@ -7,14 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header::ACCEPT};
+use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use tonic::Status;
 
 use super::{BoxError, http_json::Binding, incoming::Incoming};
 use crate::{
     json::WriteOptions,
-    transcoding::{accept, status},
+    transcoding::{accept, header, status},
 };
 
 /// How the messages are set apart.
@@ -30,17 +30,16 @@ pub(super) enum Form {
 impl Form {
     /// The form that a client asks for; an array if it does not say.
     pub(super) fn asked_for(headers: &HeaderMap) -> Self {
-        for kind in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
-            match kind.split(';').next().unwrap_or_default().trim() {
-                "text/event-stream" => return Self::Events,
-                "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/stream+json" => {
-                    return Self::Lines;
-                }
-                "application/json" => return Self::Array,
-                _ => {}
-            }
-        }
-        Self::Array
+        // One order of preference for those that a client likes equally.
+        const FORMS: [(&str, Form); 6] = [
+            ("application/json", Form::Array),
+            ("application/x-ndjson", Form::Lines),
+            ("application/ndjson", Form::Lines),
+            ("application/jsonl", Form::Lines),
+            ("application/stream+json", Form::Lines),
+            ("text/event-stream", Form::Events),
+        ];
+        header::preferred(headers, &FORMS.map(|(kind, _)| kind)).map_or(Self::Array, |at| FORMS[at].1)
     }
 
     pub(super) fn content_type(self) -> HeaderValue {
@@ -149,7 +148,6 @@ where
             Err(status) => Ok(Frame::data(this.last(Some(status)))),
         }))
     }
-
     fn is_end_stream(&self) -> bool {
         self.done
     }

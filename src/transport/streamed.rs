@@ -29,9 +29,7 @@ pub(super) struct Streamed<B> {
     body: Pin<Box<B>>,
     binding: Binding,
     content: Content,
-    unpacker: Option<Unpacker>,
-    /// What came and is not unpacked yet.
-    packed: Bytes,
+    unpacker: Unpacker,
     limit: usize,
     deadline: Deadline,
     expiry: Option<Pin<Box<Sleep>>>,
@@ -55,7 +53,7 @@ impl<B> Streamed<B> {
         binding: Binding,
         headers: &HeaderMap,
         body: B,
-        unpack: bool,
+        times_packed: usize,
         limit: usize,
         deadline: Deadline,
     ) -> Self {
@@ -63,14 +61,13 @@ impl<B> Streamed<B> {
         let content = if binding.gives_http_body() {
             Content::Raw { content_type: kind.to_vec(), piece: None }
         } else {
-            Content::Json(Elements::new(&String::from_utf8_lossy(kind), limit))
+            Content::Json(Elements::new(kind, limit))
         };
         Self {
             body: Box::pin(body),
             binding,
             content,
-            unpacker: unpack.then(Unpacker::new),
-            packed: Bytes::new(),
+            unpacker: Unpacker::new(times_packed),
             limit,
             deadline,
             expiry: deadline.instant().map(|instant| Box::pin(tokio::time::sleep_until(instant))),
@@ -80,7 +77,19 @@ impl<B> Streamed<B> {
     }
 
     /// The next message that is whole, framed.
-    fn message(&mut self) -> Result<Option<Bytes>, Status> {
+    fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        loop {
+            if let Some(message) = self.message(false)? {
+                return Ok(Some(message));
+            }
+            if !self.unpack_some()? {
+                return if self.ended { self.message(true) } else { Ok(None) };
+            }
+        }
+    }
+
+    /// The next message of what is unpacked; `last` if there will be no more.
+    fn message(&mut self, last: bool) -> Result<Option<Bytes>, Status> {
         match &mut self.content {
             Content::Raw { content_type, piece } => piece.take().map(|data| {
                 let (tables, method) = (self.binding.tables(), self.binding.method().table());
@@ -90,7 +99,7 @@ impl<B> Streamed<B> {
             }),
             Content::Json(elements) => {
                 let element = match elements.next() {
-                    Ok(None) if self.ended => elements.finish(),
+                    Ok(None) if last => elements.finish(),
                     other => other,
                 };
                 match element.map_err(|error| unreadable(&error))? {
@@ -123,21 +132,17 @@ impl<B> Streamed<B> {
         Some(status::from_http(self.binding.tables(), http, element).0)
     }
 
-    /// Unpacks a little of what came, so that the messages in it are passed on
-    /// before there is more.
-    fn unpack_some(&mut self) -> Result<(), Status> {
-        let Some(unpacker) = &mut self.unpacker else { return Ok(()) };
-        let chunk = self.packed.split_to(self.packed.len().min(Unpacker::CHUNK));
-        let unpacked = unpacker.push(&chunk).map_err(|error| unpacking(error, self.limit))?;
-        self.take_in(unpacked.into());
-        Ok(())
+    /// Takes what the body has next, as it comes. It is unpacked a little at a time, so
+    /// that the messages in it are passed on before there is more.
+    fn push(&mut self, data: Bytes) {
+        if self.unpacker.is_plain() { self.take_in(data) } else { self.unpacker.push(data) }
     }
 
-    fn push(&mut self, data: Bytes) {
-        match self.unpacker {
-            None => self.take_in(data),
-            Some(_) => self.packed = data,
-        }
+    /// Unpacks a little more, or what is left at the end; whether there was any.
+    fn unpack_some(&mut self) -> Result<bool, Status> {
+        let unpacked = if self.ended { self.unpacker.finish() } else { self.unpacker.next() };
+        let unpacked = unpacked.map_err(|error| unpacking(error, self.limit))?;
+        Ok(unpacked.map(|data| self.take_in(data)).is_some())
     }
 
     fn take_in(&mut self, data: Bytes) {
@@ -183,15 +188,9 @@ where
             if this.done {
                 return Poll::Ready(None);
             }
-            match this.message() {
+            match this.next() {
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
-                Ok(None) if !this.packed.is_empty() => match this.unpack_some() {
-                    Ok(()) => continue,
-                    Err(status) => return Poll::Ready(Some(Ok(this.trailers(&status)))),
-                },
-                Ok(None) if this.ended => {
-                    return Poll::Ready(Some(Ok(this.trailers(&Status::ok("")))));
-                }
+                Ok(None) if this.ended => return Poll::Ready(Some(Ok(this.trailers(&Status::ok(""))))),
                 Ok(None) => {}
                 Err(status) => return Poll::Ready(Some(Ok(this.trailers(&status)))),
             }
@@ -201,29 +200,17 @@ where
                 let expired = this.deadline.expired();
                 return Poll::Ready(Some(Ok(this.trailers(&expired))));
             }
-            let failed = match ready!(this.body.as_mut().poll_frame(context)) {
+            match ready!(this.body.as_mut().poll_frame(context)) {
                 Some(Ok(piece)) => {
                     if let Ok(data) = piece.into_data() {
                         this.push(data);
                     }
-                    None
                 }
                 Some(Err(error)) => {
-                    Some(Status::unavailable(format!("the stream broke off: {}", chain(&*error.into()))))
+                    let lost = Status::unavailable(format!("the stream broke off: {}", chain(&*error.into())));
+                    return Poll::Ready(Some(Ok(this.trailers(&lost))));
                 }
-                None => {
-                    this.ended = true;
-                    match this.unpacker.as_mut().map(Unpacker::finish).transpose() {
-                        Ok(rest) => {
-                            this.take_in(rest.unwrap_or_default().into());
-                            None
-                        }
-                        Err(error) => Some(unpacking(error, this.limit)),
-                    }
-                }
-            };
-            if let Some(status) = failed {
-                return Poll::Ready(Some(Ok(this.trailers(&status))));
+                None => this.ended = true,
             }
         }
     }
