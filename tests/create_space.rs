@@ -283,6 +283,37 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
             "the answer is not the JSON form of google.chat.v1.Space: expected an object, found `<` (line 1, column 1)",
         ),
         (Wire::HttpJson, "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{", Code::Unavailable, "the answer broke off"),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\n{",
+            Code::NotFound,
+            "the server answered HTTP 404 Not Found, and its body cannot be read: the answer broke off",
+        ),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 404 Not Found\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\n{",
+            Code::NotFound,
+            "the server answered HTTP 404 Not Found, and its body cannot be read: the answer is not gzip, as it says",
+        ),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 404 Not Found\r\ncontent-encoding: br\r\ncontent-length: 1\r\n\r\n{",
+            Code::NotFound,
+            "the server answered HTTP 404 Not Found, and its body cannot be read: the content encoding `br` is not known",
+        ),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+            Code::NotFound,
+            "the server answered HTTP 404 Not Found, and its body cannot be read: the answer broke off",
+        ),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 307 X\r\nlocation: https://a:secret@example.com/b?secret\r\ncontent-length: 0\r\n\r\n",
+            Code::Unknown,
+            "the server answered HTTP 307 Temporary Redirect, a redirect to https://example.com/b, which is not followed; \
+             set the endpoint to where the API is",
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());

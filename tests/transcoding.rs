@@ -813,7 +813,7 @@ async fn initial_metadata_survives_failure() {
         Ok::<_, Infallible>(answer.body(Body::new(StreamBody::new(tokio_stream(frames)))).unwrap())
     });
     for path in ["/v1/books/1", "/v1/shelves/a:watch", "/v1/shelves/a/books/b:download"] {
-        let answer = Gateway::new(SCHEMA.clone(), failing).oneshot(get(path)).await.unwrap();
+        let answer = Gateway::new(SCHEMA.clone(), failing).unwrap().oneshot(get(path)).await.unwrap();
         let all = |name: &str| answer.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
         assert_eq!(
             (answer.status().as_u16(), all("retry-after"), all("x-last")),

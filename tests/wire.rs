@@ -38,7 +38,7 @@ async fn failing() -> (SocketAddr, SocketAddr) {
     let backend = service_fn(|_: Request<Incoming>| async { Ok(Status::not_found("no book: 100 %").into_http()) });
     let backend = served(backend).await;
     let grpc = Grpc::new(Origin::parse(&format!("http://{backend}")).unwrap()).unwrap();
-    (backend, served(Gateway::new(Schema::clone(&SCHEMA), grpc)).await)
+    (backend, served(Gateway::new(Schema::clone(&SCHEMA), grpc).unwrap()).await)
 }
 
 fn call(address: SocketAddr, timeout: Option<&str>) -> http::request::Builder {
@@ -122,6 +122,21 @@ async fn a_stub_can_read_whatever_a_server_says() {
         assert!(!said.contains_key("x-trace-bin"), "{said:?}");
         assert_eq!(said.get_all("x-other-bin").iter().collect::<Vec<_>>(), ["YQ", "Yg"]);
     }
+}
+
+#[tokio::test]
+async fn a_redirect_in_place_of_grpc_names_where_it_leads() {
+    let elsewhere = service_fn(|_: Request<Incoming>| async {
+        let answer = Response::builder().status(302).header("location", "https://login.example.com/?secret");
+        Ok::<_, Infallible>(answer.body(Body::empty()).unwrap())
+    });
+    let address = served(elsewhere).await;
+    let grpc = Grpc::new(Origin::parse(&format!("http://{address}")).unwrap()).unwrap();
+    let answer = grpc.oneshot(call(address, None).body(Body::empty()).unwrap()).await.unwrap();
+    let status = Status::from_header_map(answer.headers()).unwrap();
+    let expected =
+        "the server answered HTTP 302 Found, a redirect to https://login.example.com/, which is not followed";
+    assert!(status.code() == tonic::Code::Unknown && status.message().starts_with(expected), "{status:?}");
 }
 
 /// What a server answers to bytes, until it ends the connection.

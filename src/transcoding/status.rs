@@ -13,7 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, StatusCode,
-    header::{DATE, RETRY_AFTER},
+    header::{DATE, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 use tonic::{Code, Status};
@@ -107,11 +107,8 @@ fn code_named(name: &str) -> Option<Code> {
 /// cannot be read is left out; nothing makes the call fail in another way. Also
 /// whether the body names the code, so that it is the API's own word.
 pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> (Status, bool) {
-    let by_status = match code(status) {
-        Code::Ok => Code::Unknown,
-        code => code,
-    };
-    let Ok(json) = serde_json::from_slice::<Value>(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)) else {
+    let by_status = failure_code(status);
+    let Some(json) = parse(body) else {
         return (Status::new(by_status, from_text(status, body)), false);
     };
     // `{"error": …}`, the same in a list, or a bare google.rpc.Status.
@@ -150,6 +147,89 @@ pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> (St
     (Status::with_details(code, message, Bytes::from(encoded)), said.is_some())
 }
 
+/// The status of an answer that is not a success and whose body cannot be read, for
+/// `problem`.
+pub(crate) fn unreadable(status: StatusCode, problem: &str) -> Status {
+    Status::new(
+        failure_code(status),
+        format!("the server answered HTTP {status}, and its body cannot be read: {problem}"),
+    )
+}
+
+/// The status of a redirect, which is not followed: the credentials are not for whom it
+/// leads to. `None` if the answer is none.
+pub(crate) fn redirect(status: StatusCode, headers: &HeaderMap) -> Option<Status> {
+    let location = headers.get(LOCATION).filter(|_| status.is_redirection())?;
+    let place = place(location.as_bytes());
+    let message = format!(
+        "the server answered HTTP {status}, a redirect to {place}, which is not followed; set the endpoint to where \
+         the API is"
+    );
+    Some(Status::new(failure_code(status), message))
+}
+
+/// A URL for people: without what may be secret, which is user, password, query and
+/// fragment, and without what a terminal would take for a command.
+fn place(url: &[u8]) -> String {
+    let url = String::from_utf8_lossy(&url[..url.len().min(4 * EXCERPT)]);
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let authority = url.find("//").map_or(0, |at| at + 2);
+    let path = url[authority..].find('/').map_or(url.len(), |at| authority + at);
+    let host = url[..path].rfind('@').filter(|at| *at >= authority).map_or(authority, |at| at + 1);
+    let shown = [&url[..authority], &url[host..]].concat();
+    excerpt(&shown.replace(char::is_control, "\u{fffd}"))
+}
+
+/// The code of an answer that is not a success.
+fn failure_code(status: StatusCode) -> Code {
+    match code(status) {
+        Code::Ok => Code::Unknown,
+        code => code,
+    }
+}
+
+/// Reads the JSON of an error as far as that makes sense: a character that is none costs
+/// no more than itself.
+fn parse(body: &[u8]) -> Option<Value> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    serde_json::from_slice(body).or_else(|_| serde_json::from_str(&mended(&String::from_utf8_lossy(body)))).ok()
+}
+
+/// JSON text in whose strings there are neither surrogates without their other half nor
+/// bare control characters.
+fn mended(text: &str) -> String {
+    let surrogate = |text: &str, range: std::ops::RangeInclusive<u32>| {
+        let unit = u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()?;
+        range.contains(&unit).then_some(6)
+    };
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut in_string) = (text, false);
+    while let Some(char) = rest.chars().next() {
+        let mut len = char.len_utf8();
+        if in_string && char == '\\' {
+            if let Some(high) = surrogate(rest, 0xd800..=0xdbff) {
+                let pair = surrogate(&rest[high..], 0xdc00..=0xdfff);
+                len = high + pair.unwrap_or_default();
+                out.push_str(if pair.is_some() { &rest[..len] } else { "\u{fffd}" });
+            } else if let Some(low) = surrogate(rest, 0xdc00..=0xdfff) {
+                len = low;
+                out.push('\u{fffd}');
+            } else {
+                // The character after it does not end the string.
+                len += rest[1..].chars().next().map_or(0, char::len_utf8);
+                out.push_str(&rest[..len]);
+            }
+        } else if in_string && char < ' ' {
+            out.push_str(&format!("\\u{:04x}", u32::from(char)));
+        } else {
+            in_string ^= char == '"';
+            out.push(char);
+        }
+        rest = &rest[len..];
+    }
+    out
+}
+
 /// The message for an answer whose body says nothing that can be read: its
 /// first line.
 fn from_text(status: StatusCode, body: &[u8]) -> String {
@@ -158,12 +238,17 @@ fn from_text(status: StatusCode, body: &[u8]) -> String {
     if line.is_empty() {
         return format!("the server answered HTTP {status} without a body");
     }
-    let mut end = EXCERPT.min(line.len());
-    while !line.is_char_boundary(end) {
+    format!("the server answered HTTP {status}: {}", excerpt(&line))
+}
+
+/// The beginning of a text that may be long.
+fn excerpt(text: &str) -> String {
+    let mut end = EXCERPT.min(text.len());
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let more = if end < line.len() { " …" } else { "" };
-    format!("the server answered HTTP {status}: {}{more}", &line[..end])
+    let more = if end < text.len() { " …" } else { "" };
+    format!("{}{more}", &text[..end])
 }
 
 /// A detail as an encoded `google.protobuf.Any`. One whose type nobody knows
@@ -305,6 +390,8 @@ fn any_json(tables: &Tables, detail: &[u8]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn read(status: u16, body: &str) -> Status {
@@ -377,6 +464,48 @@ mod tests {
         // Without the server's clock ours counts.
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT", None), Some(Duration::ZERO));
         assert!(wait("Fri, 31 Dec 9999 23:59:59 GMT", None) > Some(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn a_lone_surrogate_in_an_error_message_costs_the_character() {
+        for (text, message) in [
+            (r"a\ud800b", "a\u{fffd}b"),
+            (r"\udc00\ud83d\ude80", "\u{fffd}\u{1f680}"),
+            (r"\ud800\ud83d\ude80\uDBFF", "\u{fffd}\u{1f680}\u{fffd}"),
+            (r#"\\ud800 \"\ud800\""#, "\\ud800 \"\u{fffd}\""),
+            ("\\ud800\n\t", "\u{fffd}\n\t"),
+            ("line one\nline two", "line one\nline two"),
+        ] {
+            let body = format!(r#"{{"error":{{"message":"{text}","status":"ABORTED","details":[{DETAIL}]}}}}"#);
+            let status = read(500, &body);
+            assert_eq!((status.code(), status.message()), (Code::Aborted, message), "{text}");
+            assert_eq!(details(status.details()).len(), 1, "{text}");
+        }
+        const DETAIL: &str = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"\udfff"}"#;
+        let latin = b"{\"error\":{\"message\":\"caf\xe9\",\"status\":\"ABORTED\"}}";
+        let (status, said) = from_http(&Tables::default(), StatusCode::BAD_REQUEST, latin);
+        assert_eq!((status.code(), status.message(), said), (Code::Aborted, "caf\u{fffd}", true));
+    }
+
+    #[test]
+    fn a_redirect_names_where_it_leads_without_secrets() {
+        for (location, shown) in [
+            ("https://login.example.com/a?token=secret#secret", "https://login.example.com/a"),
+            ("https://user:secret@example.com/a@b", "https://example.com/a@b"),
+            ("//user:secret@example.com?secret", "//example.com"),
+            ("https://a@b:secret@example.com", "https://example.com"),
+            ("/v2/spaces?secret", "/v2/spaces"),
+            ("/a\tb\u{9b}31m", "/a\u{fffd}b\u{fffd}31m"),
+        ] {
+            let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_bytes(location.as_bytes()).unwrap())]);
+            let status = redirect(StatusCode::FOUND, &headers).unwrap();
+            let expected = format!(
+                "the server answered HTTP 302 Found, a redirect to {shown}, which is not followed; set the endpoint to \
+                 where the API is"
+            );
+            assert_eq!((status.code(), status.message()), (Code::Unknown, &*expected));
+            assert!(redirect(StatusCode::CREATED, &headers).is_none());
+        }
     }
 
     #[test]

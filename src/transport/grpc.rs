@@ -114,13 +114,16 @@ impl Shared {
             tonic::Code::Ok => tonic::Code::Unknown,
             code => code,
         };
-        let mut failed = Status::new(
-            code,
-            format!(
-                "the answer is not gRPC (HTTP {}, {kind}); a proxy may be in the way: try the HTTP/JSON wire",
-                response.status()
-            ),
-        );
+        let other = || {
+            Status::new(
+                code,
+                format!(
+                    "the answer is not gRPC (HTTP {}, {kind}); a proxy may be in the way: try the HTTP/JSON wire",
+                    response.status()
+                ),
+            )
+        };
+        let mut failed = status::redirect(response.status(), response.headers()).unwrap_or_else(other);
         *failed.metadata_mut() = MetadataMap::from_headers(metadata(response.into_parts().0.headers, None));
         // What stands in the way may have passed the request on.
         Err(if code == tonic::Code::Unavailable { Broken::Lost.cause(failed) } else { failed })

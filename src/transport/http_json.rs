@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    response,
 };
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -22,7 +23,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::Instant;
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tower::Service;
 use tracing::Span;
 
@@ -289,32 +290,27 @@ impl Shared {
         let answer = inner.call(request).await.map_err(|error| unsent(error.into()))?;
         let (head, body) = answer.into_parts();
         reply::record(&span, head.status, head.version);
-        let times = header::times_packed(&head.headers).map_err(Status::internal);
-        if head.status.is_success() && method.is_server_streaming() {
-            let body = Streamed::new(binding, &head.headers, body, times?, self.limit, deadline);
+        let packed = header::times_packed(&head.headers).map_err(Status::internal);
+        if !head.status.is_success() {
+            let body = match packed {
+                Ok(times) => self.body(body, times).await,
+                Err(unknown) => Err(unknown),
+            };
+            return Err(with_answer(self.failure(&head, body), head));
+        }
+        let times = match packed {
+            Ok(times) => times,
+            Err(unknown) => return Err(with_answer(unknown, head)),
+        };
+        if method.is_server_streaming() {
+            let body = Streamed::new(binding, &head.headers, body, times, self.limit, deadline);
             return Ok(reply::grpc(body, head.headers));
         }
-        let body = match times {
-            Ok(times) => self.body(body, times).await,
-            Err(unknown) => Err(unknown),
-        };
-        if !head.status.is_success() {
-            // Whatever became of its body, it is this error.
-            let body = body.unwrap_or_default();
-            let (mut failed, said) = status::from_http(tables, head.status, &body);
-            // A gateway's word that it got no answer does not say that the API got no
-            // request.
-            if failed.code() == Code::Unavailable && !said {
-                failed = Broken::Lost.cause(failed);
-            }
-            let mut metadata = metadata(head.headers, None);
-            mend(&mut metadata);
-            metadata.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));
-            *failed.metadata_mut() = tonic::metadata::MetadataMap::from_headers(metadata);
-            return Err(failed);
+        let framed = self.body(body, times).await.and_then(|body| binding.read(&head.headers, &body));
+        match framed {
+            Ok(framed) => Ok(reply::grpc(reply::Unary::Message(framed), head.headers)),
+            Err(failed) => Err(with_answer(failed, head)),
         }
-        let framed = binding.read(&head.headers, &body?)?;
-        Ok(reply::grpc(reply::Unary::Message(framed), head.headers))
     }
 
     /// The whole body of an answer that is packed so many times.
@@ -330,6 +326,21 @@ impl Shared {
             }
         }
         Ok(body)
+    }
+
+    /// The status of an answer that is not a success. Even if its body is unreadable, the
+    /// HTTP status decides the code.
+    fn failure(&self, head: &response::Parts, body: Result<Bytes, Status>) -> Status {
+        let (mut failed, said) = match body {
+            Ok(body) => status::from_http(&self.schema.0, head.status, &body),
+            Err(problem) => (status::unreadable(head.status, problem.message()), false),
+        };
+        if !said && let Some(redirect) = status::redirect(head.status, &head.headers) {
+            failed = redirect;
+        }
+        // A 502 to 504 without a gRPC code comes from a proxy: the API may have received
+        // the call.
+        if failed.code() == Code::Unavailable && !said { Broken::Lost.cause(failed) } else { failed }
     }
 
     fn request(
@@ -446,6 +457,15 @@ impl Binding {
         }
         accept::read_reply(tables, method, rule, body)
     }
+}
+
+/// A failure with what the answer's headers say, and its HTTP status.
+fn with_answer(mut failed: Status, head: response::Parts) -> Status {
+    let mut headers = metadata(head.headers, None);
+    mend(&mut headers);
+    headers.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));
+    *failed.metadata_mut() = MetadataMap::from_headers(headers);
+    failed
 }
 
 pub(super) fn unpacking(error: gzip::GzipError, limit: usize) -> Status {
