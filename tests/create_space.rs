@@ -314,6 +314,18 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
             "the server answered HTTP 307 Temporary Redirect, a redirect to https://example.com/b, which is not followed; \
              set the endpoint to where the API is",
         ),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            Code::Internal,
+            "the answer, HTTP 200 OK, has no body, where a google.chat.v1.Space was expected",
+        ),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n{\"error\":{\"status\":\"PERMISSION_DENIED\"}}",
+            Code::PermissionDenied,
+            "",
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -876,18 +876,80 @@ async fn content_codings_are_undone_in_reverse_order() {
 }
 
 #[tokio::test]
-async fn a_204_and_empty_2xx_give_default() {
-    for (status, body) in [(204, ""), (200, ""), (200, " \n")] {
-        for (method, message, replies) in [
-            ("GetBook", json!({"isbn": "1"}), vec![json!({})]),
-            ("ListTitles", json!({"isbn": "1"}), vec![json!({})]),
-            ("Watch", json!({"shelf": "shelves/a"}), vec![]),
+async fn blank_200_is_no_message_but_where_there_is_none() {
+    for (http, body) in [(204, ""), (200, ""), (200, " \n")] {
+        for (method, message, replies, code) in [
+            ("GetBook", json!({"isbn": "1"}), vec![], Code::Internal),
+            ("ListTitles", json!({"isbn": "1"}), vec![], Code::Internal),
+            ("Watch", json!({"shelf": "shelves/a"}), vec![], Code::Ok),
+            ("Forget", json!({"isbn": "1"}), vec![json!({})], Code::Ok),
         ] {
-            let (_, service) = answering(status, &[], body);
+            let (_, service) = answering(http, &[], body);
             let (found, status) = call(http_json(service), method, &[message]).await;
-            assert_eq!((found, status.code()), (replies, Code::Ok), "{method} {body:?} {status:?}");
+            assert_eq!((found, status.code()), (replies, code), "{method} {body:?} {status:?}");
+            assert!(code == Code::Ok || status.message().contains("may have been carried out"), "{status:?}");
         }
+        let (_, service) = answering(http, &[], "");
+        let (found, status) = call(http_json(service), "Download", &[json!({"name": "shelves/a/books/b"})]).await;
+        assert_eq!((found, status.code()), (vec![json!({})], Code::Ok), "{status:?}");
     }
+}
+
+#[tokio::test]
+async fn an_error_object_in_a_200_is_that_error() {
+    let one = json!({"isbn": "1"});
+    for (method, body, code, message) in [
+        ("GetBook", r#"{"error":{"code":404,"message":"gone","status":"NOT_FOUND"}}"#, Code::NotFound, "gone"),
+        ("GetBook", r#" { "error" : {"code":409,"message":"again"}}"#, Code::Aborted, "again"),
+        ("GetBook", r#"[{"error":{"message":"m"}}]"#, Code::Internal, "m"),
+        ("ListTitles", r#"{"error":{"code":5,"message":"m"}}"#, Code::NotFound, "m"),
+        ("Forget", r#"{"error":{"code":403,"message":"m"}}"#, Code::PermissionDenied, "m"),
+        // Here an error is none, or not all that there is.
+        ("Note", r#"{"error":{"code":404}}"#, Code::Ok, ""),
+        ("GetBook", r#"{"error":{"code":404},"title":"a"}"#, Code::Ok, ""),
+        ("GetBook", r#"{"error":"a word"}"#, Code::Ok, ""),
+    ] {
+        let (_, service) = answering(200, &[("x-req-id", "7")], body);
+        let (_, status) = call(http_json(service), method, std::slice::from_ref(&one)).await;
+        assert_eq!((status.code(), status.message()), (code, message), "{method} {body}");
+        let said = |name: &str| status.metadata().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let expected = (code != Code::Ok).then(|| ("7".to_owned(), "200".to_owned()));
+        assert_eq!(said("x-req-id").zip(said("http-status")), expected, "{method} {body}");
+    }
+}
+
+/// grpc-gateway has each message of a stream in an envelope.
+#[tokio::test]
+async fn array_envelope_of_grpc_gateway() {
+    let shelf = json!({"shelf": "shelves/a"});
+    let (a, b) = (json!({"title": "a"}), json!({"tags": ["}"]}));
+    for (body, books, code, message) in [
+        ("{\"result\":{\"title\":\"a\"}}\n{\"result\":{\"tags\":[\"}\"]}}\n", vec![a.clone(), b.clone()], Code::Ok, ""),
+        ("{\"result\":{}}\n", vec![json!({})], Code::Ok, ""),
+        (
+            "{\"result\":{\"title\":\"a\"}}\n{\"error\":{\"code\":8,\"message\":\"full\",\"details\":[]}}\n",
+            vec![a.clone()],
+            Code::ResourceExhausted,
+            "full",
+        ),
+        // Google's own streams have no envelope, and HTTP's codes.
+        (
+            "[{\"title\":\"a\"},{\"error\":{\"code\":409,\"message\":\"again\"}}]",
+            vec![a.clone()],
+            Code::Aborted,
+            "again",
+        ),
+        // A message of a newer server.
+        ("{\"result\":1,\"title\":\"a\"}\n", vec![a.clone()], Code::Ok, ""),
+    ] {
+        let (_, service) = answering(200, &[("content-type", "application/json")], body);
+        let (found, status) = call(http_json(service), "Watch", std::slice::from_ref(&shelf)).await;
+        assert_eq!((found, status.code(), status.message()), (books, code, message), "{body}");
+    }
+    // Any key may be the message's own.
+    let (_, service) = answering(200, &[], "{\"result\":{}}\n{\"error\":{}}\n");
+    let (found, status) = call(http_json(service), "WatchNotes", &[json!({"isbn": "1"})]).await;
+    assert_eq!((found, status.code()), (vec![json!({"result": {}}), json!({"error": {}})], Code::Ok), "{status:?}");
 }
 
 #[tokio::test]

@@ -214,6 +214,17 @@ impl Elements {
     }
 }
 
+/// The value of an object's only member, if that has this key: of `{"result": M}`, as
+/// grpc-gateway streams messages, M.
+pub(crate) fn only_member(object: &[u8], key: &str) -> Option<Bytes> {
+    let inner = object.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
+    let inner = inner.strip_prefix(b"\"")?.strip_prefix(key.as_bytes())?.strip_prefix(b"\"")?;
+    let mut values = Elements::of(Form::Values, usize::MAX);
+    values.push(inner.trim_ascii_start().strip_prefix(b":")?);
+    let value = values.next().ok()??;
+    (values.buffer.trim_ascii() == b"}").then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,6 +272,23 @@ mod tests {
             assert_eq!(found, ["{\"a\":\n1}", "{}"], "by {piece}");
         }
         assert_eq!(elements("text/event-stream", "data: {}", 3).unwrap(), ["{}"]);
+    }
+
+    #[test]
+    fn an_envelope_is_an_object_of_one_member() {
+        for (object, value) in [
+            (r#"{"result":{"a":"}"}}"#, Some(r#"{"a":"}"}"#)),
+            (" { \"result\" : [1, 2] } ", Some("[1, 2]")),
+            (r#"{"result":"a,b"}"#, Some(r#""a,b""#)),
+            (r#"{"result":{},"next":{}}"#, None),
+            (r#"{"results":{}}"#, None),
+            (r#"{"a":{"result":{}}}"#, None),
+            (r#"{"result":}"#, None),
+            ("{}", None),
+        ] {
+            let found = only_member(object.as_bytes(), "result");
+            assert_eq!(found.as_deref(), value.map(str::as_bytes), "{object}");
+        }
     }
 
     #[test]

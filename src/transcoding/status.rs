@@ -119,10 +119,10 @@ pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> (St
     let error = outer.get("error").unwrap_or(outer);
     let text = |key: &str| error.get(key).and_then(Value::as_str);
     let named = text("status").and_then(code_named);
-    // In a bare status `code` is gRPC's; in the envelope it is HTTP's.
-    let bare = outer.get("error").is_none().then(|| error.get("code").and_then(Value::as_i64)).flatten();
-    let bare = bare.and_then(|code| i32::try_from(code).ok()).filter(|code| (1..=16).contains(code)).map(Code::from);
-    let said = named.or(bare);
+    // In the envelope `code` is HTTP's, in a bare status gRPC's, as in grpc-gateway's
+    // envelope; no number is one of both.
+    let number = error.get("code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok());
+    let said = named.or(number.filter(|code| (1..=16).contains(code)).map(Code::from));
     let code = said.unwrap_or(by_status);
     let message = match (text("message"), error) {
         (Some(message), _) => message.to_owned(),
@@ -145,6 +145,26 @@ pub(crate) fn from_http(tables: &Tables, status: StatusCode, body: &[u8]) -> (St
         put_len(&mut encoded, 3, detail);
     }
     (Status::with_details(code, message, Bytes::from(encoded)), said.is_some())
+}
+
+/// The error that an answer holds in the place of a message, though its HTTP status is
+/// that of a success: `{"error":{…}}` and nothing else, or that in a list.
+pub(crate) fn in_place_of_message(tables: &Tables, body: &[u8]) -> Option<Status> {
+    let body = body.trim_ascii_start();
+    let first = body.strip_prefix(b"[").unwrap_or(body).trim_ascii_start();
+    // Messages are nearly always told by their first key.
+    if !first.strip_prefix(b"{")?.trim_ascii_start().starts_with(b"\"error\"") {
+        return None;
+    }
+    let json = parse(body)?;
+    let object = match &json {
+        Value::Array(list) if list.len() == 1 => list[0].as_object()?,
+        other => other.as_object()?,
+    };
+    let error = object.get("error")?.as_object().filter(|_| object.len() == 1)?;
+    let code = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+    let http = code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Some(from_http(tables, http, body).0)
 }
 
 /// The status of an answer that is not a success and whose body cannot be read, for
@@ -429,6 +449,7 @@ mod tests {
             (302, "", Code::Unknown, "the server answered HTTP 302 Found without a body"),
             (418, "", Code::FailedPrecondition, "the server answered HTTP 418 I'm a teapot without a body"),
             (500, r#"{"error":{"message":"m","details":"not a list"}}"#, Code::Internal, "m"),
+            (500, r#"{"error":{"code":8,"message":"grpc-gateway's"}}"#, Code::ResourceExhausted, "grpc-gateway's"),
         ] {
             let status = read(http, body);
             assert_eq!((status.code(), status.message()), (code, message), "{http} {body}");

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     response,
 };
@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     Schema,
-    schema::{HttpRule, Tables},
+    schema::{Cardinality, HttpRule, Shape, Tables},
     transcoding::{
         Lint, accept, frame, gzip, header, lint,
         request::{self, Enums},
@@ -306,7 +306,7 @@ impl Shared {
             let body = Streamed::new(binding, &head.headers, body, times, self.limit, deadline);
             return Ok(reply::grpc(body, head.headers));
         }
-        let framed = self.body(body, times).await.and_then(|body| binding.read(&head.headers, &body));
+        let framed = self.body(body, times).await.and_then(|body| binding.answer(head.status, &head.headers, &body));
         match framed {
             Ok(framed) => Ok(reply::grpc(reply::Unary::Message(framed), head.headers)),
             Err(failed) => Err(with_answer(failed, head)),
@@ -446,6 +446,52 @@ impl Binding {
 
     pub(super) fn gives_http_body(&self) -> bool {
         accept::gives_http_body(self.tables(), self.method.table(), self.rule())
+    }
+
+    /// The reply of a unary call that is a success, framed.
+    ///
+    /// # Errors
+    ///
+    /// The error that the answer holds in place of a message; INTERNAL if it holds
+    /// neither.
+    fn answer(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Status> {
+        if self.gives_http_body() {
+            return self.read(headers, body);
+        }
+        if let Some(failed) = self.error_in_place(body) {
+            return Err(failed);
+        }
+        let output = &self.tables().messages[self.method.table().output as usize];
+        // Only a message that is always empty may be left out.
+        if body.trim_ascii().is_empty() && output.shape != Shape::Empty {
+            return Err(Status::internal(format!(
+                "the answer, HTTP {status}, has no body, where a {} was expected; the call may have been carried out: \
+                 look before it is made again",
+                output.name
+            )));
+        }
+        self.read(headers, body)
+    }
+
+    /// The error that JSON holds in place of a message, as `{"error":{…}}`.
+    pub(super) fn error_in_place(&self, json: &[u8]) -> Option<Status> {
+        let foreign = !self.gives_http_body() && self.has_no_field("error");
+        foreign.then(|| status::in_place_of_message(self.tables(), json)).flatten()
+    }
+
+    /// Whether an object with this key cannot be the JSON of an answer, but for fields
+    /// that the schema does not know.
+    pub(super) fn has_no_field(&self, key: &str) -> bool {
+        let tables = self.tables();
+        let output = &tables.messages[self.method.table().output as usize];
+        let message = match self.rule().response_body.map(|index| &output.fields[usize::from(index)]) {
+            None => output,
+            Some(field) if field.cardinality == Cardinality::Map => return false,
+            Some(field) if field.cardinality == Cardinality::Repeated || !field.is_message() => return true,
+            Some(field) => tables.message_of(field),
+        };
+        let any_key = matches!(message.shape, Shape::Any | Shape::Struct | Shape::Value);
+        !any_key && message.field_named(key.as_bytes()).is_none()
     }
 
     /// The reply that a body holds, framed.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body::Frame;
 use tokio::time::Sleep;
 use tonic::Status;
@@ -20,9 +20,8 @@ use super::{
     reply,
 };
 use crate::transcoding::{
-    elements::{ElementError, Elements},
+    elements::{ElementError, Elements, only_member},
     gzip::Unpacker,
-    status,
 };
 
 pub(super) struct Streamed<B> {
@@ -102,34 +101,21 @@ impl<B> Streamed<B> {
                     Ok(None) if last => elements.finish(),
                     other => other,
                 };
-                match element.map_err(|error| unreadable(&error))? {
-                    None => None,
-                    Some(element) => match self.failure(&element) {
-                        Some(status) => return Err(status),
-                        None => Some(self.binding.read(&HeaderMap::new(), &element)),
-                    },
-                }
+                element.map_err(|error| unreadable(&error))?.map(|element| self.element(element))
             }
         }
         .transpose()
     }
 
-    /// An error that the server could only report in the middle of its stream:
-    /// `{"error":{…}}` in place of a message.
-    fn failure(&self, element: &[u8]) -> Option<Status> {
-        let json: serde_json::Value = if element.trim_ascii_start().starts_with(b"{") && has_error_key(element) {
-            serde_json::from_slice(element).ok()?
-        } else {
-            return None;
-        };
-        let error = json.get("error")?.as_object()?;
-        let output = &self.binding.tables().messages[self.binding.method().table().output as usize];
-        if json.as_object()?.len() != 1 || output.field_named(b"error").is_some() {
-            return None;
+    /// The message of an element. An error that the server could only report in the
+    /// middle of its stream comes in the place of a message, `{"error":{…}}`;
+    /// grpc-gateway has each message in an envelope, `{"result":{…}}`.
+    fn element(&self, element: Bytes) -> Result<Bytes, Status> {
+        if let Some(failed) = self.binding.error_in_place(&element) {
+            return Err(failed);
         }
-        let http = error.get("code").and_then(serde_json::Value::as_u64).and_then(|code| u16::try_from(code).ok());
-        let http = http.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Some(status::from_http(self.binding.tables(), http, element).0)
+        let enveloped = self.binding.has_no_field("result").then(|| only_member(&element, "result")).flatten();
+        self.binding.read(&HeaderMap::new(), &enveloped.unwrap_or(element))
     }
 
     /// Takes what the body has next, as it comes. It is unpacked a little at a time, so
@@ -156,12 +142,6 @@ impl<B> Streamed<B> {
         self.done = true;
         Frame::trailers(reply::trailers(status))
     }
-}
-
-/// Whether an object begins with the key `error`.
-fn has_error_key(element: &[u8]) -> bool {
-    let inner = element.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
-    inner.trim_ascii_start().starts_with(b"\"error\"")
 }
 
 fn unreadable(error: &ElementError) -> Status {
