@@ -164,6 +164,22 @@ async fn the_unmodified_stub_gets_the_same_replies_and_statuses_over_both_channe
     .await;
 }
 
+/// Whatever answered so, it is not known whether it created one.
+#[tokio::test]
+async fn a_created_space_has_a_name() {
+    scripted(|endpoint| async move {
+        for wire in WIRES {
+            let error = client(&endpoint, wire).create_space(Space::named("a")).await.unwrap_err();
+            assert_eq!((error.code(), error.request_id().len()), (Code::Internal, 36), "{error}");
+            assert!(error.message().starts_with("the answer is a space without a name"), "{error}");
+            let unknown =
+                client(&endpoint, wire).create_space(Space { name: "spaces/a".to_owned(), ..Space::named("a") });
+            unknown.await.unwrap();
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn nobody_listening_is_unavailable_on_both_wires() {
     // A port that was free a moment ago, and that nobody was told of.
@@ -319,6 +335,13 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             Code::Internal,
             "the answer, HTTP 200 OK, has no body, where a google.chat.v1.Space was expected",
+        ),
+        (
+            Wire::HttpJson,
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            Code::Internal,
+            "the answer is a space without a name, so that it is not known whether one was created; make the call again \
+             with the same request id",
         ),
         (
             Wire::HttpJson,

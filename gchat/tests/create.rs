@@ -41,6 +41,33 @@ fn both_wires_print_the_same_space() {
     assert_eq!(space["displayName"], "Launch room");
 }
 
+/// A success that holds no space is none, whatever its HTTP status.
+#[test]
+fn an_answer_without_a_space_is_a_failure() {
+    for (answer, problem) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "has no body"),
+        ("HTTP/1.1 204 No Content\r\n\r\n", "has no body"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "a space without a name"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 25\r\n\r\n{\"error\":{\"message\":\"m\"}}", "INTERNAL: m"),
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let command =
+            ["spaces", "create", "--display-name", "a", "--anonymous", "--wire", "http", "--endpoint", &endpoint];
+        let client = gchat(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Once the body is there, which is the request's last line.
+        let mut request = BufReader::new(listener.accept().unwrap().0);
+        let mut piece = Vec::new();
+        while !piece.ends_with(b"}") {
+            assert_ne!(request.read_until(b'}', &mut piece).unwrap(), 0);
+        }
+        request.get_mut().write_all(answer.as_bytes()).unwrap();
+        let output = client.wait_with_output().unwrap();
+        let (out, error) = (text(&output.stdout), text(&output.stderr));
+        assert!(!output.status.success() && out.is_empty() && error.contains(problem), "{answer}: {out} {error}");
+    }
+}
+
 #[test]
 fn every_settable_field_has_a_flag() {
     let output = run(&[

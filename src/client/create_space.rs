@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use tonic::metadata::MetadataMap;
+use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::{Client, Error, Wire};
 use crate::policy::{ATTEMPTS, RetryPolicy, uuid};
@@ -84,7 +84,16 @@ impl CreateSpace {
         let answer = self.client.stub().create_space(request).await;
         let wire = self.client.wire();
         let failed = |status| Error::new(status, METHOD, wire, request_id.clone());
-        let (metadata, space, _) = answer.map_err(failed)?.into_parts();
+        let (metadata, space, _) = answer.map_err(&failed)?.into_parts();
+        if space.name.is_empty() {
+            // Whoever answered, it was hardly Google Chat: a proxy's page, say.
+            let what = "the answer is a space without a name, so that it is not known whether one was created";
+            let next = match &*request_id {
+                "" => "look for it before the call is made again",
+                _ => "make the call again with the same request id, which creates no second space",
+            };
+            return Err(failed(Status::with_metadata(Code::Internal, format!("{what}; {next}"), metadata)));
+        }
         let attempts = attempts(&metadata);
         Ok(CreatedSpace { space, metadata, wire, request_id, attempts })
     }
