@@ -44,6 +44,15 @@ def serve(pb2, pb2_grpc):
             space.name = f"spaces/{request.request_id}"
             return space
 
+        def GetSpace(self, request, context):
+            from google.chat.v1 import space_pb2
+
+            metadata = dict(context.invocation_metadata())
+            if "x-trace-bin" in metadata:
+                return space_pb2.Space(display_name=metadata["x-trace-bin"].decode())
+            # Nothing was sent before: trailers only.
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no {request.name}")
+
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
     pb2_grpc.add_ChatServiceServicer_to_server(Chat(), server)
     names = (pb2.DESCRIPTOR.services_by_name["ChatService"].full_name, reflection.SERVICE_NAME)
@@ -98,6 +107,19 @@ def main():
             stub = chat_service_pb2_grpc.ChatServiceStub(channel)
             made = stub.CreateSpace(space_pb2.CreateSpaceRequest(request_id="x"))
             check("gRPC passes through", made.name, "spaces/x")
+            missing = space_pb2.GetSpaceRequest(name="spaces/none")
+            for deadline in (None, 20):
+                call = stub.GetSpace.future(missing, timeout=deadline)
+                found = (call.code(), call.details())
+                check(f"trailers only, deadline {deadline}", found, (grpc.StatusCode.NOT_FOUND, "no spaces/none"))
+            traced = {"x-trace-bin": "!!!"}
+            status, _, text = send(f"{base}/v1/spaces/a", "GET", headers=traced)
+            check("metadata that is no base64", (status, "x-trace-bin is not base64" in text), (400, True))
+            # The server's table of headers is that of the one connection.
+            space = stub.GetSpace(missing, metadata=[("x-trace-bin", b"a")])
+            check("the same name from another caller", space.display_name, "a")
+            status, _, text = send(f"{base}/v1/spaces/a", "GET", headers={"x-trace-bin": "Yg=="})
+            check("metadata in base64", (status, json.loads(text)["displayName"]), (200, "b"))
         server.stop(0).wait()
         status, _, text = send(f"{base}/v1/spaces", body=body, headers=kind)
         check("backend down", (status, json.loads(text)["error"]["status"]), (503, "UNAVAILABLE"))

@@ -44,6 +44,30 @@ where
     Ok(stub.unary(tonic::Request::new(message.into()), path, Raw).await?.into_inner().into())
 }
 
+/// Calls a method that streams its replies: these, and the status at their end.
+async fn call_stream<S>(channel: S, method: &Method, message: Vec<u8>) -> (Vec<Vec<u8>>, Status)
+where
+    S: GrpcService<Body>,
+    S::Error: Into<StdError>,
+    S::ResponseBody: tonic::codegen::Body<Data = Bytes> + Send + 'static,
+    <S::ResponseBody as tonic::codegen::Body>::Error: Into<StdError> + Send,
+{
+    let mut replies = Vec::new();
+    let mut stub = tonic::client::Grpc::new(channel);
+    let streamed = async {
+        stub.ready().await.map_err(|error| Status::unavailable(error.into().to_string()))?;
+        let path = PathAndQuery::try_from(method.path()).map_err(|error| Status::internal(error.to_string()))?;
+        let answer = stub.server_streaming(tonic::Request::new(message.into()), path, Raw).await?;
+        let mut stream = answer.into_inner();
+        while let Some(reply) = stream.message().await? {
+            replies.push(reply.into());
+        }
+        Ok(())
+    };
+    let status = streamed.await.map_or_else(|status| status, |()| Status::ok(""));
+    (replies, status)
+}
+
 /// Messages as the bytes that they are.
 #[derive(Clone, Copy)]
 struct Raw;

@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tonic::{Code, Status, body::Body, codegen::Bytes};
 use tower::service_fn;
 
-use crate::{Failure, call};
+use crate::{Failure, call, call_stream};
 
 /// The services, and the variables of their path templates.
 const SERVICES: [&str; 2] = ["google.chat.v1.ChatService", "kinds.Kinds"];
@@ -73,7 +73,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
     let pool = DescriptorPool::decode(&set[..])?;
     let flaws: serde_json::Value = serde_json::from_slice(&std::fs::read(flaws)?)?;
     let flaws: BTreeMap<String, String> = serde_json::from_value(flaws[gateway].clone())?;
-    let service = Arc::new(Mutex::new(Exchange { received: None, answer: Ok(Bytes::new()) }));
+    let service = Arc::new(Mutex::new(Exchange::of(Ok(Bytes::new()))));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let known = service.clone();
@@ -97,6 +97,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
         .collect::<Result<Vec<_>, _>>()?
         .iter()
         .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .filter(|method| !method.is_server_streaming())
         .collect();
     let mut set_fields = BTreeSet::new();
     let mut seen: BTreeMap<&str, (u64, String)> = BTreeMap::new();
@@ -116,8 +117,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
         };
         let mut outcomes = Vec::new();
         for wire in ["grpc", "http"] {
-            *service.lock().unwrap_or_else(PoisonError::into_inner) =
-                Exchange { received: None, answer: planned.clone() };
+            *service.lock().unwrap_or_else(PoisonError::into_inner) = Exchange::of(planned.clone());
             let wanted = request.encode_to_vec();
             let answer = match wire {
                 "grpc" => call(direct.clone(), &ours, wanted).await,
@@ -142,6 +142,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
             _ => failures.push(evidence),
         }
     }
+    failures.extend(streams(&schema, &pool, &service, &direct, &through, gateway).await?);
     if let Some(flaw) = flaws.keys().find(|flaw| *flaw == WITHOUT_VALUE) {
         // The last, since the gateway may be gone then.
         let method = methods.iter().find(|method| method.name() == "Replace").ok_or("the method Replace")?;
@@ -150,7 +151,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
         request.set_field_by_name("name", Value::String("kinds/a".to_owned()));
         // counts = 21, with an entry that has a key and no value.
         let answer = Ok(Bytes::from_static(b"\xaa\x01\x03\x0a\x01a"));
-        *service.lock().unwrap_or_else(PoisonError::into_inner) = Exchange { received: None, answer };
+        *service.lock().unwrap_or_else(PoisonError::into_inner) = Exchange::of(answer);
         match call(through.clone(), &ours, request.encode_to_vec()).await {
             Ok(_) => {}
             Err(status) => drop(seen.insert(WITHOUT_VALUE, (1, format!("/kinds.Kinds/Replace: {status:?} ({flaw})")))),
@@ -184,11 +185,69 @@ fn brief(text: &str) -> String {
     if end < text.len() { format!("{}...", &text[..end]) } else { text.to_owned() }
 }
 
+/// Streams of messages, which end well or in the middle: what differs through the gateway
+/// from what they are over gRPC.
+async fn streams(
+    schema: &Schema,
+    pool: &DescriptorPool,
+    service: &Mutex<Exchange>,
+    direct: &Grpc,
+    through: &HttpJson,
+    gateway: &str,
+) -> Result<Vec<String>, Failure> {
+    let method = schema.method("/kinds.Kinds/Watch").ok_or("the method Watch")?;
+    let known = pool.get_service_by_name("kinds.Kinds").ok_or("the service Kinds")?;
+    let known = known.methods().find(|one| one.name() == "Watch").ok_or("the method Watch")?;
+    let mut request = DynamicMessage::new(known.input());
+    request.set_field_by_name("name", Value::String("kinds/a".to_owned()));
+    let mut message = DynamicMessage::new(known.output());
+    message.set_field_by_name("text", Value::String("]}, \"result\": \"{[".to_owned()));
+    let messages = vec![Bytes::from(message.encode_to_vec()), Bytes::new()];
+    let late = Status::resource_exhausted("no more: 100 %");
+    let mut failures = Vec::new();
+    for (messages, status) in [(messages.clone(), Status::ok("")), (messages, late), (vec![], Status::ok(""))] {
+        // Envoy has no place for an error that comes late.
+        if gateway == "Envoy" && status.code() != Code::Ok {
+            continue;
+        }
+        let mut outcomes = Vec::new();
+        for wire in ["grpc", "http"] {
+            *service.lock().unwrap_or_else(PoisonError::into_inner) =
+                Exchange { received: None, messages: messages.clone(), status: status.clone() };
+            let wanted = request.encode_to_vec();
+            let (found, status) = match wire {
+                "grpc" => call_stream(direct.clone(), &method, wanted).await,
+                _ => call_stream(through.clone(), &method, wanted).await,
+            };
+            let found: Vec<String> = found
+                .into_iter()
+                .map(|message| Ok(json(&DynamicMessage::decode(known.output(), &message[..])?).to_string()))
+                .collect::<Result<_, Failure>>()?;
+            outcomes.push((found, status.code(), status.message().to_owned()));
+        }
+        if outcomes[0] != outcomes[1] {
+            failures.push(format!("a stream is {:?}, came back {:?}", outcomes[0], outcomes[1]));
+        }
+    }
+    Ok(failures)
+}
+
 /// What the service has received, the method's path and the message, and what it is to
 /// answer.
 struct Exchange {
     received: Option<(String, Bytes)>,
-    answer: Result<Bytes, Status>,
+    messages: Vec<Bytes>,
+    status: Status,
+}
+
+impl Exchange {
+    fn of(answer: Result<Bytes, Status>) -> Self {
+        let (messages, status) = match answer {
+            Ok(message) => (vec![message], Status::ok("")),
+            Err(status) => (vec![], status),
+        };
+        Self { received: None, messages, status }
+    }
 }
 
 async fn answer(
@@ -197,24 +256,24 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let planned = {
+    let (messages, status) = {
         let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
         // A frame: whether it is compressed, its length, and the message.
         exchange.received = body.get(5..).map(|message| (path, body.slice_ref(message)));
-        exchange.answer.clone()
+        (exchange.messages.clone(), exchange.status.clone())
     };
-    let response = match planned {
-        Ok(message) => {
-            let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-            let frames = [Ok::<_, Infallible>(Frame::data(Bytes::from(frame))), Ok(Frame::trailers(trailers))];
-            let mut response = Response::new(Body::new(StreamBody::new(tokio_stream::iter(frames))));
-            response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/grpc"));
-            response
-        }
-        Err(status) => status.into_http(),
-    };
+    if messages.is_empty() && status.code() != Code::Ok {
+        return Ok(status.into_http());
+    }
+    let mut trailers = HeaderMap::new();
+    let _ = status.add_header(&mut trailers);
+    let frames = messages.into_iter().map(|message| {
+        let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+        Ok::<_, Infallible>(Frame::data(Bytes::from(frame)))
+    });
+    let frames: Vec<_> = frames.chain([Ok(Frame::trailers(trailers))]).collect();
+    let mut response = Response::new(Body::new(StreamBody::new(tokio_stream::iter(frames))));
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/grpc"));
     Ok(response)
 }
 
