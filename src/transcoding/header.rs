@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE},
 };
 
@@ -37,6 +37,13 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| essence(kind.as_bytes()));
     kind.split_at_checked(GRPC.len())
         .is_some_and(|(kind, codec)| kind.eq_ignore_ascii_case(GRPC) && matches!(codec.first(), None | Some(b'+')))
+}
+
+/// Whether a content type is that of JSON.
+pub(crate) fn is_json(kind: &HeaderValue) -> bool {
+    let kind = essence(kind.as_bytes());
+    let suffix = kind.len().checked_sub(5).and_then(|at| kind.get(at..)).unwrap_or_default();
+    kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json")
 }
 
 /// How many times a body is packed with gzip, which is the only content coding that is

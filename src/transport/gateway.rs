@@ -25,7 +25,7 @@ use super::{
     incoming::Incoming,
     metadata::{METADATA_LIMIT, MetadataError, check, metadata},
     outgoing::{Form, Outgoing},
-    reply::{self, CollectError, GRPC_TIMEOUT, after_headers, collect},
+    reply::{self, CollectError, GRPC_TIMEOUT, JSON, after_headers, collect},
 };
 use crate::{
     Schema,
@@ -40,8 +40,6 @@ use crate::{
         status,
     },
 };
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
 /// How long a body must be for gzip to pay: about what goes in one packet, which is there
 /// no sooner for being smaller.
@@ -481,18 +479,20 @@ impl Shared {
 /// sends PATCH so. Google's front ends take the header and the system parameter
 /// `$httpMethod`.
 fn overridden(head: &http::request::Parts) -> Result<Option<Method>, Box<Refusal>> {
-    const PARAMETER: [&str; 2] = ["$httpMethod=", "%24httpMethod="];
     if head.method != Method::POST {
         return Ok(None);
     }
     let header = head.headers.get("x-http-method-override").map(HeaderValue::as_bytes);
-    let parameter = || {
-        let mut pairs = head.uri.query()?.split('&');
-        pairs.find_map(|pair| PARAMETER.iter().find_map(|name| pair.strip_prefix(name))).map(str::as_bytes)
-    };
+    let parameter = || method_parameter(&head.uri).map(str::as_bytes);
     let Some(verb) = header.or_else(parameter) else { return Ok(None) };
     let refused = |_| Status::invalid_argument("the method to be used in place of POST is none of HTTP's");
     Ok(Some(Method::from_bytes(verb).map_err(refused)?))
+}
+
+/// The value of the system parameter `$httpMethod`.
+pub(super) fn method_parameter(uri: &http::Uri) -> Option<&str> {
+    let mut pairs = uri.query()?.split('&');
+    pairs.find_map(|pair| ["$httpMethod=", "%24httpMethod="].iter().find_map(|name| pair.strip_prefix(name)))
 }
 
 /// The content type of an HttpBody, as a header.
@@ -509,12 +509,8 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let Some(kind) = headers.get(CONTENT_TYPE).filter(|kind| !header::is_json(kind)) else { return Ok(()) };
     let kind = header::essence(kind.as_bytes());
-    let suffix = kind.len().checked_sub(5).and_then(|at| kind.get(at..)).unwrap_or_default();
-    if kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json") {
-        return Ok(());
-    }
     let problem = format!("the content type is `{}`; send application/json", kind.escape_ascii());
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)))
 }

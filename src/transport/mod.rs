@@ -5,6 +5,7 @@
 //! - [`Grpc`]: from a stub to a gRPC server, over HTTP/2.
 //! - [`Auto`]: from a stub by one of these, as the network allows.
 //! - [`Gateway`]: from REST clients to a gRPC service.
+//! - [`BrowserGuard`]: in front of either, refuses what web pages have browsers send.
 //! - [`Reflection`]: what a gRPC server says of its schema; [`reflect`] asks for it.
 //!
 //! A service under a stub reports every failure as a gRPC status, never as an
@@ -14,6 +15,7 @@ use std::{fmt, sync::Arc};
 
 use tonic::Status;
 
+mod browser;
 mod connector;
 mod gateway;
 mod grpc;
@@ -31,6 +33,7 @@ mod serve;
 mod streamed;
 mod wire;
 
+pub use browser::{BrowserGuard, BrowserGuardLayer};
 pub use connector::{ConnectError, Connector, ConnectorBuilder, Origin, OriginError, connector};
 pub use gateway::{Gateway, GatewayLayer};
 pub use grpc::Grpc;

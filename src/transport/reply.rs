@@ -7,8 +7,9 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
+use http_body_util::Full;
 use tonic::{Status, body::Body, metadata::MetadataMap};
 
 use super::{
@@ -21,6 +22,7 @@ pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeo
 pub(super) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
 /// An answer whose body makes the frames and the trailers. Its metadata is what
 /// there is among `headers`, as far as gRPC can carry it.
@@ -146,6 +148,15 @@ pub(crate) fn failure(status: Status) -> Response<Body> {
     if let Some(cause) = cause {
         response.extensions_mut().insert(cause);
     }
+    response
+}
+
+/// An error to a client of REST, as a service has it that knows no schema.
+pub(crate) fn error(status: &Status, http: StatusCode) -> Response<Body> {
+    let body = crate::transcoding::status::to_body(&crate::schema::Tables::default(), status, http);
+    let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
+    *response.status_mut() = http;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
