@@ -12,7 +12,7 @@ use std::{
 };
 
 use prost::Message;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, config::DbConfig, params};
 use tokio::sync::oneshot;
 use tonic::Status;
 
@@ -24,6 +24,9 @@ use super::{
 
 /// How many operations share a commit, at most.
 const GROUP: usize = 256;
+
+/// What tells the file from that of another program (`PRAGMA application_id`): "GChE".
+const APPLICATION: i64 = 0x4743_6845;
 
 /// The form of the file that this version reads and writes.
 const VERSION: i64 = 2;
@@ -47,12 +50,20 @@ const TABLES: &str = "
     CREATE INDEX names ON rooms (display_name, customer) WHERE display_name IS NOT NULL;
 ";
 
-/// An operation on the store, and what tells its caller the outcome.
-type Job = Box<dyn FnOnce(&mut Store) -> Box<dyn FnOnce() + Send> + Send>;
+/// An operation on the store, if that can be used, and what tells its caller the outcome:
+/// that of the operation, or why it could not be kept.
+type Job = Box<dyn FnOnce(Option<&mut Store>) -> Box<dyn FnOnce(Result<(), Status>) + Send> + Send>;
+
+/// What the thread that has the file is told.
+enum Order {
+    Do(Job),
+    /// Closes the file, and ends.
+    Close(oneshot::Sender<()>),
+}
 
 /// Hands operations to the thread that has the file.
 #[derive(Clone)]
-pub(super) struct Writer(Sender<Job>);
+pub(super) struct Writer(Sender<Order>);
 
 impl Writer {
     /// Opens a file, or makes it. `durable`: commits survive a loss of power, and
@@ -62,20 +73,12 @@ impl Writer {
     ///
     /// If the file cannot be opened, is in use, or is no file of an emulator's.
     pub(super) fn open(path: &Path, durable: bool) -> Result<Self, String> {
-        let bad = |problem: String| format!("{}: {problem}", path.display());
-        let disk = Disk::open(path, durable).map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseBusy) => bad("another emulator uses it".to_owned()),
-            Some(rusqlite::ErrorCode::NotADatabase) => bad("it is no file of an emulator's".to_owned()),
-            _ => bad(error.to_string()),
-        })?;
-        let version = disk.version().map_err(|error| bad(error.to_string()))?;
-        if version != VERSION {
-            return Err(bad(format!("it has the form {version}, and this version knows {VERSION}; name another file")));
-        }
+        let bad = |problem: &str| format!("{}: {problem}", path.display());
+        let disk = Disk::open(path, durable).map_err(|problem| bad(&problem))?;
         let (sender, receiver) = mpsc::channel();
         thread::Builder::new()
             .name("emulator-store".to_owned())
-            .spawn(move || serve(&mut Store::new(Box::new(disk)), &receiver))
+            .spawn(move || serve(Store::new(Box::new(disk)), &receiver))
             .map_err(|error| error.to_string())?;
         Ok(Self(sender))
     }
@@ -84,7 +87,9 @@ impl Writer {
         &self,
         operation: impl FnOnce(&mut Store) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        self.send(operation).await.unwrap_or_else(|_| Err(not_kept()))
+        let (sender, receiver) = oneshot::channel();
+        self.hand_over(operation, move |outcome| drop(sender.send(outcome)));
+        receiver.await.unwrap_or_else(|_| Err(closed()))
     }
 
     pub(super) fn run_blocking<T: Send + 'static>(
@@ -93,16 +98,15 @@ impl Writer {
     ) -> Result<T, Status> {
         let (sender, receiver) = mpsc::channel();
         self.hand_over(operation, move |outcome| drop(sender.send(outcome)));
-        receiver.recv().unwrap_or_else(|_| Err(not_kept()))
+        receiver.recv().unwrap_or_else(|_| Err(closed()))
     }
 
-    fn send<T: Send + 'static>(
-        &self,
-        operation: impl FnOnce(&mut Store) -> Result<T, Status> + Send + 'static,
-    ) -> oneshot::Receiver<Result<T, Status>> {
+    /// Has the thread end when it has done what it was told before.
+    pub(super) async fn close(&self) {
         let (sender, receiver) = oneshot::channel();
-        self.hand_over(operation, move |outcome| drop(sender.send(outcome)));
-        receiver
+        // It may have ended already.
+        let _ = self.0.send(Order::Close(sender));
+        let _ = receiver.await;
     }
 
     fn hand_over<T: Send + 'static>(
@@ -111,78 +115,125 @@ impl Writer {
         tell: impl FnOnce(Result<T, Status>) + Send + 'static,
     ) {
         let job: Job = Box::new(move |store| {
-            let outcome = operation(store);
-            Box::new(move || tell(outcome))
+            let outcome = store.map_or_else(|| Err(closed()), operation);
+            Box::new(move |kept: Result<(), Status>| tell(kept.and(outcome)))
         });
         // Without the thread nobody tells the caller, who learns it by that.
-        drop(self.0.send(job));
+        drop(self.0.send(Order::Do(job)));
     }
 }
 
-fn not_kept() -> Status {
-    Status::internal("The emulator could not write its file.")
+fn closed() -> Status {
+    Status::unavailable("The emulator has closed its file.")
 }
 
-/// Does what is handed over until nobody is left to hand anything over.
-fn serve(store: &mut Store, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
-        let mut done = Vec::new();
+/// Does what it is told until nobody is left to tell it anything.
+fn serve(mut store: Store, orders: &Receiver<Order>) {
+    while let Ok(first) = orders.recv() {
+        let (mut done, mut closing) = (Vec::new(), None);
         let begun = store.rows().begin();
-        if begun.is_ok() {
-            done.push(first(store));
-            while done.len() < GROUP
-                && let Ok(next) = jobs.try_recv()
-            {
-                done.push(next(store));
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Do(job) => done.push(job(begun.is_ok().then_some(&mut store))),
+                Order::Close(sender) => closing = Some(sender),
             }
+            next = if done.len() < GROUP && closing.is_none() { orders.try_recv().ok() } else { None };
         }
-        // Whose work is not kept is told so by the end of the channel.
-        if begun.is_ok() && store.rows().commit().is_ok() {
-            done.into_iter().for_each(|tell| tell());
+        let kept = begun.and_then(|()| store.rows().commit());
+        done.into_iter().for_each(|tell| tell(kept.clone()));
+        if let Some(sender) = closing {
+            // SQLite moves what is in the log to the file when the file is closed.
+            drop(store);
+            let _ = sender.send(());
+            return;
         }
     }
 }
+
+/// What went wrong with the file, in words.
+fn explain(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy) => "it is in use, perhaps by another emulator".to_owned(),
+        Some(ErrorCode::NotADatabase) => NOT_OURS.to_owned(),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            format!("it is damaged ({error}); put a copy of it in its place, or name another file")
+        }
+        Some(ErrorCode::DiskFull) => format!("the disk is full ({error})"),
+        _ => error.to_string(),
+    }
+}
+
+const NOT_OURS: &str = "it is no file of an emulator's, and was left as it is; name another file";
 
 struct Disk {
     connection: Connection,
     secret: i64,
     last: i64,
-    /// Whether something failed since the transaction began.
-    failed: bool,
+    /// What failed first since the transaction began.
+    failed: Option<Status>,
 }
 
 impl Disk {
-    fn open(path: &Path, durable: bool) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
-        // No other process has it at the same time, which saves shared memory, too.
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
-        connection.pragma_update(None, "cache_size", -CACHE)?;
-        let mut disk = Self { connection, secret: 0, last: 0, failed: false };
-        if disk.version()? == 0 {
+    fn open(path: &Path, durable: bool) -> Result<Self, String> {
+        let connection = Connection::open(path).map_err(|error| explain(&error))?;
+        let mut disk = Self { connection, secret: 0, last: 0, failed: None };
+        if !disk.lock().map_err(|error| explain(&error))? {
+            return Err(NOT_OURS.to_owned());
+        }
+        match disk.prepare(durable).map_err(|error| explain(&error))? {
+            VERSION => Ok(disk),
+            other => Err(format!("it has the form {other}, and this version knows {VERSION}; name another file")),
+        }
+    }
+
+    /// Keeps other processes from the file, which saves shared memory, too. Whether the
+    /// file is the emulator's; if not, it stays as it is.
+    fn lock(&self) -> rusqlite::Result<bool> {
+        // The log of another program's file is not to be worked into it when it is closed.
+        let keep_log = |keep| self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
+        keep_log(true)?;
+        self.connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        let ours = match self.number("page_count")? {
+            // So that the file says whose it is from its first page on.
+            0 => self.connection.pragma_update(None, "application_id", APPLICATION).map(|()| true)?,
+            _ => self.number("application_id")? == APPLICATION,
+        };
+        if ours {
+            keep_log(false)?;
+        }
+        Ok(ours)
+    }
+
+    /// Makes what is not there yet; the form that the file has.
+    fn prepare(&mut self, durable: bool) -> rusqlite::Result<i64> {
+        self.connection.pragma_update(None, "journal_mode", "WAL")?;
+        self.connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
+        self.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+        self.connection.pragma_update(None, "cache_size", -CACHE)?;
+        if self.number("user_version")? == 0 {
             let secret = ids::secret() as i64;
-            disk.connection.execute_batch(&format!(
+            self.connection.execute_batch(&format!(
                 "BEGIN; {TABLES} INSERT INTO ids VALUES ({secret}); PRAGMA user_version = {VERSION}; COMMIT;"
             ))?;
         }
-        if disk.version()? == VERSION {
-            disk.secret = disk.connection.query_row("SELECT secret FROM ids", [], |row| row.get(0))?;
+        let version = self.number("user_version")?;
+        if version == VERSION {
+            self.secret = self.connection.query_row("SELECT secret FROM ids", [], |row| row.get(0))?;
             let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence";
-            disk.last = disk.connection.query_row(last, [], |row| row.get(0))?;
+            self.last = self.connection.query_row(last, [], |row| row.get(0))?;
         }
-        Ok(disk)
+        Ok(version)
     }
 
-    fn version(&self) -> rusqlite::Result<i64> {
-        self.connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    fn number(&self, pragma: &str) -> rusqlite::Result<i64> {
+        self.connection.pragma_query_value(None, pragma, |row| row.get(0))
     }
 
     fn noting<T>(&mut self, outcome: rusqlite::Result<T>) -> Result<T, Status> {
         outcome.map_err(|error| {
-            self.failed = true;
-            Status::internal(format!("The emulator's file: {error}"))
+            let status = Status::internal(format!("The emulator's file cannot be used: {}.", explain(&error)));
+            self.failed.get_or_insert(status).clone()
         })
     }
 
@@ -269,15 +320,18 @@ impl Rows for Disk {
     }
 
     fn begin(&mut self) -> Result<(), Status> {
-        self.failed = false;
+        self.failed = None;
         self.execute("BEGIN", [])
     }
 
     fn commit(&mut self) -> Result<(), Status> {
-        if !self.failed && self.execute("COMMIT", []).is_ok() {
-            return Ok(());
+        let kept = match self.failed.take() {
+            None => self.execute("COMMIT", []),
+            Some(status) => Err(status),
+        };
+        if kept.is_err() {
+            let _ = self.execute("ROLLBACK", []);
         }
-        let _ = self.execute("ROLLBACK", []);
-        Err(not_kept())
+        kept
     }
 }

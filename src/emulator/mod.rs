@@ -54,7 +54,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::Status;
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 
@@ -77,10 +77,13 @@ use crate::{
 /// How long a write counts against the quota.
 const QUOTA_WINDOW: Duration = Duration::from_secs(60);
 
-/// A running emulator; it stops when this is dropped.
+/// A running emulator. [`Emulator::stop`] lets calls end; when this is dropped, it stops at
+/// once.
 pub struct Emulator {
     state: Arc<State>,
     server: JoinHandle<()>,
+    /// What has the server take no more connections.
+    stop: Option<oneshot::Sender<()>>,
     certificate: Option<String>,
 }
 
@@ -251,6 +254,18 @@ impl Emulator {
         lock(&self.state.log).all().collect()
     }
 
+    /// Stops: takes no more calls, lets those under way end, for `grace` at most, and
+    /// closes the file, which then has everything by itself.
+    pub async fn stop(mut self, grace: Duration) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if tokio::time::timeout(grace, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+        self.state.store.close().await;
+    }
+
     /// How often a token was asked for.
     pub fn token_requests(&self) -> usize {
         lock(&self.state.tokens).fetches
@@ -338,8 +353,16 @@ impl EmulatorBuilder {
                 tls::generate(address.ip()).map(|(config, pem)| (Some(config), Some(pem))).map_err(io::Error::other)?
             }
         };
-        let server = tokio::spawn(serve(listener, tls, front, std::future::pending(), Duration::ZERO));
-        Ok(Emulator { state, server, certificate })
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            // Who drops an emulator ends the server itself.
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        };
+        // How long calls may take to end is for `stop` to say.
+        let server = tokio::spawn(serve(listener, tls, front, stopped, Duration::MAX));
+        Ok(Emulator { state, server, stop: Some(stop), certificate })
     }
 }
 

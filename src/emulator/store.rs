@@ -335,7 +335,17 @@ impl Keeper {
         }
     }
 
-    /// The same, for who cannot wait.
+    /// Ends the keeping of rooms in a file: everything is in it, and nothing more can be
+    /// done.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Memory(_) => {}
+            #[cfg(feature = "emulator-store")]
+            Self::Disk(writer) => writer.close().await,
+        }
+    }
+
+    /// The same as [`Keeper::run`], for who cannot wait.
     pub(super) fn run_blocking<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Store) -> Result<T, Status> + Send + 'static,
