@@ -48,6 +48,7 @@ async fn what_was_received_can_be_looked_at() {
 async fn http(emulator: &Emulator, verb: &str, path: &str, body: &str) -> (u16, String) {
     let client: HyperClient<_, Full<Bytes>> = HyperClient::builder(TokioExecutor::new()).build_http();
     let request = Request::builder().method(verb).uri(format!("{}{path}", emulator.endpoint()));
+    let request = request.header("content-type", "application/json");
     let answer = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
     let status = answer.status().as_u16();
     (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap())
@@ -114,7 +115,8 @@ async fn settings_faults_and_the_clock_are_changed_by_http() {
         ("PATCH", "/emulator/settings", r#"{"tokenLifetime":-1}"#, 400, "negative"),
         ("PATCH", "/emulator/settings", "", 400, "the body: EOF"),
         ("POST", "/emulator/faults", r#"{"next":["fire"]}"#, 400, "unknown variant `fire`"),
-        ("GET", "/emulator/faults", "", 405, "/emulator/faults takes POST"),
+        ("PUT", "/emulator/faults", "", 405, "/emulator/faults takes GET, HEAD, POST, DELETE"),
+        ("GET", "/favicon.ico", "", 404, "nothing is served at /favicon.ico"),
         ("POST", "/", "", 405, "/ takes GET, HEAD"),
         ("GET", "/emulator/nothing", "", 404, "there are /emulator/settings"),
     ] {
@@ -122,6 +124,79 @@ async fn settings_faults_and_the_clock_are_changed_by_http() {
         assert!(found == status && answer.contains(part), "{verb} {path}: {found} {answer}");
     }
     chat.create_space(Space::named("c")).await.unwrap_err();
+}
+
+/// Faults are for calls of the API, whatever else is looked at in between.
+#[tokio::test]
+async fn the_queue_of_faults_is_for_calls_and_can_be_read_and_cleared() {
+    let emulator = Emulator::start().await.unwrap();
+    let faults = r#"{"next":["unavailable",{"latency":3600}],"share":{"share":0.5,"seed":7,"kinds":["html"]}}"#;
+    let (status, set) = http(&emulator, "POST", "/emulator/faults", faults).await;
+    let set: serde_json::Value = serde_json::from_str(&set).unwrap();
+    let expected = r#"{"next":["unavailable",{"latency":3600.0}],"share":{"share":0.5,"seed":7,"kinds":["html"]}}"#;
+    assert_eq!((status, &set), (200, &serde_json::from_str(expected).unwrap()));
+    for path in ["/", "/favicon.ico", "/emulator/calls", "/emulator/settings", "/nothing", "/emulator/faults"] {
+        http(&emulator, "GET", path, "").await;
+    }
+    http(&emulator, "POST", "/token", "grant_type=x").await;
+    let origin = Origin::parse(&emulator.endpoint()).unwrap();
+    let mut health = HealthClient::new(Grpc::new(origin.clone()).unwrap());
+    health.check(HealthCheckRequest::default()).await.unwrap();
+    reflect(Grpc::new(origin).unwrap()).await.unwrap();
+    let (_, left) = http(&emulator, "GET", "/emulator/faults", "").await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&left).unwrap(), set);
+    assert_eq!(emulator.faults().len(), 2);
+    assert_eq!(client(&emulator).create_space(Space::named("a")).await.unwrap_err().code(), Code::Unavailable);
+    let (status, left) = http(&emulator, "DELETE", "/emulator/faults", "").await;
+    assert!(status == 200 && left.contains("\"next\": []") && left.contains("\"share\": 0.0"), "{left}");
+    client(&emulator).create_space(Space::named("a")).await.unwrap();
+    emulator.fail_next(Fault::Html);
+    emulator.clear_faults();
+    client(&emulator).create_space(Space::named("b")).await.unwrap();
+    // A queue has an end.
+    let many = format!(r#"{{"next":[{}"html"]}}"#, r#""html","#.repeat(8_000));
+    assert_eq!(http(&emulator, "POST", "/emulator/faults", &many).await.0, 200);
+    let (status, refused) = http(&emulator, "POST", "/emulator/faults", &many).await;
+    assert!(status == 429 && refused.contains("DELETE /emulator/faults"), "{refused}");
+}
+
+#[tokio::test]
+async fn tokens_are_not_shown_and_cut_bodies_are_said_to_be() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.shortcuts = true);
+    let token = Credentials::token("user:alice@example.com").unwrap();
+    let chat = Client::builder().endpoint(emulator.endpoint()).credentials(token).wire(Wire::HttpJson).build().unwrap();
+    chat.create_space(Space::named("a")).await.unwrap();
+    let large = format!(r#"{{"displayName":"{}"}}"#, "x".repeat(100_000));
+    http(&emulator, "POST", "/v1/spaces?access_token=user:alice@example.com", &large).await;
+    let received = emulator.received();
+    assert_eq!(received[0].headers["authorization"], "Bearer");
+    assert_eq!((received[1].body.len(), received[1].body_len), (65_536, large.len() as u64));
+    assert_eq!(received[1].target, "/v1/spaces?access_token=");
+    for path in ["/emulator/calls", "/"] {
+        let (_, shown) = http(&emulator, "GET", path, "").await;
+        assert!(!shown.contains("alice"), "{shown}");
+    }
+    let (_, calls) = http(&emulator, "GET", "/emulator/calls", "").await;
+    let calls: serde_json::Value = serde_json::from_str(&calls).unwrap();
+    let cut: Vec<_> = calls.as_array().unwrap().iter().map(|call| (&call["truncated"], &call["bytes"])).collect();
+    assert_eq!(*cut[0].0, false);
+    assert_eq!(cut[1], (&true.into(), &large.len().into()));
+}
+
+/// RFC 6749 sends a form, of which any letter may be escaped.
+#[tokio::test]
+async fn the_form_of_a_token_request_is_read_as_a_form() {
+    let emulator = Emulator::start().await.unwrap();
+    let grant = "%67rant%5ftype=urn%3aietf%3aparams%3aoauth%3agrant%2Dtype%3ajwt%2dbearer";
+    for (form, problem) in [
+        (grant.to_owned(), "Missing required parameter: assertion"),
+        (format!("{grant}&assertion=a%2Eb.c"), "Invalid JWT"),
+        ("grant_type=refresh+token".to_owned(), "Invalid grant_type"),
+    ] {
+        let (status, answer) = http(&emulator, "POST", "/token", &form).await;
+        assert!(status == 400 && answer.contains(problem), "{form}: {answer}");
+    }
 }
 
 /// Google's system parameter, for who can set no header.

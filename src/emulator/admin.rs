@@ -16,7 +16,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     State,
-    faults::Fault,
+    faults::{Fault, Faults, Share},
     identity::{Grant, Identity},
     lock,
     received::Received,
@@ -25,8 +25,8 @@ use super::{
 use crate::{
     Space,
     proto::google::chat::v1::space::SpaceType,
-    transcoding::status::code_name,
-    transport::{BoxError, collect},
+    transcoding::status::{code_name, http_status},
+    transport::{self, BoxError, collect, is_grpc, is_json},
 };
 
 /// What a request here may hold.
@@ -34,9 +34,9 @@ const LIMIT: usize = 64 * 1024;
 /// How many of the newest spaces, and of the last calls, the page shows.
 const SHOWN: usize = 50;
 
-/// Whether a path is one of these.
+/// Whether a path is one of these. Browsers ask for the icon of the page by themselves.
 pub(super) fn serves(path: &str) -> bool {
-    path == "/" || path.starts_with("/emulator/")
+    path == "/" || path == "/favicon.ico" || path.starts_with("/emulator/")
 }
 
 /// What `POST /emulator/faults` takes. What is left out is as it was.
@@ -47,16 +47,6 @@ struct FaultsChange {
     #[serde(default)]
     next: Vec<Fault>,
     share: Option<Share>,
-}
-
-/// As [`Emulator::fail_share`](super::Emulator::fail_share) has it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Share {
-    share: f64,
-    #[serde(default)]
-    seed: u64,
-    kinds: Vec<Fault>,
 }
 
 /// What `POST /emulator/clock` takes.
@@ -77,24 +67,42 @@ where
     let allow = match head.uri.path() {
         "/" | "/emulator/calls" => "GET, HEAD",
         "/emulator/settings" => "GET, HEAD, PATCH",
+        "/emulator/faults" => "GET, HEAD, POST, DELETE",
         _ => "POST",
     };
     let reads = [Method::GET, Method::HEAD].contains(&head.method);
+    let is_json = head.headers.get(CONTENT_TYPE).is_some_and(is_json);
     let answer = match (head.uri.path(), head.method.as_str()) {
         ("/", _) if reads => return page(state).await,
         ("/emulator/settings", _) if reads => Ok(json!(*state.settings())),
+        ("/emulator/settings", "PATCH") | ("/emulator/faults" | "/emulator/clock", "POST") if !is_json => {
+            let status =
+                Status::invalid_argument("the body is not said to be JSON; send content-type: application/json");
+            return Ok(transport::error(&status, StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
         ("/emulator/settings", "PATCH") => change_settings(state, &body),
-        ("/emulator/calls", _) if reads => Ok(lock(&state.log).all().map(|call| described(&call)).collect()),
-        ("/emulator/faults", "POST") => read(&body).map(|change| change_faults(state, change)),
-        ("/emulator/clock", "POST") => read(&body).map(|change: ClockChange| {
+        ("/emulator/calls", _) if reads => {
+            let calls = lock(&state.log).all();
+            // A thousand calls take a while, in which this thread has others to serve.
+            let described = tokio::task::spawn_blocking(move || {
+                Value::Array(calls.iter().map(|call| described(&call.received())).collect()).to_string()
+            });
+            return response("application/json", described.await?);
+        }
+        ("/emulator/faults", _) if reads => Ok(described_faults(state)),
+        ("/emulator/faults", "POST") => parse(&body).and_then(|change| change_faults(state, change)),
+        ("/emulator/faults", "DELETE") => {
+            *lock(&state.faults) = Faults::default();
+            Ok(described_faults(state))
+        }
+        ("/emulator/clock", "POST") => parse(&body).map(|change: ClockChange| {
             let mut ahead = lock(&state.ahead);
             *ahead = ahead.saturating_add(change.advance);
             json!({"ahead": ahead.as_secs_f64()})
         }),
         ("/" | "/emulator/settings" | "/emulator/calls" | "/emulator/faults" | "/emulator/clock", _) => {
             let status = Status::unimplemented(format!("{} takes {allow}", head.uri.path()));
-            let mut response = super::front::refuse(false, status, None)?;
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            let mut response = transport::error(&status, StatusCode::METHOD_NOT_ALLOWED);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             return Ok(response);
         }
@@ -105,7 +113,7 @@ where
     };
     match answer {
         Ok(value) => response("application/json", format!("{value:#}\n")),
-        Err(status) => super::front::refuse(false, status, None),
+        Err(status) => Ok(transport::error(&status, http_status(status.code()))),
     }
 }
 
@@ -115,12 +123,12 @@ fn response(kind: &'static str, text: String) -> Result<Response<Body>, BoxError
     Ok(response)
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
     serde_json::from_slice(body).map_err(|error| Status::invalid_argument(format!("the body: {error}")))
 }
 
 fn change_settings(state: &State, body: &[u8]) -> Result<Value, Status> {
-    let change: serde_json::Map<String, Value> = read(body)?;
+    let change: serde_json::Map<String, Value> = parse(body)?;
     let mut settings = lock(&state.settings);
     let mut value = json!(**settings);
     for (name, new) in change {
@@ -131,13 +139,22 @@ fn change_settings(state: &State, body: &[u8]) -> Result<Value, Status> {
     Ok(value)
 }
 
-fn change_faults(state: &State, change: FaultsChange) -> Value {
+fn change_faults(state: &State, change: FaultsChange) -> Result<Value, Status> {
     let mut faults = lock(&state.faults);
-    if let Some(Share { share, seed, kinds }) = change.share {
-        faults.set_share(share, seed, &kinds);
+    if !faults.has_room(change.next.len()) {
+        return Err(Status::resource_exhausted("too many faults wait for calls; DELETE /emulator/faults removes them"));
+    }
+    if let Some(share) = change.share {
+        faults.set_share(share);
     }
     change.next.into_iter().for_each(|fault| faults.push(fault));
-    json!({})
+    drop(faults);
+    Ok(described_faults(state))
+}
+
+fn described_faults(state: &State) -> Value {
+    let faults = lock(&state.faults);
+    json!({"next": faults.next().collect::<Vec<_>>(), "share": faults.share()})
 }
 
 fn described(call: &Received) -> Value {
@@ -146,7 +163,7 @@ fn described(call: &Received) -> Value {
         .iter()
         .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
         .collect();
-    let grpc = is_grpc(call);
+    let grpc = is_grpc(&call.headers);
     json!({
         "at": Timestamp::from(call.at).to_string(),
         "verb": call.verb.as_str(),
@@ -154,13 +171,10 @@ fn described(call: &Received) -> Value {
         "headers": headers,
         // What is framed is no text.
         "body": (!grpc).then(|| String::from_utf8_lossy(&call.body)),
-        "bytes": call.body.len(),
+        "bytes": call.body_len,
+        "truncated": call.body_len > call.body.len() as u64,
         "code": call.code.map(code_name),
     })
-}
-
-fn is_grpc(call: &Received) -> bool {
-    call.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 const STYLE: &str = "
@@ -179,7 +193,8 @@ async fn page(state: &State) -> Result<Response<Body>, BoxError> {
     let rooms = state.store.run(move |store| store.newest(SHOWN, now)).await.unwrap_or_default();
     let anybody = Grant::of(Identity::App, &["chat.app.spaces"]);
     let spaces: Vec<String> = rooms.iter().map(|room| space_row(&room.seen(&anybody))).collect();
-    let calls: Vec<String> = lock(&state.log).all().rev().take(SHOWN).map(|call| call_row(&call, now)).collect();
+    let calls = lock(&state.log).last(SHOWN);
+    let calls: Vec<String> = calls.iter().rev().map(|call| call_row(&call.received(), now)).collect();
     let table = |head: &[&str], rows: &[String], none: &str| {
         if rows.is_empty() {
             return format!("<p class=none>{none}</p>");
@@ -215,7 +230,7 @@ fn space_row(space: &Space) -> String {
 
 fn call_row(call: &Received, now: SystemTime) -> String {
     let ago = now.duration_since(call.at).unwrap_or_default().as_secs();
-    let wire = if is_grpc(call) { "gRPC" } else { "HTTP/JSON" };
+    let wire = if is_grpc(&call.headers) { "gRPC" } else { "HTTP/JSON" };
     let agent = call.headers.get("x-goog-api-client").or_else(|| call.headers.get("user-agent"));
     let agent = agent.map_or_else(String::new, |agent| escaped(&String::from_utf8_lossy(agent.as_bytes())));
     let (class, outcome) = match call.code {

@@ -36,13 +36,25 @@ pub enum Fault {
     ExpiredToken,
 }
 
+/// How many faults may wait for their calls.
+const QUEUE: usize = 10_000;
+
 /// Which faults are still to come.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     next: VecDeque<Fault>,
-    share: f64,
-    kinds: Vec<Fault>,
+    share: Share,
     state: u64,
+}
+
+/// As [`Emulator::fail_share`](super::Emulator::fail_share) has it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Share {
+    pub(super) share: f64,
+    #[serde(default)]
+    pub(super) seed: u64,
+    pub(super) kinds: Vec<Fault>,
 }
 
 impl Faults {
@@ -50,10 +62,23 @@ impl Faults {
         self.next.push_back(fault);
     }
 
-    pub(super) fn set_share(&mut self, share: f64, seed: u64, kinds: &[Fault]) {
+    /// Whether so many more faults can wait.
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        more <= QUEUE.saturating_sub(self.next.len())
+    }
+
+    pub(super) fn set_share(&mut self, share: Share) {
+        self.state = share.seed;
         self.share = share;
-        self.state = seed;
-        self.kinds = kinds.to_vec();
+    }
+
+    /// The faults of the next calls, in order.
+    pub(super) fn next(&self) -> impl Iterator<Item = &Fault> {
+        self.next.iter()
+    }
+
+    pub(super) fn share(&self) -> &Share {
+        &self.share
     }
 
     /// The fault of the call that comes now, if it has one.
@@ -61,16 +86,17 @@ impl Faults {
         if let Some(fault) = self.next.pop_front() {
             return Some(fault);
         }
-        if self.kinds.is_empty() || self.share <= 0.0 {
+        let Share { share, ref kinds, .. } = self.share;
+        if kinds.is_empty() || share <= 0.0 {
             return None;
         }
         let roll = self.random();
         // The highest 53 bits as a number below 1.
-        if (roll >> 11) as f64 / (1_u64 << 53) as f64 >= self.share {
+        if (roll >> 11) as f64 / (1_u64 << 53) as f64 >= share {
             return None;
         }
-        let kind = self.random() % self.kinds.len() as u64;
-        self.kinds.get(kind as usize).cloned()
+        let kind = self.random() % self.share.kinds.len() as u64;
+        self.share.kinds.get(kind as usize).cloned()
     }
 
     /// splitmix64: the same seed, the same run.

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, Response, StatusCode,
+    Request, Response,
     header::{CONTENT_TYPE, HOST},
 };
 use http_body::Frame;
@@ -59,8 +59,10 @@ impl Service<Request<Incoming>> for Front {
                 }
                 _ => {}
             }
+            let is_call = transport::is_grpc(request.headers()) || request.uri().path().contains("/v1/");
             let (request, number) = front.watched(request);
-            let fault = lock(&front.state.faults).roll();
+            // What is no call of the API takes no fault from one that is.
+            let fault = if is_call { lock(&front.state.faults).roll() } else { None };
             let state = Arc::clone(&front.state);
             let answer = match fault {
                 None => front.pass(request).await,
@@ -145,17 +147,10 @@ fn code(answer: &Response<Body>) -> Code {
 }
 
 /// Answers a call with a status, in the form of its wire.
-pub(super) fn refuse(grpc: bool, status: Status, retry_after: Option<u64>) -> Result<Response<Body>, BoxError> {
+fn refuse(grpc: bool, status: Status, retry_after: Option<u64>) -> Result<Response<Body>, BoxError> {
     let mut response: Response<Body> = match grpc {
         true => status.into_http(),
-        false => {
-            let http = transcoding::status::http_status(status.code());
-            let body = transcoding::status::to_body(&crate::schema::Tables::default(), &status, http);
-            let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
-            *response.status_mut() = StatusCode::from_u16(http.as_u16())?;
-            response.headers_mut().insert(CONTENT_TYPE, "application/json; charset=UTF-8".parse()?);
-            response
-        }
+        false => transport::error(&status, transcoding::status::http_status(status.code())),
     };
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());

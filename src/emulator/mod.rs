@@ -63,7 +63,7 @@ pub use received::Received;
 pub use settings::Settings;
 
 use self::{
-    faults::Faults,
+    faults::{Faults, Share},
     identity::{ServiceKey, Tokens},
     received::Log,
     store::Keeper,
@@ -228,7 +228,17 @@ impl Emulator {
     /// Has a share of the calls go wrong, from 0 to 1, in one of some ways each.
     /// The same seed makes the same choices.
     pub fn fail_share(&self, share: f64, seed: u64, kinds: &[Fault]) {
-        lock(&self.state.faults).set_share(share, seed, kinds);
+        lock(&self.state.faults).set_share(Share { share, seed, kinds: kinds.to_vec() });
+    }
+
+    /// The faults that wait for the next calls, in order.
+    pub fn faults(&self) -> Vec<Fault> {
+        lock(&self.state.faults).next().cloned().collect()
+    }
+
+    /// Has no more calls go wrong: neither the next ones nor a share of all.
+    pub fn clear_faults(&self) {
+        *lock(&self.state.faults) = Faults::default();
     }
 
     /// Moves the emulator's clock forward, at most to the end of the year 9999.
@@ -247,11 +257,12 @@ impl Emulator {
         rooms.map(|(rooms, _)| rooms.iter().map(|room| room.seen(&anybody)).collect()).unwrap_or_default()
     }
 
-    /// The last 1,000 calls, in the order in which they came, as they came over the
-    /// wire; those that a [`Fault`] befell are among them. Requests for tokens are
-    /// not.
+    /// The last calls, at most 1,000 and 16 MiB, in the order in which they came, as they
+    /// came over the wire; those that a [`Fault`] befell are among them. Requests for
+    /// tokens are not.
     pub fn received(&self) -> Vec<Received> {
-        lock(&self.state.log).all().collect()
+        let calls = lock(&self.state.log).all();
+        calls.iter().map(|call| call.received()).collect()
     }
 
     /// Stops: takes no more calls, lets those under way end, for `grace` at most, and
