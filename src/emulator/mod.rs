@@ -242,8 +242,8 @@ impl Emulator {
     }
 
     /// Moves the emulator's clock forward, at most to the end of the year 9999.
-    /// By an hour or more, what a key signs at the real time is refused: its time
-    /// is over.
+    /// Tokens that were given out expire by it; what a key signs may be of its time
+    /// or of the real one.
     pub fn advance(&self, time: Duration) {
         let mut ahead = lock(&self.state.ahead);
         *ahead = ahead.saturating_add(time);
