@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 async fn post(emulator: &Emulator, path: &str, token: Option<&str>, body: &str) -> (u16, Value) {
     let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let mut request = Request::post(format!("{}{path}", emulator.endpoint()));
+    let mut request =
+        Request::post(format!("{}{path}", emulator.endpoint())).header("content-type", "application/json");
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }

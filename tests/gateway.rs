@@ -18,6 +18,8 @@ async fn send(emulator: &Emulator, verb: &str, path: &str, kind: Option<&str>, b
     (status, serde_json::from_slice(&body).unwrap())
 }
 
+const JSON: Option<&str> = Some("application/json");
+
 #[tokio::test]
 async fn the_documented_request_creates_a_space() {
     let emulator = Emulator::start().await.unwrap();
@@ -36,7 +38,6 @@ async fn the_documented_request_creates_a_space() {
 #[tokio::test]
 async fn wrong_requests_are_answered_with_what_is_wrong() {
     let emulator = Emulator::start().await.unwrap();
-    const JSON: Option<&str> = Some("application/json");
     const OK: &str = r#"{"displayName":"b","spaceType":"SPACE"}"#;
     let large = format!(r#"{{"displayName":"{}"}}"#, "x".repeat(5_000_000));
     for (verb, path, kind, body, status, code, message) in [
@@ -120,11 +121,12 @@ async fn a_post_may_stand_for_another_verb() {
     let name = space["name"].as_str().unwrap();
     let path = format!("/v1/{name}?updateMask=displayName");
     let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let request =
-        http::Request::post(format!("{}{path}", emulator.endpoint())).header("x-http-method-override", "PATCH");
+    let request = http::Request::post(format!("{}{path}", emulator.endpoint()))
+        .header("x-http-method-override", "PATCH")
+        .header("content-type", "application/json");
     let answer = client.request(request.body(Full::from(r#"{"displayName":"b"}"#)).unwrap()).await.unwrap();
     assert_eq!((answer.status().as_u16(), emulator.spaces()[0].display_name.as_str()), (200, "b"));
-    let (status, _) = send(&emulator, "POST", &format!("/v1/{name}?%24httpMethod=GET"), None, "").await;
+    let (status, _) = send(&emulator, "POST", &format!("/v1/{name}?%24httpMethod=GET"), JSON, "").await;
     assert_eq!(status, 200);
     // Only a POST does.
     let request =

@@ -11,7 +11,7 @@ use google_chat::{
     emulator::Emulator,
     policy::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Auto, Connector, Grpc, HttpJson, Origin, serve},
+    transport::{Auto, BrowserGuardLayer, Connector, Grpc, HttpJson, Origin, serve},
 };
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -162,7 +162,8 @@ fn builder(endpoint: &str) -> ClientBuilder {
 
 #[tokio::test]
 async fn where_a_proxy_lets_only_http_1_through_calls_go_as_json() {
-    let emulator = Emulator::start().await.unwrap();
+    let guard = BrowserGuardLayer::new([127, 0, 0, 1].into()).allow_host("chat.googleapis.com");
+    let emulator = Emulator::builder().browser_guard(guard).start().await.unwrap();
     // Google's name, at a proxy that reads what goes there.
     let (config, root) = certificate("chat.googleapis.com", &["http/1.1"]);
     let proxy = Proxy::start(Tunnel::Opened(config.into(), emulator.address()), 0).await;

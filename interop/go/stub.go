@@ -145,6 +145,7 @@ func set(url string, settings []byte, certificate string) error {
 	if err != nil {
 		return err
 	}
+	request.Header.Set("Content-Type", "application/json")
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	answer, err := client.Do(request)
 	if err != nil {

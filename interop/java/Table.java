@@ -72,7 +72,10 @@ final class Table {
 
   private static void set(URI uri, String settings) throws Exception {
     HttpRequest request =
-        HttpRequest.newBuilder(uri).method("PATCH", HttpRequest.BodyPublishers.ofString(settings)).build();
+        HttpRequest.newBuilder(uri)
+            .header("Content-Type", "application/json")
+            .method("PATCH", HttpRequest.BodyPublishers.ofString(settings))
+            .build();
     HttpResponse<String> answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
     if (answer.statusCode() != 200) {
       throw new IllegalStateException(answer.body());

@@ -16,7 +16,11 @@ async function run(steps, emulator, call, described) {
   const saved = {};
   for (const step of steps) {
     if (step.set) {
-      const answer = await fetch(`${emulator}/emulator/settings`, {method: 'PATCH', body: JSON.stringify(step.set)});
+      const answer = await fetch(`${emulator}/emulator/settings`, {
+        method: 'PATCH',
+        headers: {'content-type': 'application/json'},
+        body: JSON.stringify(step.set),
+      });
       if (!answer.ok) throw new Error(await answer.text());
       continue;
     }

@@ -6,9 +6,10 @@
 //! tokens [`Emulator::credentials`] gets as any client of Google's would; also gRPC
 //! reflection and health, a page at `/` that shows the spaces and the last calls, and
 //! `/emulator/settings`, `/emulator/faults`, `/emulator/clock` and `/emulator/calls` for
-//! tests in other languages. Spaces are kept in memory unless they are given a file. What the organization is like, and what the documentation
-//! leaves open, is in [`Settings`]; calls without credentials are taken unless
-//! they say otherwise.
+//! tests in other languages. Spaces are kept in memory unless they are given a file. What the
+//! organization is like, and what the documentation leaves open, is in [`Settings`]; calls
+//! without credentials are taken unless they say otherwise. What web pages of other origins
+//! have a browser send is refused by a [`BrowserGuardLayer`].
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -57,6 +58,7 @@ use std::{
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::Status;
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
+use tower::Layer;
 
 pub use faults::Fault;
 pub use received::Received;
@@ -71,7 +73,7 @@ use self::{
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::{Connector, ConnectorBuilder, Gateway, Reflection, serve},
+    transport::{BrowserGuardLayer, Connector, ConnectorBuilder, Gateway, Reflection, serve},
 };
 
 /// How long a write counts against the quota.
@@ -94,6 +96,7 @@ pub struct EmulatorBuilder {
     address: SocketAddr,
     tls: bool,
     key: Option<String>,
+    guard: Option<BrowserGuardLayer>,
     #[cfg(feature = "emulator-store")]
     data: Option<(std::path::PathBuf, bool)>,
 }
@@ -175,6 +178,7 @@ impl Emulator {
             #[cfg(feature = "emulator-store")]
             data: None,
         }
+            guard: None,
     }
 
     /// The address that is listened at.
@@ -314,6 +318,13 @@ impl EmulatorBuilder {
     /// answered, so that a killed emulator has them when it is started again.
     /// `durable`: they survive a loss of power, too, which takes longer.
     #[cfg(feature = "emulator-store")]
+    /// Sets what is refused of what web pages have browsers send. By default it is
+    /// [`BrowserGuardLayer::new`] of the address.
+    pub fn browser_guard(mut self, guard: BrowserGuardLayer) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
     pub fn data(mut self, file: impl Into<std::path::PathBuf>, durable: bool) -> Self {
         self.data = Some((file.into(), durable));
         self
@@ -368,11 +379,12 @@ impl EmulatorBuilder {
         let stopped = async {
             // Who drops an emulator ends the server itself.
             if stopped.await.is_err() {
+        let guard = self.guard.unwrap_or_else(|| BrowserGuardLayer::new(address.ip()));
                 std::future::pending().await
             }
         };
         // How long calls may take to end is for `stop` to say.
-        let server = tokio::spawn(serve(listener, tls, front, stopped, Duration::MAX));
+        let server = tokio::spawn(serve(listener, tls, guard.layer(front), stopped, Duration::MAX));
         Ok(Emulator { state, server, stop: Some(stop), certificate })
     }
 }

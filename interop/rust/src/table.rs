@@ -74,6 +74,7 @@ pub(crate) async fn run(table: &str, endpoint: &str, key: &str, wire: &str) -> R
 fn set(emulator: &str, settings: &Value) -> Result<(), Failure> {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--fail", "--request", "PATCH", "--data", &settings.to_string()]);
+    curl.args(["--header", "content-type: application/json"]);
     if let Some(certificate) = std::env::var_os("SSL_CERT_FILE") {
         curl.arg("--cacert").arg(certificate);
     }
