@@ -2,14 +2,17 @@
 
 use std::{
     fs,
+    io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::emulator::{Emulator, Fault};
+use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{browser::BrowserFlags, failure::Failure, output, signals::Signals};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -23,7 +26,8 @@ pub(crate) struct Args {
     /// Has what is in the file survive a loss of power, too, which takes longer
     #[arg(long, requires = "data")]
     durable: bool,
-    /// Serves over TLS, and writes the certificate that clients have to trust
+    /// Serves over TLS, and writes the certificate that clients have to trust; over
+    /// no file but a certificate of an emulator's
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
     /// Writes a service account's key whose tokens this emulator gives, for
@@ -57,10 +61,19 @@ pub(crate) struct Args {
     /// What the choice of the calls that fail begins with
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    browser: BrowserFlags,
+    /// How long calls may take to end after SIGTERM or Ctrl-C, in seconds; a second
+    /// signal ends them at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 8)]
+    drain: u64,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let mut builder = Emulator::builder().address(args.listen);
+    // Before anything is begun that a signal is to end well.
+    let mut signals = Signals::new()?;
+    let guard = args.browser.guard(args.listen.ip());
+    let mut builder = Emulator::builder().address(args.listen).browser_guard(guard);
     if let Some(file) = &args.data {
         builder = builder.data(file, args.durable);
     }
@@ -75,8 +88,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::machine(format!("the emulator at {} cannot start: {error}", args.listen)))?;
     if let (Some(file), Some(certificate)) = (&args.tls_certificate, emulator.certificate()) {
-        fs::write(file, certificate)
-            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display())))?;
+        write_own("--tls-certificate", file, certificate, 0o644, is_certificate)?;
     }
     emulator.configure(|settings| {
         settings.anonymous = !args.require_credentials;
@@ -86,21 +98,56 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     });
     emulator.fail_share(args.fail_share, args.seed, &args.fail_with);
     if let Some(file) = &args.write_credentials {
-        write_key(file, &emulator.key_file())?;
+        write_own("--write-credentials", file, &emulator.key_file(), 0o600, is_key)?;
     }
-    println!("listening at {}", emulator.endpoint());
-    tokio::signal::ctrl_c().await.map_err(Failure::machine)
+    output::write(format!("listening at {}\n", emulator.endpoint()).as_bytes())?;
+    signals.next().await;
+    tokio::select! {
+        () = emulator.stop(Duration::from_secs(args.drain)) => {}
+        () = signals.next() => {}
+    }
+    Ok(())
 }
 
-/// Writes the key, but over no other: Google gives a key out only once.
-fn write_key(file: &Path, key: &str) -> Result<(), Failure> {
-    let written = fs::read_to_string(file).unwrap_or_default();
-    let ours = ["\"published-test-key\"", "\"fresh-test-key-"].iter().any(|id| written.contains(id));
-    if file.exists() && !ours {
-        let problem = "holds something else; name a file that does not exist";
-        return Err(Failure::usage(format!("--write-credentials: {} {problem}", file.display())));
+/// Writes a file that only this user may change, in place of one that an emulator wrote
+/// before, but of nothing else: a key of Google's is given out only once.
+fn write_own(flag: &str, file: &Path, text: &str, mode: u32, is_own: fn(&str) -> bool) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::machine(format!("cannot write {}: {error}", file.display()));
+    match fs::symlink_metadata(file) {
+        Ok(found) if found.is_file() && fs::read_to_string(file).is_ok_and(|text| is_own(&text)) => {
+            fs::remove_file(file).map_err(failed)?;
+        }
+        Ok(_) => {
+            let problem = "is not a file that an emulator wrote; name one that does not exist";
+            return Err(Failure::usage(format!("{flag}: {} {problem}", file.display())));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
-    fs::write(file, key).map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display())))
+    let mut options = fs::OpenOptions::new();
+    // Nothing that came there meanwhile is followed or written over.
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options.open(file).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
+}
+
+/// Whether a text is the key of an emulator's.
+fn is_key(text: &str) -> bool {
+    let key: Value = serde_json::from_str(text).unwrap_or_default();
+    let id = key["private_key_id"].as_str().unwrap_or_default();
+    id == "published-test-key" || id.starts_with("fresh-test-key-")
+}
+
+/// Whether a text is a certificate of an emulator's, and nothing else.
+fn is_certificate(text: &str) -> bool {
+    let body = text.trim().strip_prefix("-----BEGIN CERTIFICATE-----");
+    let body = body.and_then(|rest| rest.strip_suffix("-----END CERTIFICATE-----")).unwrap_or_default();
+    let body: String = body.split_whitespace().collect();
+    let subject = Emulator::CERTIFICATE_SUBJECT.as_bytes();
+    STANDARD.decode(body).is_ok_and(|der| der.windows(subject.len()).any(|part| part == subject))
 }
 
 /// A private key for tests: RSA of 2048 bits, as PEM of PKCS #8.

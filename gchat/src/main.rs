@@ -1,5 +1,6 @@
 //! `gchat`: Google Chat from the command line.
 
+mod browser;
 mod bulk;
 mod call;
 mod config;
@@ -11,6 +12,7 @@ mod failure;
 mod gateway;
 mod input;
 mod output;
+mod signals;
 mod spaces;
 
 use std::{path::PathBuf, process::ExitCode};

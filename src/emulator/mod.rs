@@ -160,6 +160,9 @@ impl State {
 }
 
 impl Emulator {
+    /// Whom the certificate names: by that it can be told from a real server's.
+    pub const CERTIFICATE_SUBJECT: &str = tls::ISSUER;
+
     /// Starts an emulator on loopback, at a port that the system chooses.
     ///
     /// # Errors
@@ -175,10 +178,10 @@ impl Emulator {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: false,
             key: None,
+            guard: None,
             #[cfg(feature = "emulator-store")]
             data: None,
         }
-            guard: None,
     }
 
     /// The address that is listened at.
@@ -192,7 +195,8 @@ impl Emulator {
     }
 
     /// The certificate (PEM) that clients have to trust, if there is TLS. It was
-    /// made when the emulator was started.
+    /// made when the emulator was started; its subject is
+    /// [`Emulator::CERTIFICATE_SUBJECT`].
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_deref()
     }
@@ -314,10 +318,6 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Keeps spaces, members and request ids in a file, each before it is
-    /// answered, so that a killed emulator has them when it is started again.
-    /// `durable`: they survive a loss of power, too, which takes longer.
-    #[cfg(feature = "emulator-store")]
     /// Sets what is refused of what web pages have browsers send. By default it is
     /// [`BrowserGuardLayer::new`] of the address.
     pub fn browser_guard(mut self, guard: BrowserGuardLayer) -> Self {
@@ -325,6 +325,10 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Keeps spaces, members and request ids in a file, each before it is
+    /// answered, so that a killed emulator has them when it is started again.
+    /// `durable`: they survive a loss of power, too, which takes longer.
+    #[cfg(feature = "emulator-store")]
     pub fn data(mut self, file: impl Into<std::path::PathBuf>, durable: bool) -> Self {
         self.data = Some((file.into(), durable));
         self
@@ -375,11 +379,11 @@ impl EmulatorBuilder {
                 tls::generate(address.ip()).map(|(config, pem)| (Some(config), Some(pem))).map_err(io::Error::other)?
             }
         };
+        let guard = self.guard.unwrap_or_else(|| BrowserGuardLayer::new(address.ip()));
         let (stop, stopped) = oneshot::channel();
         let stopped = async {
             // Who drops an emulator ends the server itself.
             if stopped.await.is_err() {
-        let guard = self.guard.unwrap_or_else(|| BrowserGuardLayer::new(address.ip()));
                 std::future::pending().await
             }
         };

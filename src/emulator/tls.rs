@@ -2,9 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio_rustls::rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer};
 
 use crate::transport::BoxError;
+
+/// Whom a certificate of an emulator's names as its issuer and its subject.
+pub(super) const ISSUER: &str = "Google Chat emulator of google-chat";
 
 /// Makes a certificate for an address and `localhost`, and what a server needs to
 /// use it. The text is the certificate as PEM.
@@ -13,12 +17,15 @@ pub(super) fn generate(address: IpAddr) -> Result<(Arc<ServerConfig>, String), B
     if !address.is_loopback() && !address.is_unspecified() {
         names.push(address.to_string());
     }
-    let made = rcgen::generate_simple_self_signed(names)?;
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, ISSUER);
+    let key = KeyPair::generate()?;
+    let made = params.self_signed(&key)?;
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let mut config = ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())?;
+        .with_single_cert(vec![made.der().clone()], key.into())?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((Arc::new(config), made.cert.pem()))
+    Ok((Arc::new(config), made.pem()))
 }

@@ -1,0 +1,42 @@
+//! The signals that ask the program to end.
+
+use tokio::signal;
+
+use crate::failure::Failure;
+
+/// SIGINT (Ctrl-C) and SIGTERM. As long as there is one of these, neither ends the process
+/// by itself, nor does the process ignore SIGTERM where it is the first one of a container.
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(crate) fn new() -> Result<Self, Failure> {
+        use signal::unix::{SignalKind, signal};
+        let failed = |error| Failure::machine(format!("signals cannot be listened for: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next of them.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = signal::ctrl_c().await;
+    }
+}
