@@ -20,7 +20,7 @@ use tonic::body::Body;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
-use crate::{failure::Failure, input, output};
+use crate::{browser::BrowserFlags, failure::Failure, input, output};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -63,6 +63,8 @@ pub(crate) struct Args {
     /// An origin that browsers may call from, or * for all; can be repeated
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
+    #[command(flatten)]
+    browser: BrowserFlags,
     /// How long calls may take to end after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain: u64,
@@ -118,10 +120,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
     };
     let grace = Duration::from_secs(args.drain);
+    let guard = args.browser.guard(address.ip());
+    let guard = args.cors_origin.iter().fold(guard, |guard, origin| guard.allow_origin(origin));
     if args.cors_origin.is_empty() {
-        serve(listener, None, service, stop, grace).await;
+        serve(listener, None, guard.layer(service), stop, grace).await;
     } else {
-        let service = cors(&args.cors_origin)?.layer(service);
+        let service = guard.layer(cors(&args.cors_origin)?.layer(service));
         serve(listener, None, service, stop, grace).await;
     }
     Ok(())
