@@ -49,7 +49,7 @@ pub mod transport;
 #[cfg(feature = "chat")]
 pub use client::{
     Channel, Client, ClientBuilder, ClientError, CreateSpace, CreateSpaceWithResponse, CreatedSpace, ENDPOINT, Error,
-    Wire,
+    MethodScopes, Wire,
 };
 pub use credentials::{Credentials, CredentialsError};
 #[cfg(feature = "chat")]

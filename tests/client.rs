@@ -373,6 +373,23 @@ async fn a_key_gets_tokens_however_far_the_clock_was_moved() {
     }
 }
 
+/// By the stub as by the client: the least that allows a method.
+#[tokio::test]
+async fn the_scope_of_a_call_is_that_of_its_method() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.anonymous = false);
+    let chat = builder(&emulator, Wire::Grpc).credentials(user(&emulator)).build().unwrap();
+    let allow = |scope: &str| {
+        emulator.configure(|settings| settings.delegated_scopes = Some(vec![scope.to_owned()]));
+    };
+    allow("chat.spaces.create");
+    let name = chat.create_space(Space::named("a")).await.unwrap().name;
+    allow("chat.spaces.readonly");
+    chat.stub().get_space(GetSpaceRequest { name: name.clone(), ..Default::default() }).await.unwrap();
+    allow("chat.delete");
+    chat.stub().delete_space(DeleteSpaceRequest { name, ..Default::default() }).await.unwrap();
+}
+
 #[tokio::test]
 async fn every_known_failure_says_what_to_do() {
     for wire in WIRES {

@@ -11,6 +11,7 @@ use google_chat::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use prost::bytes::{Buf, BufMut};
+use serde_json::Value;
 use tonic::{
     Request, Status,
     body::Body,
@@ -19,7 +20,7 @@ use tonic::{
 use tower::util::BoxCloneSyncService;
 
 use crate::{
-    connection::{Connection, Needs, Target, WireFlag},
+    connection::{ConnectionOrEmulator, Needs, Target, WireFlag},
     failure::Failure,
     input, output,
 };
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     #[arg(short = 'H', long, value_name = "NAME:VALUE")]
     header: Vec<String>,
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionOrEmulator,
 }
 
 type Channel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, std::convert::Infallible>;
@@ -53,15 +54,17 @@ type Channel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, st
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let schema = input::schema(args.descriptor_set.as_deref())?;
     let method = input::method(&schema, &args.method)?;
-    let wire = input::request(&method, &input::message(&args.request)?)?;
+    let json = input::message(&args.request)?;
+    let wire = input::request(&method, &json)?;
     let target = args.connection.target().await?;
+    let scopes = scopes(&target, &method, &json)?;
     let mut request = Request::new(wire);
-    request.set_timeout(Duration::from_secs(args.connection.timeout.min(99_999_999)));
+    request.set_timeout(Duration::from_secs(args.connection.connection.timeout.min(99_999_999)));
     for header in &args.header {
         let (name, value) = split_header(header)?;
         request.metadata_mut().as_mut().append(name, value);
     }
-    let mut stub = tonic::client::Grpc::new(channel(&target, schema)?);
+    let mut stub = tonic::client::Grpc::new(channel(&target, scopes, schema)?);
     let Ok(()) = stub.ready().await;
     let path = PathAndQuery::try_from(method.path()).map_err(Failure::usage)?;
     if method.is_client_streaming() || method.is_server_streaming() {
@@ -77,14 +80,35 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     print(&method, &answer, Some(2))
 }
 
-/// The scopes of a method that is not known here.
-const NEEDS: Needs = Needs { user: "chat.spaces.create", app: "chat.app.spaces.create" };
+/// The scopes to ask for, in full: those of the method, unless others are given.
+fn scopes(target: &Target, method: &Method, request: &str) -> Result<Vec<String>, Failure> {
+    const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
+    // It was read as the method's request before.
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let name = &method.path()[1..];
+    let is_set = |field: [&str; 2]| field.iter().any(|name| request[*name] == true);
+    let imports = ["importMode", "import_mode"].iter().any(|name| request["space"][*name] == true);
+    let needs = match Needs::of(name, is_set(["useAdminAccess", "use_admin_access"])) {
+        Some(_) if imports && name.ends_with("/CreateSpace") => Some(IMPORT),
+        needs => needs,
+    };
+    match needs {
+        Some(needs) => Ok(target.scopes(needs)),
+        // Whose scopes are chosen elsewhere needs none here.
+        None if target.scopes.is_empty() && target.who.is_user.is_none() => Ok(Vec::new()),
+        None if target.scopes.is_empty() => Err(Failure::usage(format!(
+            "--scope is missing: the scopes are known of Google Chat's methods alone, not of {name}; give an OAuth 2.0 \
+             scope that allows it"
+        ))),
+        None => Ok(target.scopes(IMPORT)),
+    }
+}
 
-fn channel(target: &Target, schema: Schema) -> Result<Channel, Failure> {
+fn channel(target: &Target, scopes: Vec<String>, schema: Schema) -> Result<Channel, Failure> {
     let origin = Origin::parse(&target.endpoint).map_err(Failure::usage)?;
     let authorized = |service: BoxCloneSyncService<_, _, _>| {
         let credentials = target.who.credentials.clone();
-        Authorize::new(service, &origin, credentials, target.scopes(NEEDS), HeaderMap::new()).map_err(Failure::usage)
+        Authorize::new(service, &origin, credentials, scopes, HeaderMap::new()).map_err(Failure::usage)
     };
     let connector = transport::connector(&origin).map_err(Failure::machine)?;
     let annotated = schema.methods().any(|method| method.http_bindings().next().is_some());

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, Wire, emulator::Emulator};
+use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, MethodScopes, Wire, emulator::Emulator};
 use serde::Deserialize;
 
 use crate::{config::Config, failure::Failure};
@@ -13,9 +13,6 @@ pub(crate) struct Connection {
     /// How the call travels [default: auto]
     #[arg(long, value_enum)]
     wire: Option<WireFlag>,
-    /// Starts an emulator for this one command; needs no credentials
-    #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
-    emulator: bool,
     /// Where the API is [default: chat.googleapis.com, by https]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
@@ -38,6 +35,17 @@ pub(crate) struct Connection {
     /// How long the call may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,
+}
+
+/// A [`Connection`] of a command that makes something, which it can do in an emulator of
+/// its own.
+#[derive(clap::Args)]
+pub(crate) struct ConnectionOrEmulator {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Starts an emulator for this one command; needs no credentials
+    #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
+    emulator: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum, Deserialize)]
@@ -88,21 +96,43 @@ pub(crate) struct Needs {
     pub(crate) app: &'static str,
 }
 
-impl Connection {
+impl Needs {
+    /// What a method of Google Chat needs; `admin`: by an administrator's privileges.
+    /// `None` if the method is not known.
+    pub(crate) fn of(method: &str, admin: bool) -> Option<Self> {
+        let scopes = MethodScopes::of(method)?;
+        Some(Self { user: scopes.least(false, admin), app: scopes.least(true, admin) })
+    }
+}
+
+impl ConnectionOrEmulator {
     /// Puts together where calls go, and starts the emulator if one was asked for.
     ///
     /// # Errors
     ///
     /// If the config file, a variable or a key cannot be used.
     pub(crate) async fn target(&self) -> Result<Target, Failure> {
+        if !self.emulator {
+            return self.connection.target();
+        }
+        let config = Config::read()?;
+        let wire = self.connection.wire.or(config.wire).unwrap_or_default();
+        let emulator = Emulator::start().await.map_err(Failure::machine)?;
+        let (endpoint, scopes) = (emulator.endpoint(), self.connection.scope.clone());
+        Ok(Target { endpoint, wire, who: Who::nobody(), scopes, _emulator: Some(emulator) })
+    }
+}
+
+impl Connection {
+    /// Puts together where calls go.
+    ///
+    /// # Errors
+    ///
+    /// If the config file, a variable or a key cannot be used.
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
         let config = Config::read()?;
         let wire = self.wire.or(config.wire).unwrap_or_default();
         let scopes = self.scope.clone();
-        if self.emulator {
-            let emulator = Emulator::start().await.map_err(Failure::machine)?;
-            let endpoint = emulator.endpoint();
-            return Ok(Target { endpoint, wire, who: Who::nobody(), scopes, _emulator: Some(emulator) });
-        }
         let who = self.who(&config)?;
         let endpoint = self.endpoint.clone().or(config.endpoint).unwrap_or_else(|| ENDPOINT.to_owned());
         Ok(Target { endpoint, wire, who, scopes, _emulator: None })

@@ -26,7 +26,6 @@ pub(crate) struct Args {
     connection: Connection,
 }
 
-const NEEDS: Needs = Needs { user: "chat.spaces.create", app: "chat.app.spaces.create" };
 const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
 
 /// What is looked at, in this order.
@@ -54,8 +53,9 @@ fn unwell(what: &str, found: &str, mend: &str) -> Result<(), Failure> {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let needs = if args.import_mode { IMPORT } else { NEEDS };
-    let target = match args.connection.target().await {
+    let create = || Needs::of("google.chat.v1.ChatService/CreateSpace", false);
+    let needs = if args.import_mode { IMPORT } else { create().unwrap_or(IMPORT) };
+    let target = match args.connection.target() {
         Ok(target) => target,
         Err(failure) => {
             unwell(

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use prost::Message;
 use tonic::{Code, Status, body::Body};
 
-use super::{SCOPE, create_space::METHOD};
+use super::{SCOPE, create_space::METHOD, scopes::MethodScopes};
 use crate::{
     policy::{
         Scopes,
@@ -56,14 +56,21 @@ impl<S> Checks<S> {
 service!(Checks);
 
 impl<S> Checks<S> {
-    fn through<I: Inner>(&self, mut inner: I, call: Request<Body>) -> Answer {
+    fn through<I: Inner>(&self, mut inner: I, mut call: Request<Body>) -> Answer {
+        let given = self.rules.scopes.is_some() || call.extensions().get::<Scopes>().is_some();
+        if !given {
+            let scopes = call.uri().path().get(1..).and_then(MethodScopes::of);
+            let least = scopes.map(|scopes| scopes.least(self.rules.app != Some(false), false));
+            // A method of the future is for the caller's own scopes.
+            call.extensions_mut().insert(Scopes(least.map(|scope| format!("{SCOPE}{scope}")).into_iter().collect()));
+        }
         let idle = !self.rules.check && self.rules.scopes.is_some();
         if call.uri().path().get(1..) != Some(METHOD) || idle {
             return Box::pin(inner.call(call));
         }
         let rules = Arc::clone(&self.rules);
         Box::pin(async move {
-            match rules.apply(call).await {
+            match rules.apply(call, given).await {
                 Ok(call) => inner.call(call).await,
                 Err(status) => Ok(status.into_http()),
             }
@@ -72,7 +79,8 @@ impl<S> Checks<S> {
 }
 
 impl Rules {
-    async fn apply(&self, call: Request<Body>) -> Result<Request<Body>, Status> {
+    /// Checks a call, and asks for the scope that it needs unless scopes are given.
+    async fn apply(&self, call: Request<Body>, given: bool) -> Result<Request<Body>, Status> {
         let (mut head, frames) = take(call).await?;
         let encoding = head.headers.get("grpc-encoding").map(http::HeaderValue::as_bytes);
         // What cannot be read here is the server's to judge.
@@ -82,7 +90,7 @@ impl Rules {
                 self.check(&request)?;
             }
             let import = request.space.is_some_and(|space| space.import_mode);
-            if self.scopes.is_none() && import && head.extensions.get::<Scopes>().is_none() {
+            if import && !given {
                 head.extensions.insert(Scopes([format!("{SCOPE}chat.import")].into()));
             }
         }

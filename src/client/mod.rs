@@ -6,6 +6,7 @@
 pub(crate) mod checks;
 mod create_space;
 mod error;
+mod scopes;
 
 use std::{convert::Infallible, fmt, sync::Arc, task};
 
@@ -19,6 +20,7 @@ use tower::{Service, ServiceExt};
 pub use crate::transport::Wire;
 pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
 pub use error::Error;
+pub use scopes::MethodScopes;
 
 use crate::{
     Credentials, Schema,
@@ -230,9 +232,10 @@ impl ClientBuilder {
     }
 
     /// Sets the OAuth 2.0 scopes to ask for, in full or without
-    /// `https://www.googleapis.com/auth/`. By default `chat.app.spaces.create`
-    /// for an app, `chat.spaces.create` for a user, and `chat.import` for a space
-    /// in import mode.
+    /// `https://www.googleapis.com/auth/`. By default each call asks for the least that
+    /// [`MethodScopes`] has for its method, as the app or as a user, and for
+    /// `chat.import` to create a space in import mode. An administrator's calls
+    /// (`use_admin_access`) need theirs to be set.
     #[must_use]
     pub fn scopes<I: IntoIterator<Item: Into<String>>>(mut self, scopes: I) -> Self {
         self.scopes = Some(scopes.into_iter().map(Into::into).collect());
@@ -334,14 +337,9 @@ impl ClientBuilder {
     ) -> Result<Client, ClientError> {
         let app = self.credentials.is_app();
         let rules = Arc::new(checks::Rules { check: self.checks, app, scopes: self.scopes.clone() });
-        let is_user = app == Some(false);
-        let scopes = self
-            .scopes
-            .unwrap_or_else(|| vec![if is_user { "chat.spaces.create" } else { "chat.app.spaces.create" }.to_owned()]);
-        let scopes: Vec<String> = scopes
-            .into_iter()
-            .map(|scope| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") })
-            .collect();
+        let in_full = |scope: String| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") };
+        // By default the checks choose a scope for each call.
+        let scopes: Vec<String> = self.scopes.unwrap_or_default().into_iter().map(in_full).collect();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION"))));
         if let Some(project) = self.quota_project {

@@ -7,7 +7,7 @@ use google_chat::{CreateSpaceRequest, Space};
 use super::flags::SpaceFlags;
 use crate::{
     bulk,
-    connection::Connection,
+    connection::ConnectionOrEmulator,
     explain,
     failure::Failure,
     input,
@@ -52,7 +52,7 @@ pub(crate) struct Create {
     #[arg(long, conflicts_with = "output")]
     quiet: bool,
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionOrEmulator,
     /// How to print the space [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     output: Option<Output>,
@@ -61,7 +61,7 @@ pub(crate) struct Create {
 pub(super) async fn run(args: Create) -> Result<(), Failure> {
     if let Some(file) = &args.from {
         let target = args.connection.target().await?;
-        let timeout = Duration::from_secs(args.connection.timeout);
+        let timeout = Duration::from_secs(args.connection.connection.timeout);
         return bulk::run(file, &args.space.to_json()?, &args.bulk, &target, timeout, args.quiet).await;
     }
     let json = match &args.from_json {
@@ -82,7 +82,9 @@ pub(super) async fn run(args: Create) -> Result<(), Failure> {
     if args.dry_run {
         return output::write(explain::curl_of_create(&target, &request).await?.as_bytes());
     }
-    let timeout = Duration::from_secs(args.connection.timeout);
-    let space = target.client(None)?.create_space(request).timeout(timeout).await?;
+    let timeout = Duration::from_secs(args.connection.connection.timeout);
+    let client = target.client(None)?;
+    client.check(&request).map_err(Failure::usage)?;
+    let space = client.create_space(request).timeout(timeout).await?;
     if args.quiet { Ok(()) } else { output::print(&space, Output::or_usual(args.output)) }
 }

@@ -15,7 +15,7 @@ use google_chat::{
 };
 
 use crate::{
-    connection::{Connection, Needs, Target},
+    connection::{Connection, Needs},
     failure::Failure,
     output::{self, Output},
 };
@@ -98,11 +98,10 @@ pub(crate) struct CompleteImport {
     output: Option<Output>,
 }
 
-const READ: Needs = Needs { user: "chat.spaces.readonly", app: "chat.bot" };
-const READ_AS_ADMIN: Needs = Needs { user: "chat.admin.spaces.readonly", app: "chat.bot" };
-const DELETE: Needs = Needs { user: "chat.delete", app: "chat.app.delete" };
-const DELETE_AS_ADMIN: Needs = Needs { user: "chat.admin.delete", app: "chat.app.delete" };
-const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
+const GET: &str = "google.chat.v1.ChatService/GetSpace";
+const LIST: &str = "google.chat.v1.ChatService/ListSpaces";
+const DELETE: &str = "google.chat.v1.ChatService/DeleteSpace";
+const COMPLETE_IMPORT: &str = "google.chat.v1.ChatService/CompleteImportSpace";
 
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
@@ -120,16 +119,13 @@ struct Caller {
     client: Client,
     stub: ChatServiceClient<Channel>,
     timeout: Duration,
-    /// It may hold the emulator.
-    _target: Target,
 }
 
 impl Caller {
-    async fn new(connection: &Connection, needs: Needs) -> Result<Self, Failure> {
-        let target = connection.target().await?;
-        let client = target.client(Some(needs))?;
-        let timeout = Duration::from_secs(connection.timeout);
-        Ok(Self { stub: client.stub(), client, timeout, _target: target })
+    /// A caller with what a method needs; `admin`: by an administrator's privileges.
+    fn new(connection: &Connection, method: &str, admin: bool) -> Result<Self, Failure> {
+        let client = connection.target()?.client(Needs::of(method, admin))?;
+        Ok(Self { stub: client.stub(), client, timeout: Duration::from_secs(connection.timeout) })
     }
 
     fn request<T>(&self, message: T) -> tonic::Request<T> {
@@ -147,22 +143,22 @@ impl Caller {
 }
 
 async fn get(args: Get) -> Result<(), Failure> {
-    let mut caller = Caller::new(&args.connection, if args.admin { READ_AS_ADMIN } else { READ }).await?;
+    let mut caller = Caller::new(&args.connection, GET, args.admin)?;
     let request = caller.request(GetSpaceRequest { name: args.name, use_admin_access: args.admin });
     let space = caller.stub.get_space(request).await;
-    let space = space.map_err(caller.failed("google.chat.v1.ChatService/GetSpace"))?.into_inner();
+    let space = space.map_err(caller.failed(GET))?.into_inner();
     output::print(&space, Output::or_usual(args.output))
 }
 
 async fn list(args: List) -> Result<(), Failure> {
-    let mut caller = Caller::new(&args.connection, READ).await?;
+    let mut caller = Caller::new(&args.connection, LIST, false)?;
     let output = Output::or_usual(args.output);
     let (mut left, mut page_token) = (args.limit.unwrap_or(usize::MAX), String::new());
     loop {
         let page_size = left.min(1_000) as i32;
         let request = ListSpacesRequest { page_size, page_token, filter: args.filter.clone() };
         let page = caller.stub.list_spaces(caller.request(request)).await;
-        let page = page.map_err(caller.failed("google.chat.v1.ChatService/ListSpaces"))?.into_inner();
+        let page = page.map_err(caller.failed(LIST))?.into_inner();
         let spaces = &page.spaces[..page.spaces.len().min(left)];
         output::print_lines(spaces, output)?;
         left -= spaces.len();
@@ -177,28 +173,29 @@ async fn delete(args: Delete) -> Result<(), Failure> {
     if !args.yes && !confirmed(&args.name)? {
         return Err(Failure::usage("nothing was deleted"));
     }
-    let mut caller = Caller::new(&args.connection, if args.admin { DELETE_AS_ADMIN } else { DELETE }).await?;
+    let mut caller = Caller::new(&args.connection, DELETE, args.admin)?;
     let request = caller.request(DeleteSpaceRequest { name: args.name, use_admin_access: args.admin });
     let done = caller.stub.delete_space(request).await;
-    done.map(drop).map_err(caller.failed("google.chat.v1.ChatService/DeleteSpace"))
+    done.map(drop).map_err(caller.failed(DELETE))
 }
 
 /// Asks whether to go on, which needs somebody to be asked.
 fn confirmed(name: &str) -> Result<bool, Failure> {
-    use std::io::{IsTerminal, stderr, stdin};
+    use std::io::{IsTerminal, Write, stderr, stdin};
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return Err(Failure::usage(format!("deleting {name} cannot be undone; say --yes to do it")));
     }
-    eprint!("Delete {name} with its messages and memberships? This cannot be undone. [y/N] ");
+    let question = format!("Delete {name} with its messages and memberships? This cannot be undone. [y/N] ");
+    stderr().write_all(question.as_bytes()).map_err(Failure::machine)?;
     let mut answer = String::new();
     stdin().read_line(&mut answer).map_err(Failure::machine)?;
     Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
 async fn complete_import(args: CompleteImport) -> Result<(), Failure> {
-    let mut caller = Caller::new(&args.connection, IMPORT).await?;
+    let mut caller = Caller::new(&args.connection, COMPLETE_IMPORT, false)?;
     let request = caller.request(CompleteImportSpaceRequest { name: args.name });
     let answer = caller.stub.complete_import_space(request).await;
-    let answer = answer.map_err(caller.failed("google.chat.v1.ChatService/CompleteImportSpace"))?.into_inner();
+    let answer = answer.map_err(caller.failed(COMPLETE_IMPORT))?.into_inner();
     output::print(&answer.space.unwrap_or_default(), Output::or_usual(args.output))
 }

@@ -7,9 +7,9 @@ use google_chat::{
 use prost_types::FieldMask;
 use serde_json::Value;
 
-use super::{Caller, flags::SpaceFlags};
+use super::{Caller, GET, flags::SpaceFlags};
 use crate::{
-    connection::{Connection, Needs},
+    connection::Connection,
     failure::Failure,
     output::{self, Output},
 };
@@ -35,8 +35,7 @@ pub(crate) struct Update {
     output: Option<Output>,
 }
 
-const NEEDS: Needs = Needs { user: "chat.spaces", app: "chat.app.spaces" };
-const AS_ADMIN: Needs = Needs { user: "chat.admin.spaces", app: "chat.app.spaces" };
+const UPDATE: &str = "google.chat.v1.ChatService/UpdateSpace";
 
 pub(super) async fn run(args: Update) -> Result<(), Failure> {
     let json = args.space.to_json()?;
@@ -44,7 +43,7 @@ pub(super) async fn run(args: Update) -> Result<(), Failure> {
     let space: Space =
         output::schema()?.from_json(json.to_string()).map_err(|error| Failure::usage(format!("the space: {error}")))?;
     let mut space = Space { name: args.name, ..space };
-    let mut caller = Caller::new(&args.connection, if args.admin { AS_ADMIN } else { NEEDS }).await?;
+    let mut caller = Caller::new(&args.connection, UPDATE, args.admin)?;
     // The API takes description and guidelines together; what is not given stays.
     if let Some(Value::Object(details)) = json.get("spaceDetails")
         && details.len() == 1
@@ -52,7 +51,7 @@ pub(super) async fn run(args: Update) -> Result<(), Failure> {
     {
         let request = caller.request(GetSpaceRequest { name: space.name.clone(), use_admin_access: args.admin });
         let old = caller.stub.get_space(request).await;
-        let old = old.map_err(caller.failed("google.chat.v1.ChatService/GetSpace"))?.into_inner();
+        let old = old.map_err(caller.failed(GET))?.into_inner();
         let old = old.space_details.unwrap_or_default();
         if details.contains_key("description") {
             new.guidelines = old.guidelines;
@@ -63,7 +62,7 @@ pub(super) async fn run(args: Update) -> Result<(), Failure> {
     let update_mask = Some(FieldMask { paths });
     let request = UpdateSpaceRequest { space: Some(space), update_mask, use_admin_access: args.admin };
     let space = caller.stub.update_space(caller.request(request)).await;
-    let space = space.map_err(caller.failed("google.chat.v1.ChatService/UpdateSpace"))?.into_inner();
+    let space = space.map_err(caller.failed(UPDATE))?.into_inner();
     output::print(&space, Output::or_usual(args.output))
 }
 
