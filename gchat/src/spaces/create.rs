@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use google_chat::{CreateSpaceRequest, Space};
 
-use super::flags::SpaceFlags;
+use super::flags::NewSpaceFlags;
 use crate::{
     bulk,
     connection::ConnectionOrEmulator,
@@ -33,9 +33,9 @@ which --from takes as well.";
 #[derive(clap::Args)]
 pub(crate) struct Create {
     #[command(flatten)]
-    space: SpaceFlags,
+    space: NewSpaceFlags,
     /// A whole Space as JSON, from a file or from standard input (-)
-    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["SpaceFlags", "from"])]
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["SpaceFlags", "NewSpaceFlags", "from"])]
     from_json: Option<String>,
     /// An identifier for the request, so that it can be sent again
     #[arg(long, value_name = "ID", conflicts_with = "from")]

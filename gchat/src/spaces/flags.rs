@@ -4,7 +4,56 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 
-/// Every settable field of Space.
+/// The fields of Space that can be set when it is created.
+#[derive(clap::Args)]
+#[group(id = "NewSpaceFlags", multiple = true)]
+pub(super) struct NewSpaceFlags {
+    #[command(flatten)]
+    space: SpaceFlags,
+    /// Lets people outside the organization be members
+    #[arg(long)]
+    external_user_allowed: bool,
+    /// Creates the space for an import, hidden until that is complete
+    #[arg(long)]
+    import_mode: bool,
+    /// In import mode, when the original was created (RFC 3339)
+    #[arg(long, value_name = "TIME", requires = "import_mode")]
+    create_time: Option<String>,
+    /// The organization, customers/{id}; required when acting as an app
+    #[arg(long, value_name = "CUSTOMER")]
+    customer: Option<String>,
+    /// A ready-made set of permissions
+    #[arg(long, value_name = "SET", value_parser = ["COLLABORATION_SPACE", "ANNOUNCEMENT_SPACE"],
+          conflicts_with = "permission")]
+    predefined_permissions: Option<String>,
+    /// Whether the space is the direct message of a person and an app
+    #[arg(long, hide = true)]
+    single_user_bot_dm: bool,
+}
+
+impl NewSpaceFlags {
+    /// The space, as [`SpaceFlags::to_json`] has it.
+    pub(super) fn to_json(&self) -> Result<Value, Failure> {
+        let mut space = self.space.to_json()?;
+        let text = |value: &Option<String>| value.clone().map(Value::from);
+        let flag = |value: bool| value.then_some(Value::Bool(true));
+        for (name, value) in [
+            ("externalUserAllowed", flag(self.external_user_allowed)),
+            ("importMode", flag(self.import_mode)),
+            ("createTime", text(&self.create_time)),
+            ("customer", text(&self.customer)),
+            ("predefinedPermissionSettings", text(&self.predefined_permissions)),
+            ("singleUserBotDm", flag(self.single_user_bot_dm)),
+        ] {
+            if let (Some(value), Some(space)) = (value, space.as_object_mut()) {
+                space.insert(name.to_owned(), value);
+            }
+        }
+        Ok(space)
+    }
+}
+
+/// The fields of Space that can be set at any time.
 #[derive(clap::Args)]
 #[group(id = "SpaceFlags", multiple = true)]
 pub(super) struct SpaceFlags {
@@ -20,21 +69,9 @@ pub(super) struct SpaceFlags {
     /// The guidelines, at most 5,000 characters
     #[arg(long, value_name = "TEXT")]
     guidelines: Option<String>,
-    /// Lets people outside the organization be members
-    #[arg(long)]
-    external_user_allowed: bool,
     /// Whether messages are kept
     #[arg(long, value_name = "STATE", value_parser = ["HISTORY_ON", "HISTORY_OFF"])]
     history: Option<String>,
-    /// Creates the space for an import, hidden until that is complete
-    #[arg(long)]
-    import_mode: bool,
-    /// In import mode, when the original was created (RFC 3339)
-    #[arg(long, value_name = "TIME", requires = "import_mode")]
-    create_time: Option<String>,
-    /// The organization, customers/{id}; required when acting as an app
-    #[arg(long, value_name = "CUSTOMER")]
-    customer: Option<String>,
     /// A target audience that can find the space, audiences/{id}
     #[arg(long, value_name = "AUDIENCE")]
     audience: Option<String>,
@@ -47,15 +84,9 @@ pub(super) struct SpaceFlags {
     /// Target audiences that can see the members, audiences/{id}; several with commas
     #[arg(long, value_name = "AUDIENCES", value_delimiter = ',')]
     members_visible_to: Vec<String>,
-    /// A ready-made set of permissions
-    #[arg(long, value_name = "SET", value_parser = ["COLLABORATION_SPACE", "ANNOUNCEMENT_SPACE"])]
-    predefined_permissions: Option<String>,
     /// Who has a permission, as NAME=ROLE[+ROLE], for example manageApps=managers; can be repeated
-    #[arg(long, value_name = "NAME=ROLES", conflicts_with = "predefined_permissions")]
+    #[arg(long, value_name = "NAME=ROLES")]
     permission: Vec<String>,
-    /// Whether the space is the direct message of a person and an app
-    #[arg(long, hide = true)]
-    single_user_bot_dm: bool,
 }
 
 impl SpaceFlags {
@@ -69,16 +100,9 @@ impl SpaceFlags {
             }
         };
         let text = |value: &Option<String>| value.clone().map(Value::from);
-        let flag = |value: bool| value.then_some(Value::Bool(true));
         set("displayName", text(&self.display_name));
         set("spaceType", text(&self.space_type));
-        set("externalUserAllowed", flag(self.external_user_allowed));
         set("spaceHistoryState", text(&self.history));
-        set("importMode", flag(self.import_mode));
-        set("createTime", text(&self.create_time));
-        set("customer", text(&self.customer));
-        set("singleUserBotDm", flag(self.single_user_bot_dm));
-        set("predefinedPermissionSettings", text(&self.predefined_permissions));
         let details = object([("description", text(&self.description)), ("guidelines", text(&self.guidelines))]);
         set("spaceDetails", details);
         let access = object([
