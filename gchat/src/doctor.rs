@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use google_chat::{CreateSpaceRequest, Error, Space, policy::RetryPolicy};
+use google_chat::{CreateSpaceRequest, Error, Space, policy::RetryPolicy, transcoding::code_name};
 use tonic::Code;
 
 use crate::{
@@ -83,8 +83,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     // How far the call came is not known then.
     if broken == Some("other") {
         let mend = error.advice().unwrap_or("see the message, and try again");
-        unwell("a space can be created", &format!("{:?}: {}", error.code(), error.message()), mend)?;
-        return Err(missing("see above"));
+        unwell("a space can be created", &format!("{}: {}", code_name(error.code()), error.message()), mend)?;
+        return Err(match error.code() {
+            Code::ResourceExhausted => Failure::Later("the project's quota is used up for now".to_owned()),
+            _ => missing("see above"),
+        });
     }
     for (step, what) in STEPS_OF_THE_CALL {
         if Some(step) == broken && error.is_misconfigured() {
@@ -98,7 +101,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
                 "token-taken" => "get a new token, or other credentials",
                 _ => "see https://developers.google.com/workspace/chat/troubleshoot-authentication",
             });
-            unwell(what, &format!("{:?}: {}", error.code(), error.message()), mend)?;
+            unwell(what, &format!("{}: {}", code_name(error.code()), error.message()), mend)?;
             return Err(match step {
                 "reached" => Failure::Later("the API is not reached".to_owned()),
                 _ => missing(&format!("it fails that {what}")),

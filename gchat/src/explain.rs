@@ -30,7 +30,8 @@ pub(crate) struct Args {
     /// How to print the HTTP request
     #[arg(long, value_enum, default_value_t = Format::Http)]
     format: Format,
-    /// Reads {"method":…,"request":…} lines from standard input and prints a JSON line for each
+    /// Reads {"method":…,"request":…} lines from standard input and prints a JSON line for each:
+    /// the HTTP request, or {"line":…,"error":…} if there is none
     #[arg(long, conflicts_with_all = ["method", "format"])]
     ndjson: bool,
     /// A descriptor set with imports; the embedded one, of Google Chat, by default
@@ -69,7 +70,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     Origin::parse(&endpoint).map_err(Failure::usage)?;
     let request = match args.as_client {
         true => as_sent(Client::builder().endpoint(&endpoint), &method, &mut wire).await?,
-        false => method.to_http(&wire)?,
+        false => method.to_http(&wire).map_err(Failure::unsent)?,
     };
     let text = match args.format {
         Format::Json => format!("{}\n", as_json(&request)?),
@@ -82,7 +83,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 
 /// The curl command of creating a space as the client does it.
 pub(crate) async fn curl_of_create(target: &Target, request: &CreateSpaceRequest) -> Result<String, Failure> {
-    target.client(None)?.check(request)?;
+    target.client(None)?.check(request).map_err(Failure::usage)?;
     let method = input::method(&output::schema()?, "google.chat.v1.ChatService/CreateSpace")?;
     let sent = as_sent(target.builder(None), &method, &mut request.encode_to_vec()).await?;
     Ok(as_curl(&sent, &target.endpoint, !target.is_anonymous()))
@@ -104,7 +105,7 @@ async fn as_sent(builder: ClientBuilder, method: &Method, wire: &mut Vec<u8>) ->
     let path = http::uri::PathAndQuery::try_from(method.path()).map_err(Failure::usage)?;
     let answer = stub.unary(tonic::Request::new(wire.clone()), path, Raw).await.map(drop);
     let Ok(request) = sent.try_recv() else {
-        return Err(answer.map_or_else(Failure::from, |()| Failure::machine("the client sent nothing")));
+        return Err(answer.map_or_else(Failure::unsent, |()| Failure::machine("the client sent nothing")));
     };
     let (mut head, body) = request.into_parts();
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -119,18 +120,25 @@ async fn as_sent(builder: ClientBuilder, method: &Method, wire: &mut Vec<u8>) ->
     Ok(Request::from_parts(head, body))
 }
 
-/// One request a line in, one a line out.
+/// One request a line in, one a line out: the HTTP request, or why there is none.
 fn lines(schema: &Schema) -> Result<(), Failure> {
+    let (mut count, mut refused) = (0, 0);
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
-        let line = line.map_err(Failure::machine)?;
+        let line = line.map_err(|error| Failure::usage(format!("cannot read line {}: {error}", number + 1)))?;
         if line.trim().is_empty() {
             continue;
         }
-        let explained =
-            explain_line(schema, &line).map_err(|failure| Failure::usage(format!("line {}: {failure}", number + 1)))?;
+        count += 1;
+        let explained = explain_line(schema, &line).unwrap_or_else(|failure| {
+            refused += 1;
+            serde_json::json!({"line": number + 1, "error": failure.to_string()})
+        });
         output::write(format!("{explained}\n").as_bytes())?;
     }
-    Ok(())
+    match refused {
+        0 => Ok(()),
+        _ => Err(Failure::usage(format!("{refused} of {count} lines have no HTTP request; their results say why"))),
+    }
 }
 
 fn explain_line(schema: &Schema, line: &str) -> Result<Value, Failure> {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use google_chat::{Error, Wire};
+use google_chat::{Error, Wire, transcoding::code_name};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub(crate) enum Failure {
     Rows(String),
     /// The server is not there for now.
     Later(String),
+    /// So much was found that is to be looked at.
+    Findings(String),
+    /// The user stopped the command.
+    Interrupted(String),
 }
 
 impl Failure {
@@ -32,6 +36,11 @@ impl Failure {
         Self::Machine(problem.to_string())
     }
 
+    /// A request that was refused before it was sent.
+    pub(crate) fn unsent(status: tonic::Status) -> Self {
+        Self::usage(Self::from(status))
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) => 2,
@@ -41,6 +50,9 @@ impl Failure {
             Self::Later(_) => 6,
             // Another try does not help, whatever the code says.
             Self::Call(error) if error.is_misconfigured() => 1,
+            Self::Findings(_) => 8,
+            // As a shell has it of who ends by SIGINT.
+            Self::Interrupted(_) => 130,
             Self::Call(error) => code(error.code()),
             Self::Status(status) if Error::of((**status).clone(), "", Wire::Auto).is_misconfigured() => 1,
             Self::Status(status) => code(status.code()),
@@ -55,9 +67,11 @@ impl fmt::Display for Failure {
             | Self::Machine(problem)
             | Self::Missing(problem)
             | Self::Rows(problem)
-            | Self::Later(problem) => f.write_str(problem),
+            | Self::Later(problem)
+            | Self::Findings(problem)
+            | Self::Interrupted(problem) => f.write_str(problem),
             Self::Call(error) => error.fmt(f),
-            Self::Status(status) => write!(f, "{:?}: {}", status.code(), status.message()),
+            Self::Status(status) => write!(f, "{}: {}", code_name(status.code()), status.message()),
         }
     }
 }

@@ -15,7 +15,11 @@ mod output;
 mod signals;
 mod spaces;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -32,14 +36,16 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  the call failed, or something of this machine
-  2  the command line or its input is wrong
-  3  credentials are missing or were refused
-  4  the display name is taken
-  5  the space was not found
-  6  the server was not reached, took too long or wants a pause: try again
-  7  some rows of a file failed for good";
+  0    done
+  1    the call failed, or something of this machine: a file, a port, a full disk
+  2    the command line or its input is wrong; nothing was sent
+  3    credentials are missing or were refused
+  4    the display name is taken
+  5    the space was not found
+  6    the server was not reached, took too long or wants a pause (quota): try again
+  7    some rows of a file failed for good
+  8    schema --lint found something
+  130  stopped by Ctrl-C; with --from, the same command goes on where it was";
 
 #[derive(Subcommand)]
 enum Command {
@@ -79,7 +85,7 @@ enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the man pages
+    /// Write the man pages into a folder, which is made if it is not there
     #[command(after_help = "Example:\n  gchat man ~/.local/share/man/man1")]
     Man {
         /// The folder
@@ -98,6 +104,16 @@ Examples:
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        // Help and the version are results like others: it is an error if they cannot be
+        // written.
+        Err(asked) if !asked.use_stderr() => {
+            return match asked.print().and_then(|()| io::stdout().flush()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    end(&Failure::machine(format!("cannot write to standard output: {error}")))
+                }
+                _ => ExitCode::SUCCESS,
+            };
+        }
         Err(error) => return failure::command_line(&error),
     };
     let runtime = match cli.command {
@@ -108,15 +124,18 @@ fn main() -> ExitCode {
     };
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command)),
-        Err(error) => Err(Failure::usage(format!("the runtime cannot be started: {error}"))),
+        Err(error) => Err(Failure::machine(format!("the runtime cannot be started: {error}"))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            output::say(&failure.to_string());
-            failure.exit_code()
-        }
+        Err(failure) => end(&failure),
     }
+}
+
+/// Says why the command failed.
+fn end(failure: &Failure) -> ExitCode {
+    output::say(&failure.to_string());
+    failure.exit_code()
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
@@ -132,7 +151,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             for lint in &lints {
                 output::write(format!("{lint}\n").as_bytes())?;
             }
-            if lints.is_empty() { Ok(()) } else { Err(Failure::usage(format!("{} findings", lints.len()))) }
+            if lints.is_empty() { Ok(()) } else { Err(Failure::Findings(format!("{} findings", lints.len()))) }
         }
         Command::Schema { output: None, .. } => output::write(google_chat::proto::DESCRIPTOR_SET),
         Command::Schema { output: Some(file), .. } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
@@ -142,7 +161,8 @@ async fn run(command: Command) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "gchat", &mut text);
             output::write(&text)
         }
-        Command::Man { folder } => clap_mangen::generate_to(Cli::command(), &folder)
+        Command::Man { folder } => std::fs::create_dir_all(&folder)
+            .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder))
             .map_err(|error| Failure::machine(format!("cannot write to {}: {error}", folder.display()))),
     }
 }

@@ -94,7 +94,7 @@ pub(crate) fn write(text: &[u8]) -> Result<(), Failure> {
     match out.write_all(text).and_then(|()| out.flush()) {
         // Nobody reads on, as when piped to `head`: that is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::machine),
+        other => other.map_err(|error| Failure::machine(format!("cannot write to standard output: {error}"))),
     }
 }
 
