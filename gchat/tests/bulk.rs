@@ -248,7 +248,7 @@ async fn rows_are_paced_and_an_interrupted_run_goes_on() {
     assert!(line.starts_with("{\"line\":1,\"name\":\"spaces/"), "{line}");
     assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", run.id())]).status().unwrap().success());
     let stopped = run.wait_with_output().unwrap();
-    assert_eq!(stopped.status.code(), Some(6));
+    assert_eq!(stopped.status.code(), Some(130));
     assert!(text(&stopped.stderr).ends_with("gchat: stopped; the same command goes on where it was\n"), "{stopped:?}");
     assert_eq!(emulator.spaces().len(), 1);
     let done = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson"]).output().unwrap();

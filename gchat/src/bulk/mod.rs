@@ -180,7 +180,7 @@ pub(crate) async fn run(
             _ = &mut interrupted => {
                 interrupted = Box::pin(tokio::signal::ctrl_c());
                 stops += 1;
-                run.stop(Failure::Later("stopped; the same command goes on where it was".to_owned()));
+                run.stop(Failure::Interrupted("stopped; the same command goes on where it was".to_owned()));
                 if stops > 1 {
                     workers.abort_all();
                 }
