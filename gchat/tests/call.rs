@@ -1,21 +1,21 @@
 //! `gchat explain` and `gchat call`, as a person or a script runs them.
 
+mod support;
+
 use std::{
     io::Write,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
+use google_chat::{Schema, emulator::Emulator};
+use support::{ended, file, text};
+
 fn gchat(args: &[&str], input: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
-    command.args(args).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR"));
+    let mut command = support::gchat(args);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that does not read its input closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 const CREATE: &str = "google.chat.v1.ChatService/CreateSpace";
@@ -71,9 +71,14 @@ fn explain_reads_and_prints_lines() {
         "{\"method\":\"POST\",\"path\":\"/v1/spaces\",\"query\":[[\"requestId\",\"1\"]],\"headers\":{},\"body\":null}\n\
          {\"method\":\"POST\",\"path\":\"/v1/spaces\",\"query\":[],\"headers\":{},\"body\":null}\n"
     );
-    let output = gchat(&["explain", "--ndjson"], "{\"method\":\"a.B/C\"}\n");
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(text(&output.stderr), "gchat: line 1: the schema has no method a.B/C\n");
+    // A line that is refused is answered as well, and those after it.
+    let output = gchat(&["explain", "--ndjson"], &format!("{{\"method\":\"a.B/C\"}}\nnothing\n{lines}"));
+    let (code, explained, error) = ended(&output);
+    let explained: Vec<&str> = explained.lines().collect();
+    assert_eq!(explained[0], r#"{"line":1,"error":"the schema has no method a.B/C"}"#);
+    assert!(explained[1].starts_with(r#"{"line":2,"error":"expected ident"#), "{explained:?}");
+    assert!(explained.len() == 4 && explained[3].starts_with(r#"{"method":"POST""#), "{explained:?}");
+    assert_eq!((code, error), (2, "gchat: 2 of 4 lines have no HTTP request; their results say why\n"));
 }
 
 #[test]
@@ -86,7 +91,7 @@ fn call_makes_the_call_over_either_wire() {
         assert_eq!(space["displayName"], "Launch room", "{wire}");
         let output = gchat(&["call", CREATE, "{}", "--emulator", "--wire", wire], "");
         assert_eq!(output.status.code(), Some(1), "{wire}");
-        assert!(text(&output.stderr).contains("InvalidArgument: Invalid request: space is required."), "{wire}");
+        assert!(text(&output.stderr).contains("INVALID_ARGUMENT: Invalid request: space is required."), "{wire}");
     }
 }
 
@@ -119,4 +124,68 @@ fn what_cannot_be_called_is_said_before_anything_is_sent() {
         assert_eq!(text(&output.stderr), format!("gchat: {message}"), "{args:?}");
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }
+}
+
+/// The scopes that domain-wide delegation must allow for a call as a user, and those that
+/// an app gets by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn each_method_is_called_with_a_scope_of_its_own() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.anonymous = false);
+    let key = file("call-key.json", &emulator.key_file());
+    let endpoint = emulator.endpoint();
+    let call = |method: &str, request: &str, user: Option<&str>| {
+        let method = format!("google.chat.v1.ChatService/{method}");
+        let mut args = vec!["call", &*method, request, "--endpoint", &endpoint];
+        args.extend(["--credentials", key.to_str().unwrap()]);
+        args.extend(user.iter().flat_map(|user| ["--subject", user]));
+        let output = gchat(&args, "");
+        let (code, out, error) = ended(&output);
+        (code, out.to_owned(), error.to_owned())
+    };
+    let alice = Some("alice@example.com");
+    let (code, space, error) =
+        call("CreateSpace", r#"{"space":{"displayName":"a","spaceType":"SPACE","customer":"customers/C1"}}"#, None);
+    assert_eq!(code, 0, "{error}");
+    let space: serde_json::Value = serde_json::from_str(&space).unwrap();
+    let of_app = space["name"].as_str().unwrap().to_owned();
+    let (code, space, error) = call("CreateSpace", r#"{"space":{"displayName":"b","spaceType":"SPACE"}}"#, alice);
+    assert_eq!(code, 0, "{error}");
+    let space: serde_json::Value = serde_json::from_str(&space).unwrap();
+    let name = space["name"].as_str().unwrap();
+    let member = r#""membership":{"member":{"name":"users/bob@example.com","type":"HUMAN"}}"#;
+    for (method, request, user, scope) in [
+        ("GetSpace", format!(r#"{{"name":"{of_app}"}}"#), None, ""),
+        ("DeleteSpace", format!(r#"{{"name":"{of_app}"}}"#), None, ""),
+        ("GetSpace", format!(r#"{{"name":"{name}"}}"#), alice, "chat.spaces.readonly"),
+        ("GetSpace", format!(r#"{{"name":"{name}","useAdminAccess":true}}"#), alice, "chat.admin.spaces.readonly"),
+        ("CreateMembership", format!(r#"{{"parent":"{name}",{member}}}"#), alice, "chat.memberships"),
+        ("ListMemberships", format!(r#"{{"parent":"{name}"}}"#), alice, "chat.memberships.readonly"),
+        (
+            "CreateSpace",
+            r#"{"space":{"importMode":true,"displayName":"i","spaceType":"SPACE"}}"#.to_owned(),
+            alice,
+            "chat.import",
+        ),
+        ("DeleteSpace", format!(r#"{{"name":"{name}"}}"#), alice, "chat.delete"),
+    ] {
+        emulator.configure(|settings| settings.delegated_scopes = Some(vec![scope.to_owned()]));
+        let (code, _, error) = call(method, &request, user);
+        assert_eq!(code, 0, "{method} with {scope}: {error}");
+    }
+    // The scopes of another API are not known.
+    let mut compiler = protox::Compiler::new(["../tests/proto", "../proto"]).unwrap();
+    compiler.include_imports(true).open_file("shelf.proto").unwrap();
+    let set = compiler.encode_file_descriptor_set();
+    let method = Schema::decode(&set).unwrap().methods().next().unwrap().path()[1..].to_owned();
+    let path = support::fresh("call-shelf.bin");
+    std::fs::write(&path, set).unwrap();
+    let there = ["call", &method, "{}", "--descriptor-set", path.to_str().unwrap(), "--endpoint", &endpoint];
+    let with_key = [&there[..], &["--credentials", key.to_str().unwrap()]].concat();
+    let output = gchat(&with_key, "");
+    let (code, _, error) = ended(&output);
+    assert!(code == 2 && error.contains("--scope is missing") && error.contains(&method), "{error}");
+    assert_eq!(emulator.received().iter().filter(|call| call.target.contains("shelf")).count(), 0);
+    let given = gchat(&[&with_key[..], &["--scope", "chat.spaces"]].concat(), "");
+    assert!(!text(&given.stderr).contains("--scope"), "{given:?}");
 }

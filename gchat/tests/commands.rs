@@ -2,37 +2,21 @@
 
 #[path = "../../tests/broken_keys/mod.rs"]
 mod broken_keys;
+mod support;
 
 use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    fs::OpenOptions,
+    net::TcpListener,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Command, Stdio},
 };
 
 use google_chat::{
     Schema,
     emulator::{Emulator, Settings},
 };
-
-fn gchat(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
-    // Nothing of this machine: no login, no gcloud, no settings.
-    command.args(args).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
-    command
-}
-
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-fn ended(output: &Output) -> (i32, &str, &str) {
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
-}
+use support::{ended, file, gchat, signal, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_space_is_read_listed_changed_and_deleted() {
@@ -194,6 +178,14 @@ async fn the_doctor_finds_what_is_missing_and_says_how_to_mend_it() {
         assert!(said.trim_end().lines().last().unwrap().starts_with("      mend:"), "{said}");
     }
     assert_eq!(emulator.spaces().len(), 0);
+    // Quota comes back by itself.
+    emulator.configure(|settings| {
+        *settings = Settings::default();
+        settings.writes_per_minute = Some(0);
+    });
+    let (code, said) = doctor(&["--anonymous"]);
+    assert!(code == 6 && said.contains("found: RESOURCE_EXHAUSTED: "), "{code}: {said}");
+    emulator.configure(|settings| settings.anonymous = false);
     let output = gchat(&["doctor", "--anonymous", "--endpoint", "http://127.0.0.1:9"]).output().unwrap();
     let (code, said, _) = ended(&output);
     assert!(code == 6 && said.contains("fails the API is reached"), "{said}");
@@ -217,7 +209,7 @@ async fn what_is_shown_as_a_command_can_be_run() {
         assert_eq!(emulator.spaces()[0].display_name, "It's $HOME");
     }
     let bad = gchat(&["spaces", "create", "--dry-run", "--anonymous"]).output().unwrap();
-    assert_eq!(bad.status.code(), Some(1));
+    assert_eq!(bad.status.code(), Some(2));
     assert!(text(&bad.stderr).contains("space.display_name is required"), "{bad:?}");
     let method = "google.chat.v1.ChatService/CreateSpace";
     let json = r#"{"space":{"displayName":"a","spaceType":"SPACE"}}"#;
@@ -242,8 +234,10 @@ fn the_schema_completions_and_man_pages_are_written() {
         let output = gchat(&["completions", shell]).output().unwrap();
         assert!(text(&output.stdout).contains("complete-import"), "{shell}");
     }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
-    std::fs::create_dir_all(&folder).unwrap();
+    // The folders are made, as on a machine that has no manual of its user's yet.
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("home-without-man");
+    let _ = std::fs::remove_dir_all(&home);
+    let folder = home.join("share/man/man1");
     assert_eq!(ended(&gchat(&["man", folder.to_str().unwrap()]).output().unwrap()), (0, "", ""));
     let page = std::fs::read_to_string(folder.join("gchat-spaces-create.1")).unwrap();
     assert!(page.contains("\\-\\-retry\\-failed"), "{page}");
@@ -260,7 +254,7 @@ fn what_http_cannot_carry_is_listed() {
     let (code, found, problem) = ended(&output);
     let labels = "shelf.Shelf/Search: GET /v1/{shelf=shelves/*}/books:search: field `labels` is a map, which a query \
                   cannot carry";
-    assert!(code == 2 && found.lines().any(|line| line == labels), "{code}: {found}");
+    assert!(code == 8 && found.lines().any(|line| line == labels), "{code}: {found}");
     assert_eq!(problem, format!("gchat: {} findings\n", found.lines().count()));
     let both = ended(&gchat(&["schema", "--lint", "--output", "x"]).output().unwrap()).0;
     let alone = ended(&gchat(&["schema", "--descriptor-set", "x"]).output().unwrap()).0;
@@ -440,4 +434,126 @@ fn nothing_of_a_servers_text_is_an_order_to_the_terminal() {
         }
     }
     assert!(checked >= 14, "{checked}");
+}
+
+/// Every exit code that the help names, by a command that ends so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn commands_end_with_the_codes_that_the_help_names() {
+    let emulator = Emulator::start().await.unwrap();
+    let endpoint = emulator.endpoint();
+    let there = ["--endpoint", &*endpoint, "--anonymous"];
+    let spaces = |args: &[&str]| gchat(&[&["spaces"], args, &there].concat());
+    let rows = |name: &str, rows: &str| file(name, rows).to_str().unwrap().to_owned();
+    for name in ["codes-taken.ndjson", "codes-wrong.ndjson", "codes-stopped.ndjson"] {
+        support::fresh(&format!("{name}.journal"));
+    }
+    let taken = rows("codes-taken.ndjson", "{\"displayName\":\"taken\"}\n");
+    let wrong = rows("codes-wrong.ndjson", "{\"displayName\":\"\"}\n");
+    let set = {
+        let mut compiler = protox::Compiler::new(["../tests/proto", "../proto"]).unwrap();
+        compiler.include_imports(true).open_file("shelf.proto").unwrap();
+        let path = support::fresh("codes-shelf.bin");
+        std::fs::write(&path, compiler.encode_file_descriptor_set()).unwrap();
+        path
+    };
+    let create = "google.chat.v1.ChatService/CreateSpace";
+    let unnamed = r#"{"space":{"spaceType":"SPACE"}}"#;
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let to = |mut command: Command, stdout: std::fs::File| {
+        command.stdout(stdout);
+        command
+    };
+    let cases = vec![
+        (0, spaces(&["create", "--display-name", "taken"])),
+        (0, gchat(&["--help"])),
+        (0, gchat(&["schema", "--lint"])),
+        // The server's word, not this program's.
+        (1, gchat(&[&["call", create, unnamed], &there[..]].concat())),
+        (1, gchat(&["schema", "--output", "/nonexistent/chat.bin"])),
+        (1, gchat(&["man", "/dev/null/man"])),
+        (1, to(gchat(&["schema"]), full())),
+        (1, to(gchat(&["--help"]), full())),
+        (1, to(gchat(&["--version"]), full())),
+        (1, to(gchat(&["completions", "bash"]), full())),
+        (1, to(gchat(&["emulator", "--listen", "127.0.0.1:0"]), full())),
+        (1, to(spaces(&["list"]), full())),
+        (1, to(gchat(&["explain", create, "{}"]), full())),
+        (2, gchat(&["spaces", "create", "--nothing"])),
+        (2, spaces(&["create"])),
+        (2, spaces(&["create", "--dry-run"])),
+        (2, spaces(&["create", "--from", &wrong])),
+        (2, gchat(&["explain", create, unnamed, "--as-client"])),
+        (2, gchat(&["explain", create, "{", "--as-client"])),
+        (3, gchat(&["spaces", "create", "--display-name", "a", "--endpoint", &endpoint])),
+        (3, gchat(&["spaces", "create", "--display-name", "a", "--endpoint", &endpoint, "--access-token", "old"])),
+        (3, gchat(&["doctor", "--endpoint", &endpoint, "--access-token", "old"])),
+        (4, spaces(&["create", "--display-name", "taken"])),
+        (5, spaces(&["get", "spaces/nothing"])),
+        (5, spaces(&["delete", "spaces/nothing", "--yes"])),
+        (6, gchat(&["spaces", "get", "spaces/a", "--anonymous", "--timeout", "1", "--endpoint", "http://127.0.0.1:9"])),
+        (7, spaces(&["create", "--from", &taken, "--rate", "0"])),
+        (8, gchat(&["schema", "--lint", "--descriptor-set", set.to_str().unwrap()])),
+    ];
+    let mut shown = std::collections::BTreeSet::new();
+    for (code, mut command) in cases {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command:?}: {output:?}");
+        let error = text(&output.stderr);
+        assert!(code == 0 || error.contains("gchat: ") || error.contains("error: "), "{command:?}: {error}");
+        assert!(!error.contains("panicked"), "{command:?}: {error}");
+        shown.insert(code);
+    }
+    // Ctrl-C, once a call is under way; whatever it is that does not answer.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    let rows = rows("codes-stopped.ndjson", "{\"displayName\":\"a\"}\n");
+    let stopped = ["spaces", "create", "--from", &rows, "--anonymous", "--wire", "http", "--endpoint", &address];
+    let child = gchat(&stopped).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _call = silent.accept().unwrap();
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    shown.insert(130);
+    // A command that has nothing to end well is ended by the signal itself, which a shell
+    // shows as the same code.
+    let alone = ["spaces", "get", "spaces/a", "--anonymous", "--wire", "http", "--endpoint", &address];
+    let child = gchat(&alone).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _call = silent.accept().unwrap();
+    signal(&child, "INT");
+    assert_eq!(child.wait_with_output().unwrap().status.signal(), Some(2));
+
+    let help = gchat(&["--help"]).output().unwrap();
+    let (_, table) = text(&help.stdout).split_once("Exit codes:\n").unwrap();
+    let named = table.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    assert_eq!(named.collect::<std::collections::BTreeSet<i32>>(), shown);
+}
+
+/// What a space can be created with and not be changed to, and where an emulator of the
+/// command's own has nothing.
+#[test]
+fn commands_offer_no_flag_that_can_only_fail() {
+    for (command, missing) in [
+        (
+            "update",
+            &[
+                "--external-user-allowed",
+                "--import-mode",
+                "--create-time",
+                "--customer",
+                "--predefined-permissions",
+                "--emulator",
+            ][..],
+        ),
+        ("get", &["--emulator"]),
+        ("list", &["--emulator"]),
+        ("delete", &["--emulator"]),
+        ("complete-import", &["--emulator"]),
+    ] {
+        let help = gchat(&["spaces", command, "--help"]).output().unwrap();
+        let create = gchat(&["spaces", "create", "--help"]).output().unwrap();
+        for flag in missing {
+            let has = |help: &[u8]| text(help).split_whitespace().any(|word| word == *flag);
+            assert!(!has(&help.stdout) && has(&create.stdout), "{command} {flag}");
+        }
+    }
 }

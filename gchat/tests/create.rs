@@ -1,26 +1,14 @@
 //! The built program, as a person or a script runs it.
 
+mod support;
+
 use std::{
     io::{BufRead, BufReader, Write},
-    process::{Child, Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 use serde_json::Value;
-
-fn gchat(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
-    // Nothing of this machine: no login, no gcloud, no settings.
-    command.args(args).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    gchat(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
+use support::{Server, gchat, run, text};
 
 fn without_assigned(output: &Output) -> Value {
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -136,36 +124,17 @@ fn a_space_is_read_from_json() {
     assert!(text(&output.stdout).lines().any(|line| line.split_whitespace().eq(["displayName", "piped"])));
 }
 
-/// An emulator that is killed when the test ends.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts `gchat emulator`, and says where it listens.
-fn emulator(flags: &[&str]) -> (Server, String) {
-    let args = [&["emulator", "--listen", "127.0.0.1:0"], flags].concat();
-    let mut server = Server(gchat(&args).stdout(Stdio::piped()).spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    (server, line.trim().strip_prefix("listening at ").unwrap().to_owned())
-}
-
 #[test]
 fn the_written_credentials_create_spaces() {
     let key = std::env::temp_dir().join(format!("gchat-key-{}.json", std::process::id()));
     let key = key.to_str().unwrap();
     let flags = ["--require-credentials", "--write-credentials", key, "--delegated-scopes", "chat.spaces.create"];
-    let (_server, endpoint) = emulator(&flags);
-    let create = ["spaces", "create", "--endpoint", &endpoint, "--output", "name", "--display-name"];
+    let server = Server::emulator(&flags);
+    let create = ["spaces", "create", "--endpoint", &server.endpoint, "--output", "name", "--display-name"];
     for (args, code, problem) in [
         (&["a", "--credentials", key, "--subject", "alice@example.com"][..], 0, ""),
         (&["b", "--credentials", key, "--customer", "customers/my_customer", "--wire", "grpc"], 0, ""),
-        (&["c", "--credentials", key], 1, "space.customer is required"),
+        (&["c", "--credentials", key], 2, "space.customer is required"),
         (&["d", "--anonymous"], 3, "CREDENTIALS_MISSING"),
         (&["e", "--credentials", key, "--subject", "alice@example.com", "--import-mode"], 3, "Domain-wide delegation"),
     ] {
@@ -210,14 +179,15 @@ fn https_goes_through_the_proxy_of_the_environment() {
 
 #[test]
 fn failures_have_their_exit_codes_and_one_line() {
-    let (_server, endpoint) = emulator(&[]);
-    let there = ["spaces", "create", "--endpoint", &endpoint, "--anonymous", "--display-name", "a", "--output", "name"];
+    let server = Server::emulator(&[]);
+    let there =
+        ["spaces", "create", "--endpoint", &server.endpoint, "--anonymous", "--display-name", "a", "--output", "name"];
     let first = run(&there);
     assert!(first.status.success() && text(&first.stdout).starts_with("spaces/"), "{first:?}");
     for (args, code, message) in [
         (&there[..], 4, "ALREADY_EXISTS"),
         (&[&there[..], &["--wire", "grpc"]].concat(), 4, "choose another display name"),
-        (&["spaces", "create", "--emulator"], 1, "space.display_name is required"),
+        (&["spaces", "create", "--emulator"], 2, "space.display_name is required"),
         (
             &["spaces", "create", "--emulator", "--display-name", "a", "--create-time", "x", "--import-mode"],
             2,
@@ -263,8 +233,7 @@ fn a_named_key_that_cannot_be_used_says_what_is_wrong() {
     let key = key.to_string();
     for (text, problem) in [("{}", "cannot be used"), (key.as_str(), "would send tokens in clear text")] {
         std::fs::write(&file, text).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
-            .args(["spaces", "create", "--display-name", "a", "--endpoint", "http://127.0.0.1:1"])
+        let output = gchat(&["spaces", "create", "--display-name", "a", "--endpoint", "http://127.0.0.1:1"])
             .env("GOOGLE_APPLICATION_CREDENTIALS", &file)
             .output()
             .unwrap();

@@ -1,10 +1,13 @@
 //! `gchat emulator`, as a program of its own.
 
+mod support;
+
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -12,54 +15,12 @@ use google_chat::{
     Client, CreateSpaceRequest, Credentials, Space, Wire, policy::RetryPolicy,
     proto::google::chat::v1::ListSpacesRequest, transport::Connector,
 };
+use support::{Server, ended, fresh, run, text};
 use tokio::{sync::mpsc, task::JoinSet};
 
-/// A running emulator; killed when it goes out of scope.
-struct Emulator {
-    process: Child,
-    endpoint: String,
-}
-
-impl Emulator {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_gchat"))
-            .args(["emulator", "--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let endpoint = line.trim().strip_prefix("listening at ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { process, endpoint }
-    }
-
-    fn client(&self) -> Client {
-        let builder = Client::builder().endpoint(&self.endpoint).credentials(Credentials::anonymous());
-        builder.wire(Wire::Grpc).retry(RetryPolicy::never()).build().unwrap()
-    }
-
-    /// Kills it at once, as SIGKILL does.
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A path for this test, without anything at it.
-fn fresh(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    for end in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{end}", path.display()));
-    }
-    path
+fn client(emulator: &Server) -> Client {
+    let builder = Client::builder().endpoint(&emulator.endpoint).credentials(Credentials::anonymous());
+    builder.wire(Wire::Grpc).retry(RetryPolicy::never()).build().unwrap()
 }
 
 /// The names of all spaces, by display name.
@@ -86,8 +47,8 @@ async fn a_killed_emulator_has_all_that_it_acknowledged() {
     let acknowledged = Arc::new(Mutex::new(HashMap::<usize, String>::new()));
     // It is killed twice in the midst of the work, and let to finish then.
     for goal in [SPACES / 4, SPACES * 2 / 3, SPACES] {
-        let mut emulator = Emulator::start(&arguments);
-        let client = emulator.client();
+        let mut emulator = Server::emulator(&arguments);
+        let client = client(&emulator);
         let found = all(&client).await;
         let known = acknowledged.lock().unwrap().clone();
         assert!(found.values().all(|names| names.len() == 1), "a space is there twice");
@@ -119,39 +80,203 @@ async fn a_killed_emulator_has_all_that_it_acknowledged() {
         emulator.kill();
         while workers.join_next().await.is_some() {}
     }
-    let emulator = Emulator::start(&arguments);
-    let found = all(&emulator.client()).await;
+    let emulator = Server::emulator(&arguments);
+    let found = all(&client(&emulator)).await;
     assert_eq!(found.len(), SPACES);
     for (number, name) in acknowledged.lock().unwrap().iter() {
         assert_eq!(found.get(&format!("space {number}")), Some(&vec![name.clone()]));
     }
     // A request id is known after the restart.
     let request = CreateSpaceRequest { request_id: "id 7".to_owned(), ..Space::named("other").into() };
-    let replayed = emulator.client().create_space(request).await.unwrap();
+    let replayed = client(&emulator).create_space(request).await.unwrap();
     assert_eq!(found["space 7"], [replayed.name]);
 }
 
 #[test]
 fn a_file_has_one_emulator_at_a_time_and_must_be_its_own() {
     let file = fresh("one.db");
-    let _running = Emulator::start(&["--data", file.to_str().unwrap()]);
+    let _running = Server::emulator(&["--data", file.to_str().unwrap()]);
     let other = fresh("other.db");
     std::fs::write(&other, "this is no database, but a text that is long enough to be looked at as one ".repeat(20))
         .unwrap();
-    for (path, problem) in [(&file, "another emulator uses it"), (&other, "no file of an emulator's")] {
-        let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
-            .args(["emulator", "--listen", "127.0.0.1:0", "--data", path.to_str().unwrap()])
-            .output()
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && error.contains(problem), "{error}");
+    // A database of another program's, whose writes are still in its log.
+    let foreign = fresh("foreign.db");
+    let database = rusqlite::Connection::open(&foreign).unwrap();
+    database.pragma_update(None, "journal_mode", "WAL").unwrap();
+    database.execute_batch("CREATE TABLE rooms (a); INSERT INTO rooms VALUES (1)").unwrap();
+    let copy = fresh("foreign-copy.db");
+    for end in ["", "-wal"] {
+        std::fs::copy(format!("{}{end}", foreign.display()), format!("{}{end}", copy.display())).unwrap();
     }
+    let before = [std::fs::read(&copy).unwrap(), std::fs::read(format!("{}-wal", copy.display())).unwrap()];
+    for (path, problem) in [
+        (&file, "it is in use, perhaps by another emulator"),
+        (&other, "it is no file of an emulator's, and was left as it is"),
+        (&copy, "it is no file of an emulator's, and was left as it is"),
+    ] {
+        let output = run(&["emulator", "--listen", "127.0.0.1:0", "--data", path.to_str().unwrap()]);
+        let (code, _, error) = ended(&output);
+        assert!(code == 1 && error.contains(problem), "{error}");
+    }
+    let after = [std::fs::read(&copy).unwrap(), std::fs::read(format!("{}-wal", copy.display())).unwrap()];
+    assert!(before == after, "the other program's files are changed");
+}
+
+/// The rows of a file's table, by SQLite without the emulator.
+fn rooms(file: &Path) -> i64 {
+    let database = rusqlite::Connection::open(file).unwrap();
+    database.query_row("SELECT count(*) FROM rooms", [], |row| row.get(0)).unwrap()
+}
+
+/// Sends a request, and has its connection.
+fn send(emulator: &Server, request: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(emulator.endpoint.strip_prefix("http://").unwrap()).unwrap();
+    connection.write_all(request.as_bytes()).unwrap();
+    connection
+}
+
+fn post(path: &str, body: &str) -> String {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    format!("{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn answer(mut connection: TcpStream) -> String {
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_signal_lets_calls_end_and_leaves_everything_in_the_file() {
+    const CREATE: &str = r#"{"displayName":"slow","spaceType":"SPACE"}"#;
+    for signal in ["TERM", "INT"] {
+        let file = fresh(&format!("ended-by-{signal}.db"));
+        let mut emulator = Server::emulator(&["--data", file.to_str().unwrap()]);
+        client(&emulator).create_space(Space::named("quick")).await.unwrap();
+        answer(send(&emulator, &post("/emulator/faults", r#"{"next":[{"latency":1}]}"#)));
+        let slow = send(&emulator, &post("/v1/spaces", CREATE));
+        // The call is under way when its fault is taken.
+        while answer(send(&emulator, "GET /emulator/faults HTTP/1.0\r\n\r\n")).contains("latency") {}
+        emulator.signal(signal);
+        assert!(answer(slow).starts_with("HTTP/1.1 200"), "{signal}");
+        assert_eq!(emulator.wait().code(), Some(0), "{signal}");
+        assert!(!Path::new(&format!("{}-wal", file.display())).exists(), "{signal}");
+        assert_eq!(rooms(&file), 2, "{signal}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_emulator_at_once() {
+    let mut emulator = Server::emulator(&["--drain", "3600"]);
+    answer(send(&emulator, &post("/emulator/faults", r#"{"next":[{"latency":3600}]}"#)));
+    let slow = send(&emulator, &post("/v1/spaces", "{}"));
+    while answer(send(&emulator, "GET /emulator/faults HTTP/1.0\r\n\r\n")).contains("latency") {}
+    emulator.signal("TERM");
+    // Then the port is closed, and the call is waited for.
+    while TcpStream::connect(emulator.endpoint.strip_prefix("http://").unwrap()).is_ok() {}
+    assert!(emulator.process.try_wait().unwrap().is_none());
+    emulator.signal("TERM");
+    assert_eq!(emulator.wait().code(), Some(0));
+    assert_eq!(answer(slow), "");
+}
+
+/// An index with another space's name in it, as a disk may leave one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_damaged_file_is_called_that() {
+    let file = fresh("damaged.db");
+    let mut emulator = Server::emulator(&["--data", file.to_str().unwrap()]);
+    for name in 0..200 {
+        client(&emulator).create_space(Space::named(format!("space {name}"))).await.unwrap();
+    }
+    emulator.signal("TERM");
+    emulator.wait();
+    let root: i64 = {
+        let database = rusqlite::Connection::open(&file).unwrap();
+        database.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'names'", [], |row| row.get(0)).unwrap()
+    };
+    let mut bytes = std::fs::read(&file).unwrap();
+    let page = (root as usize - 1) * 4096;
+    bytes[page..page + 4096].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+    let emulator = Server::emulator(&["--data", file.to_str().unwrap()]);
+    let error = client(&emulator).create_space(Space::named("one more")).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::Internal, "{error}");
+    assert!(error.message().contains("it is damaged (") && error.message().contains("malformed"), "{error}");
+    // What was there can be read.
+    assert_eq!(all(&client(&emulator)).await.len(), 200);
+}
+
+/// `--tls-certificate` and `--write-credentials` write over files of an emulator's alone.
+#[test]
+fn no_file_of_somebody_elses_is_written_over() {
+    let (certificate, key) = (fresh("own-certificate.pem"), fresh("own-key.json"));
+    let flags = |certificate: &Path, key: &Path| {
+        let flags = ["--tls-certificate", certificate.to_str().unwrap(), "--write-credentials", key.to_str().unwrap()];
+        flags.map(str::to_owned).to_vec()
+    };
+    let start = |certificate: &Path, key: &Path| {
+        let flags = flags(certificate, key);
+        Server::emulator(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    drop(start(&certificate, &key));
+    let first = std::fs::read_to_string(&certificate).unwrap();
+    // A key that others could read is one no more.
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(start(&certificate, &key));
+    assert_ne!(std::fs::read_to_string(&certificate).unwrap(), first);
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let servers = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let chain = format!("{first}{}", servers.cert.pem());
+    let linked = fresh("linked.pem");
+    symlink(&certificate, &linked).unwrap();
+    for (flag, text) in [
+        ("--tls-certificate", servers.cert.pem()),
+        ("--tls-certificate", chain),
+        ("--tls-certificate", String::new()),
+        ("--write-credentials", r#"{"private_key_id":"googles","note":"fresh-test-key-"}"#.to_owned()),
+    ] {
+        let path = support::file("somebody-elses", &text);
+        let output = run(&["emulator", "--listen", "127.0.0.1:0", flag, path.to_str().unwrap()]);
+        let (code, _, error) = ended(&output);
+        assert!(code == 2 && error.contains("is not a file that an emulator wrote"), "{flag}: {error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{flag}");
+    }
+    let output = run(&["emulator", "--listen", "127.0.0.1:0", "--tls-certificate", linked.to_str().unwrap()]);
+    assert!(output.status.code() == Some(2) && linked.is_symlink(), "{output:?}");
+}
+
+/// The gateway's own pages are those of the allowed origins, and loopback's names alone are
+/// served.
+#[test]
+fn the_gateway_answers_no_page_of_another_origin() {
+    let emulator = Server::emulator(&[]);
+    let flags = ["--cors-origin", "https://app.example.com", "--allowed-host", "api.example.com"];
+    let start = ["gateway", "--reflection", "--listen", "127.0.0.1:0", "--backend", &emulator.endpoint];
+    let gateway = Server::start(&[&start[..], &flags].concat());
+    const BODY: &str = r#"{"displayName":"a","spaceType":"SPACE"}"#;
+    for (headers, status) in [
+        ("host: localhost\r\norigin: https://evil.example\r\ncontent-type: application/json\r\n", 403),
+        ("host: localhost\r\nsec-fetch-site: cross-site\r\ncontent-type: application/json\r\n", 403),
+        ("host: evil.example\r\ncontent-type: application/json\r\n", 421),
+        ("host: localhost\r\n", 415),
+        ("host: api.example.com\r\norigin: https://app.example.com\r\ncontent-type: application/json\r\n", 200),
+    ] {
+        let head = format!("POST /v1/spaces?requestId=a HTTP/1.1\r\nconnection: close\r\n{headers}");
+        let found = answer(send(&gateway, &format!("{head}content-length: {}\r\n\r\n{BODY}", BODY.len())));
+        assert!(found.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {found}");
+        let spaces = answer(send(&emulator, "GET /v1/spaces HTTP/1.0\r\n\r\n"));
+        assert_eq!(spaces.matches("\"name\"").count(), usize::from(status == 200), "{spaces}");
+    }
+    let unsaid = Server::start(&[&start[..], &["--allow-missing-content-type"]].concat());
+    let head = "POST /v1/spaces HTTP/1.1\r\nhost: [::1]:80\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    assert!(answer(send(&unsaid, head)).contains("space.space_type is required"));
 }
 
 #[tokio::test]
 async fn over_tls_the_written_certificate_is_trusted() {
     let file = fresh("certificate.pem");
-    let emulator = Emulator::start(&["--tls-certificate", file.to_str().unwrap()]);
+    let emulator = Server::emulator(&["--tls-certificate", file.to_str().unwrap()]);
     let connector = Connector::builder().root_certificates(&std::fs::read(&file).unwrap());
     let builder = Client::builder().endpoint(&emulator.endpoint).credentials(Credentials::anonymous());
     let chat = builder.connector(connector).build().unwrap();
@@ -163,20 +288,17 @@ async fn over_tls_the_written_certificate_is_trusted() {
 fn a_fresh_key_goes_through_the_token_flow_and_the_published_one_does_not() {
     let (fresh, published) = (fresh("fresh-key.json"), fresh("published-key.json"));
     let emulator =
-        Emulator::start(&["--require-credentials", "--write-credentials", fresh.to_str().unwrap(), "--fresh-key"]);
-    let other = Emulator::start(&["--write-credentials", published.to_str().unwrap()]);
+        Server::emulator(&["--require-credentials", "--write-credentials", fresh.to_str().unwrap(), "--fresh-key"]);
+    let other = Server::emulator(&["--write-credentials", published.to_str().unwrap()]);
     // The published key, sent to where the fresh one is known.
-    let text = std::fs::read_to_string(&published).unwrap();
-    std::fs::write(&published, text.replace(&other.endpoint, &emulator.endpoint)).unwrap();
+    let copy = std::fs::read_to_string(&published).unwrap();
+    std::fs::write(&published, copy.replace(&other.endpoint, &emulator.endpoint)).unwrap();
     let create = |key: &Path| {
-        Command::new(env!("CARGO_BIN_EXE_gchat"))
-            .args(["spaces", "create", "--display-name", "a", "--endpoint", &emulator.endpoint, "--credentials"])
-            .args([key.to_str().unwrap(), "--subject", "alice@example.com"])
-            .output()
-            .unwrap()
+        let create = ["spaces", "create", "--display-name", "a", "--endpoint", &emulator.endpoint, "--credentials"];
+        run(&[&create[..], &[key.to_str().unwrap(), "--subject", "alice@example.com"]].concat())
     };
     assert!(create(&fresh).status.success());
     let refused = create(&published);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("Invalid JWT Signature"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("Invalid JWT Signature"), "{refused:?}");
 }

@@ -1,14 +1,16 @@
 //! `gchat` behind a proxy that the environment names.
 
+mod support;
+
 use std::{
     io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    process::Command,
     sync::{Arc, Mutex},
     thread,
 };
 
 use google_chat::emulator::Emulator;
+use support::gchat;
 
 /// The target and the credentials of each tunnel.
 type Asked = Arc<Mutex<Vec<(String, String)>>>;
@@ -54,14 +56,12 @@ async fn calls_go_through_the_proxy_of_the_environment_but_for_no_proxy() {
     std::fs::write(&certificate, emulator.certificate().unwrap()).unwrap();
     let (address, asked) = proxy();
     let create = |wire: &str, name: &str, no_proxy: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
-            .args(["spaces", "create", "--anonymous", "--display-name", name, "--output", "name", "--wire", wire])
+        let output = gchat(&["spaces", "create", "--anonymous", "--display-name", name, "--output", "name"])
+            .args(["--wire", wire])
             .args(["--endpoint", &emulator.endpoint()])
             .env("HTTPS_PROXY", format!("http://user:secret@{address}"))
             .env("NO_PROXY", no_proxy)
             .env("SSL_CERT_FILE", &certificate)
-            .env_remove("https_proxy")
-            .env_remove("no_proxy")
             .output()
             .unwrap();
         assert!(output.status.success(), "{wire}: {}", String::from_utf8_lossy(&output.stderr));
