@@ -82,14 +82,9 @@ async fn a_proxy_that_cannot_be_used_is_refused_before_anything_is_sent() {
     let certificate = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-proxy-certificate.pem");
     std::fs::write(&certificate, emulator.certificate().unwrap()).unwrap();
     let create = |endpoint: &str, variables: &[(&str, &str)]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
-            .args(["spaces", "create", "--anonymous", "--display-name", "a", "--quiet", "--endpoint", endpoint])
-            .env_clear()
-            .env("HOME", env!("CARGO_TARGET_TMPDIR"))
-            .env("SSL_CERT_FILE", &certificate)
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
+        let create = ["spaces", "create", "--anonymous", "--display-name", "a", "--quiet", "--endpoint", endpoint];
+        let output =
+            gchat(&create).env("SSL_CERT_FILE", &certificate).envs(variables.iter().copied()).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     for (name, url) in [
@@ -130,13 +125,8 @@ fn many_spaces_stop_at_once_where_no_connection_can_be_made() {
             let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let output = Command::new(env!("CARGO_BIN_EXE_gchat"))
-        .args(["spaces", "create", "--anonymous", "--rate", "0", "--endpoint", &endpoint, "--from"])
-        .arg(&rows)
-        .env_clear()
-        .env("HOME", env!("CARGO_TARGET_TMPDIR"))
-        .output()
-        .unwrap();
+    let create = ["spaces", "create", "--anonymous", "--rate", "0", "--endpoint", &endpoint, "--from"];
+    let output = gchat(&create).arg(&rows).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("does not speak TLS; if it is to be without, try http://127.0.0.1:"), "{error}");

@@ -25,8 +25,11 @@ use super::{
 use crate::{
     Space,
     proto::google::chat::v1::space::SpaceType,
-    transcoding::status::{code_name, http_status},
-    transport::{self, BoxError, collect, is_grpc, is_json},
+    transcoding::{
+        header::{is_grpc, is_json},
+        status::{code_name, http_status},
+    },
+    transport::{self, BoxError, collect},
 };
 
 /// What a request here may hold.

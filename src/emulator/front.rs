@@ -59,7 +59,7 @@ impl Service<Request<Incoming>> for Front {
                 }
                 _ => {}
             }
-            let is_call = transport::is_grpc(request.headers()) || request.uri().path().contains("/v1/");
+            let is_call = transcoding::header::is_grpc(request.headers()) || request.uri().path().contains("/v1/");
             let (request, number) = front.watched(request);
             // What is no call of the API takes no fault from one that is.
             let fault = if is_call { lock(&front.state.faults).roll() } else { None };

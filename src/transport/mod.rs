@@ -48,6 +48,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) use http_json::parse_timeout;
 pub(crate) use metadata::metadata;
+#[cfg(feature = "emulator")]
+pub(crate) use reply::error;
 pub(crate) use reply::{CollectError, GRPC_TIMEOUT, collect, failure, status};
 
 /// The largest message that is taken from the network, in bytes: tonic's own
