@@ -155,8 +155,36 @@ async fn what_another_attempt_cannot_mend_is_not_made_again() {
     let emulator = Emulator::start().await.unwrap();
     for (wire, text) in [(Wire::HttpJson, "HTTP 500"), (Wire::Grpc, "try the HTTP/JSON wire")] {
         emulator.fail_next(Fault::Html);
-        let error = builder(&emulator, wire).build().unwrap().create_space(Space::named("a")).await.unwrap_err();
+        let chat = builder(&emulator, wire).fill_request_ids(false).build().unwrap();
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
         assert!(error.attempts() == 1 && error.to_string().contains(text), "{error}");
+    }
+}
+
+/// A page of HTML with HTTP 500 does not say whether the space was created; with a request
+/// id the call can be made again, within the policy's limit.
+#[tokio::test]
+async fn an_unclear_answer_is_asked_for_again_where_there_is_a_request_id() {
+    for wire in WIRES {
+        let emulator = Emulator::start().await.unwrap();
+        let chat = builder(&emulator, wire).build().unwrap();
+        let fail = |times: usize| (0..times).for_each(|_| emulator.fail_next(Fault::Html));
+        fail(1);
+        let made = chat.create_space(Space::named("a")).with_response().await.unwrap();
+        assert_eq!(made.attempts, 2, "{wire}");
+        for (unclear, attempts) in [(0, 1), (1, 2), (2, 3), (9, 5)] {
+            let mut policy = quick();
+            policy.unclear = unclear;
+            fail(attempts);
+            let error = chat.create_space(Space::named("b")).retry(policy).await.unwrap_err();
+            assert_eq!(error.attempts() as usize, attempts, "{wire}, {unclear}: {error}");
+        }
+        // A call that only reads has none, and its caller asks again.
+        fail(1);
+        let request = GetSpaceRequest { name: made.space.name.clone(), ..Default::default() };
+        chat.stub().get_space(request.clone()).await.unwrap_err();
+        chat.stub().get_space(request).await.unwrap();
+        assert_eq!(emulator.spaces().len(), 1, "{wire}");
     }
 }
 

@@ -33,7 +33,9 @@ pub const ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-atte
 /// server says so, or where it cannot have received the call; where a
 /// connection broke, or an attempt took too long, only if the call is
 /// [`Repeatable`], as those of a method whose first HTTP binding is a GET always
-/// are. RESOURCE_EXHAUSTED is tried again when the server says, in
+/// are. Where it has a request id, it is also made again after an answer that
+/// does not say whether it was carried out, as often as
+/// [`unclear`](Self::unclear) says. RESOURCE_EXHAUSTED is tried again when the server says, in
 /// `Retry-After` or `RetryInfo`, or as the others.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -54,6 +56,12 @@ pub struct RetryPolicy {
     pub attempt: Duration,
     /// How much longer than `total` a call may wait for quota.
     pub quota_wait: Duration,
+    /// How many of the attempts, at most, may follow an INTERNAL, UNKNOWN, ABORTED,
+    /// DATA_LOSS or CANCELLED. These do not say whether the call was carried out,
+    /// which does no harm only where the call has a request id; all other calls
+    /// are not made again. One by default: it tells a fault that has passed from
+    /// one that lasts, as AIP-194 takes all of these to be.
+    pub unclear: u32,
 }
 
 impl Default for RetryPolicy {
@@ -66,6 +74,7 @@ impl Default for RetryPolicy {
             total: Duration::from_secs(30),
             attempt: Duration::from_secs(10),
             quota_wait: Duration::ZERO,
+            unclear: 1,
         }
     }
 }
@@ -116,6 +125,7 @@ impl<S> Retry<S> {
         else {
             return Box::pin(inner.call(call));
         };
+        let has_id = call.extensions().get::<Repeatable>().is_some();
         // A GET only reads.
         if method.http_bindings().next().is_some_and(|(verb, _)| verb == http::Method::GET) {
             call.extensions_mut().insert(Repeatable);
@@ -123,7 +133,7 @@ impl<S> Retry<S> {
         let policy = call.extensions().get::<RetryPolicy>().unwrap_or(policy).clone();
         Box::pin(async move {
             Ok(match take(call).await {
-                Ok((head, frames)) => attempts(inner, head, frames, &policy).await,
+                Ok((head, frames)) => attempts(inner, head, frames, &policy, has_id).await,
                 Err(status) => status.into_http(),
             })
         })
@@ -131,7 +141,13 @@ impl<S> Retry<S> {
 }
 
 /// Makes a call until it is answered for good.
-async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, policy: &RetryPolicy) -> Response<Body> {
+async fn attempts<S: Inner>(
+    mut inner: S,
+    head: request::Parts,
+    frames: Bytes,
+    policy: &RetryPolicy,
+    has_id: bool,
+) -> Response<Body> {
     let asked = head.headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
     let mut total = asked.unwrap_or(policy.total);
     let begun = Instant::now();
@@ -144,6 +160,7 @@ async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, p
     let mut before: Option<String> = None;
     // How often the call was made, and how often that counts.
     let (mut made, mut counted) = (0, 0);
+    let mut unclear = if has_id { policy.unclear } else { 0 };
     let mut patience = if asked.is_none() { policy.quota_wait } else { Duration::ZERO };
     loop {
         let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
@@ -182,6 +199,10 @@ async fn attempts<S: Inner>(mut inner: S, head: request::Parts, frames: Bytes, p
             // The limit of this attempt, whoever was the first to see it pass.
             Code::DeadlineExceeded => repeatable && limit < left && sent.elapsed() >= limit.mul_f64(0.9),
             Code::ResourceExhausted => answer.broken.is_none(),
+            Code::Internal | Code::Unknown | Code::Aborted | Code::DataLoss | Code::Cancelled if unclear > 0 => {
+                unclear -= 1;
+                true
+            }
             Code::Unauthenticated => match answer.renewable() {
                 // Once: a token that is new is not the reason.
                 Some(token) if !renewed && sent.elapsed() < left => {
