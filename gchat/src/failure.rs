@@ -17,8 +17,12 @@ pub(crate) enum Failure {
     Machine(String),
     /// What creating a space needs is not all there.
     Missing(String),
-    /// So many rows of a file failed for good.
+    /// Some rows of a file failed.
     Rows(String),
+    /// Of some rows of a file it is unknown whether there is a space.
+    Unknown(String),
+    /// Another run works on the same file.
+    InUse(String),
     /// The server is not there for now.
     Later(String),
     /// So much was found that is to be looked at.
@@ -47,6 +51,8 @@ impl Failure {
             Self::Machine(_) => 1,
             Self::Missing(_) => 3,
             Self::Rows(_) => 7,
+            Self::Unknown(_) => 9,
+            Self::InUse(_) => 10,
             Self::Later(_) => 6,
             // Another try does not help, whatever the code says.
             Self::Call(error) if error.is_misconfigured() => 1,
@@ -67,6 +73,8 @@ impl fmt::Display for Failure {
             | Self::Machine(problem)
             | Self::Missing(problem)
             | Self::Rows(problem)
+            | Self::Unknown(problem)
+            | Self::InUse(problem)
             | Self::Later(problem)
             | Self::Findings(problem)
             | Self::Interrupted(problem) => f.write_str(problem),

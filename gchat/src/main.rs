@@ -43,8 +43,10 @@ Exit codes:
   4    the display name is taken
   5    the space was not found
   6    the server was not reached, took too long or wants a pause (quota): try again
-  7    some rows of a file failed for good
+  7    some rows of a file failed
   8    schema --lint found something
+  9    it is unknown whether some rows became spaces: run the same command again
+  10   another run works on the same file
   130  stopped by Ctrl-C; with --from, the same command goes on where it was";
 
 #[derive(Subcommand)]

@@ -9,7 +9,7 @@ use std::{
     net::TcpListener,
     os::unix::process::ExitStatusExt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use google_chat::{
