@@ -1,10 +1,13 @@
 //! `gchat spaces create --from`: many spaces, each once, whatever happens.
 
 use std::{
-    collections::BTreeSet,
-    io::{BufRead, BufReader},
+    collections::{BTreeSet, HashMap},
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
 };
 
 use google_chat::emulator::{Emulator, Fault};
@@ -32,6 +35,12 @@ fn lines(output: &Output) -> Vec<Value> {
     output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
+/// The rows of a file that a run wrote, behind its first line.
+fn rows_of(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -42,48 +51,409 @@ fn names(emulator: &Emulator) -> Vec<String> {
     names
 }
 
-/// Killed after a few rows, again and again, while calls fail before and after they are
-/// carried out.
+/// How often bulk is killed: a few times in a usual run of the tests, and as often as the
+/// variable says in a long one.
+fn kills() -> usize {
+    std::env::var("GCHAT_BULK_KILLS").map_or(12, |kills| kills.parse().unwrap())
+}
+
+/// splitmix64: the same seed, the same run.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// Where the last two records of a journal begin.
+fn last_two_records(journal: &[u8]) -> usize {
+    let ends = journal.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let ends: Vec<usize> = ends.filter(|end| *end < journal.len()).collect();
+    ends[ends.len() - 2]
+}
+
+/// Two runs are begun at the same moment and killed at any, again and again, under all the
+/// emulator's faults; then the journal is cut within its last two records. Display names
+/// are not unique, so that nothing else prevents a second space.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_is_killed_again_and_again_creates_every_space_once() {
+async fn runs_in_pairs_that_are_killed_again_and_again_create_every_space_once() {
     for (wire, seed) in [("grpc", 1), ("http", 2)] {
+        let mut state = seed;
+        let (kills, is_long) = (kills().div_ceil(2), kills() > 100);
         let emulator = Emulator::start().await.unwrap();
-        emulator.fail_share(0.05, seed, &[Fault::ResetBefore, Fault::ResetAfter, Fault::Unavailable, Fault::Truncated]);
+        emulator.configure(|settings| settings.unique_names = false);
+        let faults = [
+            Fault::Latency(Duration::from_millis(30)),
+            Fault::Unavailable,
+            Fault::QuotaExceeded { retry_after: Some(1) },
+            Fault::QuotaExceeded { retry_after: None },
+            Fault::Html,
+            Fault::ResetBefore,
+            Fault::ResetAfter,
+            Fault::Truncated,
+        ];
+        emulator.fail_share(0.1, seed, &faults);
         let folder = folder(&format!("killed-{wire}"));
-        let rows: Vec<String> = (0..300).map(|row| format!("Room {row:03}")).collect();
+        let journal = folder.join("rooms.ndjson.journal");
+        let rows: Vec<String> = (0..40 * kills).map(|row| format!("Room {row:05}")).collect();
         let file: String = rows.iter().map(|name| format!("{{\"displayName\":\"{name}\"}}\n")).collect();
-        std::fs::write(folder.join("rooms.ndjson"), file).unwrap();
+        fs::write(folder.join("rooms.ndjson"), file).unwrap();
         let command = || gchat(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson", "--wire", wire]);
-        let mut random = seed;
-        let mut kills = 0;
-        let last = loop {
-            let mut run = command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-            random = (random * 48_271 + 11) % 0x7fff_ffff;
-            let enough = emulator.received().len() + 1 + (random % 40) as usize;
-            // Killed in the midst of calls, not between them.
-            while emulator.received().len() < enough && run.try_wait().unwrap().is_none() {
-                tokio::task::yield_now().await;
-            }
-            if run.try_wait().unwrap().is_none() {
-                kills += 1;
+        let (mut at_work, mut shut_out, mut cuts) = (0, 0, 0);
+        for _ in 0..kills {
+            let mut pair: Vec<Child> =
+                (0..2).map(|_| command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()).collect();
+            // Not to wait for something: any moment will do.
+            tokio::time::sleep(Duration::from_millis(random(&mut state) % 400)).await;
+            for run in &mut pair {
                 run.kill().unwrap();
-                run.wait().unwrap();
-                continue;
             }
-            let output = run.wait_with_output().unwrap();
-            assert!(output.status.success(), "{}", text(&output.stderr));
-            break command().output().unwrap();
-        };
-        assert!(kills >= 5, "{kills}");
+            for run in pair {
+                let output = run.wait_with_output().unwrap();
+                match output.status.code() {
+                    None => at_work += 1,
+                    Some(10) => {
+                        shut_out += 1;
+                        let told = text(&output.stderr);
+                        assert!(told.contains("is in use by another run of gchat, process "), "{told}");
+                    }
+                    Some(0) => {}
+                    code => panic!("{code:?}: {}", text(&output.stderr)),
+                }
+            }
+            let Ok(whole) = fs::read(&journal) else { continue };
+            if whole.iter().filter(|byte| **byte == b'\n').count() > 4 {
+                let from = last_two_records(&whole);
+                let len = from + (random(&mut state) as usize) % (whole.len() - from);
+                fs::write(&journal, &whole[..len]).unwrap();
+                cuts += 1;
+            }
+        }
+        let before = emulator.spaces().len();
+        let run = command().output().unwrap();
+        assert!(run.status.success(), "{}", text(&run.stderr));
         assert_eq!(names(&emulator), rows, "{wire}");
-        // Nothing is left to do, and every row is told in order.
-        let told = lines(&last);
-        let by_name: std::collections::HashMap<String, String> =
+        let by_name: HashMap<String, String> =
             emulator.spaces().into_iter().map(|space| (space.name, space.display_name)).collect();
-        let told: Vec<&str> = told.iter().map(|line| &*by_name[line["name"].as_str().unwrap()]).collect();
-        assert_eq!(told, rows, "{wire}");
-        assert!(text(&last.stderr).contains("300 spaces are created (300 of them before)"), "{last:?}");
+        let told = |run: &Output| -> Vec<String> {
+            lines(run).iter().map(|line| by_name[line["name"].as_str().unwrap()].clone()).collect()
+        };
+        assert_eq!(told(&run), rows, "{wire}");
+
+        // Cut at every byte of the last two records.
+        if !is_long {
+            emulator.fail_share(0.0, seed, &[]);
+        }
+        let whole = fs::read(&journal).unwrap();
+        let from = last_two_records(&whole);
+        for len in from..whole.len() {
+            fs::write(&journal, &whole[..len]).unwrap();
+            let run = command().output().unwrap();
+            assert!(run.status.success(), "cut to {len} of {}: {}", whole.len(), text(&run.stderr));
+            assert_eq!(lines(&run).len(), rows.len(), "{wire}, cut to {len}");
+        }
+        assert_eq!(names(&emulator), rows, "{wire}");
+        let run = command().output().unwrap();
+        assert_eq!(told(&run), rows, "{wire}");
+        let all = format!("{0} spaces are created ({0} of them before), 0 rows failed, 0 retries", rows.len());
+        assert!(text(&run.stderr).contains(&all), "{run:?}");
+        println!(
+            "{wire}: {kills} pairs killed, {at_work} runs of them at work, {shut_out} shut out; the journal cut {cuts} \
+             times and at {} more bytes; {before} of {} rows created before the last run, each once after it",
+            whole.len() - from,
+            rows.len()
+        );
+        assert!(kills < 5 || shut_out > 0 && cuts > 0, "{shut_out} {cuts}");
     }
+}
+
+/// A server that gives one answer to all, and says how often it was asked.
+fn answering(answer: &'static str) -> (String, std::sync::mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, calls) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                head.push(byte[0]);
+            }
+            let head = text(&head).to_lowercase();
+            let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next()?.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            let _ = stream.read_exact(&mut body);
+            let _ = stream.write_all(answer.as_bytes());
+            if asked.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    (endpoint, calls)
+}
+
+#[test]
+fn an_answer_that_says_nothing_certain_is_unknown_and_a_refusal_is_a_failure() {
+    let folder = folder("unclear");
+    for (at, (answer, expected)) in [
+        ("HTTP/1.1 500 X\r\ncontent-length: 0\r\n", "INTERNAL"),
+        ("HTTP/1.1 507 X\r\ncontent-length: 0\r\n", "INTERNAL"),
+        ("HTTP/1.1 502 X\r\ncontent-length: 6\r\n\r\n<html>", "UNAVAILABLE"),
+        ("HTTP/1.1 504 X\r\ncontent-length: 0\r\n", "DEADLINE_EXCEEDED"),
+        ("HTTP/1.1 302 X\r\nlocation: /login\r\ncontent-length: 0\r\n", "UNKNOWN"),
+        ("HTTP/1.1 408 X\r\ncontent-length: 0\r\n", ""),
+        ("HTTP/1.1 501 X\r\ncontent-length: 0\r\n", ""),
+        ("HTTP/1.1 409 X\r\ncontent-length: 0\r\n", "ABORTED"),
+        ("HTTP/1.1 500 X\r\ncontent-length: 32\r\n\r\n{\"error\":{\"status\":\"DATA_LOSS\"}}", "DATA_LOSS"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>", ""),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"na", ""),
+        ("", "UNAVAILABLE"),
+        ("HTTP/1.1 400 X\r\ncontent-length: 0\r\n", "refused INVALID_ARGUMENT"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = match answer {
+            "" => "",
+            open if open.ends_with("\r\n") => Box::leak(format!("{open}connection: close\r\n\r\n").into_boxed_str()),
+            whole => whole,
+        };
+        let (endpoint, calls) = answering(answer);
+        let file = format!("{at}.ndjson");
+        fs::write(folder.join(&file), "{\"displayName\":\"a\"}\n").unwrap();
+        let args = ["--from", &file, "--patience", "0", "--wire", "http", "--timeout", "20"];
+        let run = gchat(&folder, &endpoint, &args).output().unwrap();
+        let told = &lines(&run)[0];
+        let context = format!("{answer:?}: {told} {}", text(&run.stderr));
+        let is_refused = expected.starts_with("refused");
+        let (member, other) = if is_refused { ("error", "unknown") } else { ("unknown", "error") };
+        assert!(told[member].is_object() && told[other].is_null(), "{context}");
+        let code = told[member]["code"].as_str().unwrap();
+        assert!(expected.is_empty() || expected.ends_with(code), "{context}");
+        // The server has answered no row at all: it is not there, for all that is known.
+        assert_eq!(run.status.code(), Some(if is_refused { 7 } else { 6 }), "{context}");
+        let kept = [("failed", is_refused), ("unknown", !is_refused)];
+        for (kind, is_there) in kept {
+            assert_eq!(folder.join(format!("{file}.{kind}.ndjson")).exists(), is_there, "{kind}, {context}");
+        }
+        assert!(calls.try_recv().is_ok(), "{context}");
+    }
+}
+
+/// What a run of rows says to do next creates no second space: neither the same command
+/// again nor `--from` with the file that it names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_advice_of_a_run_with_unknown_rows_creates_no_second_space() {
+    for wire in ["grpc", "http"] {
+        for advice in ["rooms.ndjson", "rooms.ndjson.unknown.ndjson"] {
+            let emulator = Emulator::start().await.unwrap();
+            emulator.configure(|settings| settings.unique_names = false);
+            let folder = folder(&format!("advice-{wire}-{}", advice.len()));
+            fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n{\"displayName\":\"b\"}\n").unwrap();
+            let run = |file: &str, more: &[&str]| {
+                let args = [&["--from", file, "--wire", wire, "--concurrency", "1"], more].concat();
+                gchat(&folder, &emulator.endpoint(), &args).output().unwrap()
+            };
+            // The space is created, the answer is lost, and then a proxy has only a page.
+            emulator.fail_next(Fault::ResetAfter);
+            (0..2).for_each(|_| emulator.fail_next(Fault::Html));
+            let first = run("rooms.ndjson", &["--patience", "0"]);
+            let context = text(&first.stderr);
+            // The first row ended the run, or the second was created and the run went on.
+            assert!(matches!(first.status.code(), Some(6 | 9)), "{context}");
+            assert!(lines(&first)[0]["unknown"].is_object(), "{context}");
+            assert!(context.contains("1 rows are unknown"), "{context}");
+            let unknown = rows_of(&folder.join("rooms.ndjson.unknown.ndjson"));
+            assert_eq!((unknown.len(), &unknown[0]["space"]["displayName"]), (1, &"a".into()));
+            assert_eq!(names(&emulator)[0], "a");
+            let second = run(advice, &[]);
+            assert!(second.status.success(), "{}", text(&second.stderr));
+            let third = run("rooms.ndjson", &[]);
+            assert!(third.status.success(), "{}", text(&third.stderr));
+            assert_eq!(names(&emulator), ["a", "b"], "{wire}, {advice}");
+            assert!(!folder.join("rooms.ndjson.unknown.ndjson").exists());
+        }
+    }
+}
+
+/// One row's answer stays unclear while others are created: the run goes on without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_whose_answer_stays_unclear_does_not_keep_the_others_back() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder("one-unclear");
+    fs::write(folder.join("rooms.csv"), "displayName\na\nb\nc\n").unwrap();
+    // One row waits longer for its answer than the others take.
+    emulator.fail_next(Fault::Latency(Duration::from_secs(3)));
+    let args = ["--from", "rooms.csv", "--timeout", "1", "--patience", "1", "--wire", "grpc"];
+    let run = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+    let told = lines(&run);
+    assert_eq!((run.status.code(), told.len()), (Some(9), 3), "{}", text(&run.stderr));
+    // Whichever came first to the server.
+    let unclear: Vec<&Value> = told.iter().filter(|line| line["unknown"]["code"] == "DEADLINE_EXCEEDED").collect();
+    assert_eq!((unclear.len(), told.iter().filter(|line| line["name"].is_string()).count()), (1, 2), "{told:?}");
+    let done = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.csv"]).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(names(&emulator), ["a", "b", "c"]);
+}
+
+/// The ids that a file gives are those that are sent, in both forms; two rows of one id
+/// would be one space.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_keeps_the_request_id_that_its_file_gives_it() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.unique_names = false);
+    let folder = folder("ids");
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    write("a.ndjson", "{\"displayName\":\"a\",\"requestId\":\"id-a\"}\n");
+    write("b.ndjson", "{\"space\":{\"displayName\":\"a\"},\"requestId\":\"id-a\"}\n{\"displayName\":\"b\"}\n");
+    write("c.csv", "request_id,displayName\nid-a,a\n,c\n");
+    let run = |file: &str| gchat(&folder, &emulator.endpoint(), &["--from", file]).output().unwrap();
+    for file in ["a.ndjson", "b.ndjson", "c.csv"] {
+        let done = run(file);
+        assert!(done.status.success(), "{file}: {}", text(&done.stderr));
+    }
+    assert_eq!(names(&emulator), ["a", "b", "c"]);
+    write("d.csv", "requestId,displayName\nx,a\ny,b\nx,c\n");
+    write("e.ndjson", "{\"displayName\":\"a\",\"requestId\":1}\n{\"space\":{},\"requestID\":\"x\"}\n");
+    for (file, problem) in [
+        ("d.csv", "d.csv:4: requestId: the row in line 2 has the same, so that both would be one space\n"),
+        ("e.ndjson", "e.ndjson:1: requestId: expected a string, found 1\ne.ndjson:2: requestID: unknown field beside"),
+    ] {
+        let refused = run(file);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).starts_with(problem), "{}", text(&refused.stderr));
+    }
+}
+
+/// By whatever name the file or the journal is called, one run works on it.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_run_on_the_same_rows_says_who_has_them() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder("in-use");
+    fs::write(folder.join("rooms.csv"), "displayName\na\nb\nc\nd\n").unwrap();
+    std::os::unix::fs::symlink("rooms.csv", folder.join("link.csv")).unwrap();
+    std::os::unix::fs::symlink("rooms.csv.journal", folder.join("journal")).unwrap();
+    fs::create_dir(folder.join("inner")).unwrap();
+    std::os::unix::fs::symlink("..", folder.join("inner/outer")).unwrap();
+    for shard in ["1/1", "2/2"] {
+        // Slow enough that it is still at work.
+        let args = ["spaces", "create", "--anonymous", "--endpoint", &emulator.endpoint(), "--rate", "0.1"];
+        let mut first = Command::new(env!("CARGO_BIN_EXE_gchat"));
+        first.args(args).args(["--from", "rooms.csv", "--shard", shard]).current_dir(&folder).env_clear();
+        let mut first = first.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(first.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let suffix = if shard == "1/1" { "" } else { ".2-of-2" };
+        let journal = format!("rooms.csv{suffix}.journal");
+        let _ = fs::remove_file(folder.join("journal"));
+        std::os::unix::fs::symlink(&journal, folder.join("journal")).unwrap();
+        for more in [
+            &["--from", "rooms.csv"][..],
+            &["--from", "link.csv"],
+            &["--from", "inner/outer/rooms.csv"],
+            &["--from", "rooms.csv", "--journal", "journal"],
+            &["--from", "rooms.csv", "--journal", "inner/outer/journal"],
+        ] {
+            let sent = emulator.received().len();
+            let second = gchat(&folder, &emulator.endpoint(), &[more, &["--shard", shard]].concat()).output().unwrap();
+            let told = text(&second.stderr);
+            assert_eq!(second.status.code(), Some(10), "{more:?}: {told}");
+            assert!(told.contains(&format!("another run of gchat, process {} on ", first.id())), "{told}");
+            assert_eq!(emulator.received().len(), sent);
+        }
+        // The lock ends with the process, and the other goes on.
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let args = ["--from", "rooms.csv", "--shard", shard];
+        let second = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+        if shard == "1/1" {
+            assert!(second.status.success(), "{}", text(&second.stderr));
+            assert_eq!(names(&emulator), ["a", "b", "c", "d"]);
+            emulator.configure(|settings| settings.unique_names = false);
+        }
+    }
+}
+
+/// What lies where a run would write, and is not a run's, stays as it is; nothing is sent.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_other_people_are_left_alone() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder("foreign");
+    fs::write(folder.join("rooms.csv"), "displayName\na\n").unwrap();
+    let run = |args: &[&str]| gchat(&folder, &emulator.endpoint(), &[&["--from", "rooms.csv"], args].concat());
+    for (name, link, problem) in [
+        ("rooms.csv.failed.ndjson", false, "rooms.csv.failed.ndjson is there, but no run with this journal wrote it"),
+        ("rooms.csv.unknown.ndjson", true, "rooms.csv.unknown.ndjson is no regular file"),
+        ("rooms.csv.journal", false, "rooms.csv.journal is no journal of gchat's"),
+    ] {
+        let _ = fs::remove_file(folder.join("rooms.csv.journal"));
+        fs::write(folder.join("notes"), "my notes\n").unwrap();
+        let path = folder.join(name);
+        if link {
+            std::os::unix::fs::symlink("notes", &path).unwrap();
+        } else {
+            fs::rename(folder.join("notes"), &path).unwrap();
+        }
+        let refused = run(&[]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(text(&refused.stderr).contains(problem), "{}", text(&refused.stderr));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "my notes\n", "{name}");
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(emulator.received().len(), 0);
+    // A name that only seems to be free does not lead a run elsewhere.
+    let _ = fs::remove_file(folder.join("rooms.csv.journal"));
+    std::os::unix::fs::symlink("elsewhere", folder.join("rooms.csv.journal")).unwrap();
+    let refused = run(&[]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(!folder.join("elsewhere").exists());
+    // Nothing is left over.
+    let left: BTreeSet<String> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(left, ["rooms.csv", "rooms.csv.journal"].map(str::to_owned).into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn csv_is_taken_as_spreadsheets_write_it() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder("excel");
+    let run = |name: &str, bytes: &[u8]| {
+        fs::write(folder.join(name), bytes).unwrap();
+        gchat(&folder, &emulator.endpoint(), &["--from", name]).output().unwrap()
+    };
+    let file = "\u{feff}displayName;importMode;createTime\r\n\r\n\"a;\r\nb\";TRUE;2020-01-02T03:04:05Z\r\nc;False;\r\n";
+    let done = run("a.csv", file.as_bytes());
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let told: Vec<u64> = lines(&done).iter().map(|line| line["line"].as_u64().unwrap()).collect();
+    assert_eq!((told, names(&emulator)), (vec![3, 5], vec!["a;\r\nb".to_owned(), "c".to_owned()]));
+    let sent = emulator.received().len();
+    let utf16: Vec<u8> = "\u{feff}displayName\nx\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, bytes, expected) in [
+        (
+            "b.csv",
+            &b"displayName,importMode\r\nd,\r\n\"e,\r\nf,TRUE\r\n"[..],
+            "b.csv:3: the quote that opens in this line is not closed\ngchat: 1 of 2 rows are wrong; nothing was sent\n",
+        ),
+        (
+            "c.csv",
+            b"displayName,importMode\r\ng,WAHR\r\n",
+            "c.csv:2:2: importMode: expected true or false, found \"WAHR\"\n\
+             gchat: 1 of 1 rows are wrong; nothing was sent\n",
+        ),
+        (
+            "d.csv",
+            b"displayName\nM\xfcnchen\n",
+            "d.csv:2: the row is not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)\n\
+             gchat: 1 of 1 rows are wrong; nothing was sent\n",
+        ),
+        ("e.csv", &utf16, "gchat: e.csv: the rows are in UTF-16; save the file as UTF-8 (in Excel: CSV UTF-8)\n"),
+    ] {
+        let refused = run(name, bytes);
+        assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(2), expected.to_owned()));
+    }
+    assert_eq!(emulator.received().len(), sent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +501,7 @@ async fn rows_that_fail_for_good_are_written_with_their_reason_and_can_be_run_ag
     assert_eq!(old.create_time.unwrap().to_string(), "2020-01-02T03:04:05Z");
 
     let failed = std::fs::read_to_string(folder.join("rooms.csv.failed.ndjson")).unwrap();
-    let row: Value = serde_json::from_str(&failed).unwrap();
+    let row = &rows_of(&folder.join("rooms.csv.failed.ndjson"))[0];
     assert_eq!(row["error"]["reason"], "SPACE_DISPLAY_NAME_TAKEN");
     assert_eq!(row["space"]["spaceDetails"]["description"], "says \"no\"\nin two lines");
     // As it is, it fails again; the name being free, a run of the failed rows alone
@@ -142,10 +512,12 @@ async fn rows_that_fail_for_good_are_written_with_their_reason_and_can_be_run_ag
     emulator.configure(|settings| settings.unique_names = false);
     let mended = run(&["--from", "rooms.csv.failed.ndjson"]);
     assert!(mended.status.success(), "{}", text(&mended.stderr));
+    // It is the same row by the same request id, in whichever file, and so the same space.
     let again = run(&["--from", "rooms.csv", "--external-user-allowed", "--retry-failed"]);
     assert!(again.status.success(), "{}", text(&again.stderr));
-    assert_eq!(std::fs::read_to_string(folder.join("rooms.csv.failed.ndjson")).unwrap(), "");
-    assert_eq!(names(&emulator), ["new", "old", "taken", "taken", "taken"]);
+    assert_eq!(lines(&again)[0]["name"], lines(&mended)[0]["name"]);
+    assert!(!folder.join("rooms.csv.failed.ndjson").exists());
+    assert_eq!(names(&emulator), ["new", "old", "taken", "taken"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,128 +1,279 @@
 //! What became of each row, kept so that a run can go on where another was stopped.
 //!
-//! The journal is a file of lines of one length. The first says what it belongs to:
-//! the rows, who sends them where, and the salt that the request ids are made of. Then
-//! there is a line for each row, empty as long as the row has not come to its end, so
-//! that keeping what became of a row is one small write at its place, and one write does
-//! for neighbours. A row whose end was not kept is sent again with the same request id,
-//! and makes no second space.
+//! The journal is a file of records, a line each: JSON, a space, a checksum. The first
+//! says what the journal belongs to, and has the id that the request ids are made of.
+//! The second says which run has the journal; each run writes its own there. Then comes
+//! what is known of rows, in the order in which it became known; of several records of a
+//! row the last counts. A row without a record is sent again with the same request id,
+//! and makes no second space, so that it is safe to lose records from the end.
+//!
+//! A run holds a lock on the file, which the system takes away when the process ends,
+//! however it ends. The file is never replaced: a lock is on the file, not on its name.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::{files, outcome::Outcome};
 use crate::failure::Failure;
 
-/// How long the first line is.
-const HEAD: usize = 1024;
-/// How long a row's line is.
-const LINE: usize = 128;
-/// How many lines are read at once: rows are asked for in their order.
-const AHEAD: usize = 512;
+/// The form of the journal that this version reads and writes.
+const FORM: u32 = 2;
+/// How long the record of the run is, so that the next can write over it.
+const OWNER: usize = 256;
+/// The longest record that is read; an outcome's texts are far shorter.
+const LONGEST: u64 = 1 << 20;
 
 /// What a journal belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
-    /// The form of the journal.
-    pub(super) gchat_journal: u32,
+    gchat_journal: u32,
+    /// Random: no other journal has it.
+    id: String,
     /// SHA-256 of the file and of what the flags add to its rows.
-    pub(super) rows_sha256: String,
-    pub(super) rows: u64,
-    pub(super) shard: String,
-    pub(super) endpoint: String,
-    pub(super) identity: String,
-    pub(super) salt: String,
+    rows_sha256: String,
+    rows: u64,
+    shard: String,
+    endpoint: String,
+    identity: String,
 }
 
-/// What became of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// It is a space now, with this name, and until then if it is imported.
-    Created { name: String, import_until: Option<String> },
-    /// It failed for good, with this code.
-    Failed { code: String },
+impl Head {
+    /// The head of a journal that is begun now.
+    pub(super) fn new(rows: u64, rows_sha256: &str, shard: &str, endpoint: &str, identity: &str) -> io::Result<Self> {
+        let mut bytes = [0; 16];
+        getrandom::getrandom(&mut bytes).map_err(|error| io::Error::other(format!("no random bytes: {error}")))?;
+        Ok(Self {
+            gchat_journal: FORM,
+            id: hex(&bytes),
+            rows_sha256: rows_sha256.to_owned(),
+            rows,
+            shard: shard.to_owned(),
+            endpoint: endpoint.to_owned(),
+            identity: identity.to_owned(),
+        })
+    }
+}
+
+/// The run that has the journal.
+#[derive(Serialize, Deserialize)]
+struct Owner {
+    pid: u32,
+    host: String,
+    since: String,
+}
+
+impl Owner {
+    fn this_run() -> Self {
+        let mut host = host_name();
+        // Shorter than a record in any case: a character is at most six bytes of JSON.
+        host.retain(|letter| letter.is_ascii_graphic());
+        host.truncate(64);
+        Self { pid: std::process::id(), host, since: prost_types::Timestamp::from(SystemTime::now()).to_string() }
+    }
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+/// A record of a row.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    row: u64,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// What kind of outcome a row has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    None,
+    Created,
+    Failed,
+    Unknown,
+}
+
+impl Kind {
+    fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Created { .. } => Self::Created,
+            Outcome::Failed(_) => Self::Failed,
+            Outcome::Unknown(_) => Self::Unknown,
+        }
+    }
 }
 
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
     head: Head,
-    /// The lines from this row on, as far as they were read.
-    ahead: (u64, Vec<u8>),
-    /// Lines that are not written yet.
-    pending: Vec<(u64, [u8; LINE])>,
+    /// Of each row the kind of its outcome, and where its last record begins.
+    index: Vec<(Kind, u64)>,
+    /// How many rows have an outcome of each kind.
+    counts: [u64; 4],
+    /// Where the next record is written.
+    end: u64,
+    /// Records that are not written yet, and where in them those of rows begin.
+    pending: Vec<u8>,
+    pending_rows: Vec<(u64, Kind, usize)>,
 }
 
 impl Journal {
-    fn new(file: File, path: &Path, head: Head) -> Self {
-        Self { file, path: path.to_owned(), head, ahead: (0, Vec::new()), pending: Vec::new() }
-    }
-
     /// Opens the journal of a run, or begins it.
     ///
     /// # Errors
     ///
-    /// If it cannot be used, or belongs to other rows, to another identity or to
-    /// another endpoint.
+    /// If it cannot be used, another run has it, it is damaged, or it belongs to other
+    /// rows, to another identity or to another endpoint.
     pub(super) fn open(path: &Path, wanted: Head) -> Result<Self, Failure> {
         let trouble = |error: io::Error| Failure::machine(format!("the journal {}: {error}", path.display()));
-        if !path.exists() {
-            return Self::begin(path, wanted).map_err(trouble);
+        // Another run may begin the journal between the two looks at it.
+        for _ in 0..2 {
+            match OpenOptions::new().read(true).write(true).open(path) {
+                Ok(file) => return Self::resume(file, path, wanted),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(trouble(error)),
+            }
+            if let Some(journal) = Self::begin(path, &wanted).map_err(trouble)? {
+                return Ok(journal);
+            }
         }
-        let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(trouble)?;
-        let mut line = vec![0; HEAD];
-        let refuse = |problem: &str| Failure::usage(format!("the journal {} {problem}", path.display()));
-        let read = file.read_exact(&mut line);
-        let head: Option<Head> = read.ok().and_then(|()| serde_json::from_slice(line.trim_ascii_end()).ok());
-        let head = head.ok_or_else(|| refuse("is no journal of gchat's; move it away"))?;
-        if head.gchat_journal != wanted.gchat_journal {
-            return Err(refuse("was written by another version of gchat; go on with that"));
-        }
-        if head.rows_sha256 != wanted.rows_sha256 || head.rows != wanted.rows || head.shard != wanted.shard {
-            return Err(refuse(
-                "belongs to other rows: the file or the flags have changed since. Go on with those, or move the \
-                 journal away to begin anew, which creates every space once more",
-            ));
-        }
-        if head.identity != wanted.identity || head.endpoint != wanted.endpoint {
-            return Err(refuse(&format!(
-                "belongs to {} at {}, not to {} at {}: a request id works for who used it first. Go on as that one, or \
-                 move the journal away to begin anew, which creates every space once more",
-                head.identity, head.endpoint, wanted.identity, wanted.endpoint
-            )));
-        }
-        Ok(Self::new(file, path, head))
+        let problem = "is a symbolic link that leads nowhere; remove the link, or name another file with --journal";
+        Err(Failure::machine(format!("the journal {} {problem}", path.display())))
     }
 
-    fn begin(path: &Path, head: Head) -> io::Result<Self> {
-        let mut line = serde_json::to_vec(&head)?;
-        if line.len() >= HEAD {
-            return Err(io::Error::other("the endpoint and the identity are too long for it"));
+    /// Begins the journal; `None` if there is one meanwhile.
+    fn begin(path: &Path, head: &Head) -> io::Result<Option<Self>> {
+        // The journal appears under its name whole and locked, or not at all; and a link
+        // is made over no file.
+        let part = files::with_suffix(path, &format!(".{}.part", head.id));
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&part)?;
+        let mut lines = record(head)?;
+        lines.extend_from_slice(&owner()?);
+        let begun = file
+            .try_lock()
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all(&lines))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::hard_link(&part, path));
+        let _ = fs::remove_file(&part);
+        match begun {
+            Ok(()) => files::sync_folder(path)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) => {
+                let advice = "it cannot be begun here; name one in a folder of a local disk with --journal";
+                return Err(io::Error::new(error.kind(), format!("{advice} ({error})")));
+            }
         }
-        line.resize(HEAD - 1, b' ');
-        line.push(b'\n');
-        // It is there as a whole, or not at all.
-        let part = path.with_extension("part");
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&part)?;
-        file.write_all(&line)?;
-        file.set_len(HEAD as u64 + head.rows * LINE as u64)?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)?;
-        Ok(Self::new(file, path, head))
+        Ok(Some(Self::new(file, path, head.clone(), lines.len() as u64)))
+    }
+
+    fn new(file: File, path: &Path, head: Head, end: u64) -> Self {
+        let index = vec![(Kind::None, 0); head.rows as usize];
+        let counts = [head.rows, 0, 0, 0];
+        let path = path.to_owned();
+        Self { file, path, head, index, counts, end, pending: Vec::new(), pending_rows: Vec::new() }
+    }
+
+    fn resume(mut file: File, path: &Path, wanted: Head) -> Result<Self, Failure> {
+        let trouble = |error: io::Error| Failure::machine(format!("the journal {}: {error}", path.display()));
+        let refuse = |problem: &str| Failure::usage(format!("the journal {} {problem}", path.display()));
+        if !file.metadata().map_err(trouble)?.is_file() {
+            return Err(refuse("is no regular file; name another with --journal"));
+        }
+        let locked = file.try_lock();
+        let mut reader = BufReader::new(&file);
+        let mut first = read_line(&mut reader).unwrap_or_default();
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Failure::InUse(in_use(path, &mut reader))),
+            Err(TryLockError::Error(error)) => {
+                let advice = "name one in a folder of a local disk with --journal";
+                return Err(trouble(io::Error::other(format!("it cannot be locked; {advice} ({error})"))));
+            }
+        }
+        if !first.ends_with(b"\n") {
+            first.push(b'\n');
+        }
+        let head = read_head(&first).map_err(refuse)?;
+        head.belongs_to(&wanted).map_err(|problem| refuse(&problem))?;
+
+        // From here on the journal is this run's. That it is has to be told before all
+        // records are looked at: there may be many.
+        file.seek(SeekFrom::Start(first.len() as u64 - 1)).map_err(trouble)?;
+        let owner = owner().map_err(trouble)?;
+        file.write_all(b"\n").and_then(|()| file.write_all(&owner)).map_err(trouble)?;
+        let mut journal = Self::new(file, path, head, (first.len() + owner.len()) as u64);
+        match journal.read_entries().map_err(trouble)? {
+            None => Ok(journal),
+            Some((number, at)) => Err(refuse(&format!(
+                "is damaged in its record {number}, at byte {at}: the checksum is wrong. Nothing was sent. Put back a copy of the journal, \
+                 or cut it off there: truncate -s {at} {}. Rows whose records are cut off are sent again with the same \
+                 request ids, which creates no second space. Do not delete the journal: the request ids would be lost",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Reads the records of rows. A line without its end was not written to its end: it
+    /// is cut off.
+    ///
+    /// Otherwise the number of the record that is damaged, and where it begins.
+    fn read_entries(&mut self) -> io::Result<Option<(u64, u64)>> {
+        let mut reader = BufReader::with_capacity(1 << 16, self.file.try_clone()?);
+        reader.seek(SeekFrom::Start(self.end))?;
+        for number in 3.. {
+            let line = read_line(&mut reader)?;
+            let entry: Option<Entry> = content(&line).and_then(|json| serde_json::from_slice(json).ok());
+            match entry.filter(|entry| entry.row < self.head.rows) {
+                Some(entry) => self.set(entry.row, Kind::of(&entry.outcome), self.end),
+                None if line.ends_with(b"\n") || line.len() as u64 == LONGEST => return Ok(Some((number, self.end))),
+                None => break,
+            }
+            self.end += line.len() as u64;
+        }
+        self.file.set_len(self.end)?;
+        Ok(None)
+    }
+
+    fn set(&mut self, row: u64, kind: Kind, at: u64) {
+        if let Some(entry) = self.index.get_mut(row as usize) {
+            self.counts[entry.0 as usize] -= 1;
+            self.counts[kind as usize] += 1;
+            *entry = (kind, at);
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The request id of a row: always the same, and no other row's or journal's.
+    pub(super) fn id(&self) -> &str {
+        &self.head.id
+    }
+
+    /// How many rows have an outcome of a kind.
+    pub(super) fn count(&self, kind: Kind) -> u64 {
+        self.counts[kind as usize]
+    }
+
+    /// The request id of a row whose file gives it none: always the same, and no other
+    /// row's or journal's.
     pub(super) fn request_id(&self, row: u64) -> String {
-        let hash = Sha256::new().chain_update(&self.head.salt).chain_update(row.to_be_bytes()).finalize();
+        let hash = Sha256::new().chain_update(&self.head.id).chain_update(row.to_be_bytes()).finalize();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash[..16]);
         // RFC 9562, version 8: made in a way of one's own.
@@ -131,166 +282,298 @@ impl Journal {
         [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
     }
 
-    /// What became of a row; `None` if it has not come to its end.
-    pub(super) fn end(&mut self, row: u64) -> io::Result<Option<End>> {
-        if self.known(row).is_none() {
-            self.file.seek(SeekFrom::Start(HEAD as u64 + row * LINE as u64))?;
-            let (first, lines) = &mut self.ahead;
-            *first = row;
-            lines.clear();
-            (&self.file).take((AHEAD * LINE) as u64).read_to_end(lines)?;
-        }
-        Ok(read_line(self.known(row).ok_or(io::ErrorKind::UnexpectedEof)?))
+    pub(super) fn kind(&self, row: u64) -> Kind {
+        self.index.get(row as usize).map_or(Kind::None, |(kind, _)| *kind)
     }
 
-    /// A row's line, if it was read.
-    fn known(&mut self, row: u64) -> Option<&mut [u8]> {
-        let (first, lines) = &mut self.ahead;
-        let from = usize::try_from(row.checked_sub(*first)?).ok()?.checked_mul(LINE)?;
-        lines.get_mut(from..from.checked_add(LINE)?)
-    }
-
-    /// Takes down what became of a row, for [`write`](Self::write) to keep.
-    pub(super) fn put(&mut self, row: u64, end: &End) -> io::Result<()> {
-        let text = match end {
-            End::Created { name, import_until } => {
-                format!("created {name} {}", import_until.as_deref().unwrap_or("-"))
-            }
-            End::Failed { code } => format!("failed {code}"),
+    /// What is known of a row.
+    pub(super) fn outcome(&mut self, row: u64) -> io::Result<Option<Outcome>> {
+        let at = match self.index.get(row as usize) {
+            None | Some((Kind::None, _)) => return Ok(None),
+            Some((_, at)) => *at,
         };
-        let mut line = [b' '; LINE];
-        line[LINE - 1] = b'\n';
-        let place = line[..LINE - 1].get_mut(..text.len());
-        place.ok_or_else(|| io::Error::other(format!("`{text}` is too long for it")))?.copy_from_slice(text.as_bytes());
-        self.pending.push((row, line));
-        Ok(())
+        self.file.seek(SeekFrom::Start(at))?;
+        let line = read_line(&mut BufReader::with_capacity(1 << 10, &self.file))?;
+        let entry: Option<Entry> = content(&line).and_then(|json| serde_json::from_slice(json).ok());
+        match entry {
+            Some(entry) => Ok(Some(entry.outcome)),
+            None => Err(io::Error::other(format!("the record at byte {at} was changed while the journal was in use"))),
+        }
     }
 
-    /// Has a row be sent again.
-    pub(super) fn forget(&mut self, row: u64) -> io::Result<()> {
-        self.pending.push((row, [0; LINE]));
-        self.write()
+    /// Takes down what is known of a row, for [`write`](Self::write) to keep.
+    pub(super) fn put(&mut self, row: u64, outcome: &Outcome) -> io::Result<()> {
+        let line = record(&Entry { row, outcome: outcome.clone() })?;
+        if line.len() as u64 > LONGEST {
+            return Err(io::Error::other(format!("what is known of row {row} is too long for it")));
+        }
+        self.pending_rows.push((row, Kind::of(outcome), self.pending.len()));
+        self.pending.extend_from_slice(&line);
+        Ok(())
     }
 
     /// Keeps what was put. What could not be written is still there to be.
+    ///
+    /// It is not synced to the disk: a record that is lost has its row sent again with
+    /// the same request id.
     pub(super) fn write(&mut self) -> io::Result<()> {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.sort_unstable_by_key(|(row, _)| *row);
-        let written = self.write_lines(&pending);
-        if written.is_ok() {
-            pending.clear();
+        if self.pending.is_empty() {
+            return Ok(());
         }
-        self.pending = pending;
-        written
+        // From where the last good record ends, should the disk have been full before.
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.file.write_all(&self.pending)?;
+        for (row, kind, offset) in std::mem::take(&mut self.pending_rows) {
+            self.set(row, kind, self.end + offset as u64);
+        }
+        self.end += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
     }
+}
 
-    fn write_lines(&mut self, lines: &[(u64, [u8; LINE])]) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for run in lines.chunk_by(|(row, _), (next, _)| row + 1 == *next) {
-            bytes.clear();
-            for (row, line) in run {
-                bytes.extend_from_slice(line);
-                if let Some(known) = self.known(*row) {
-                    known.copy_from_slice(line);
-                }
-            }
-            self.file.seek(SeekFrom::Start(HEAD as u64 + run[0].0 * LINE as u64))?;
-            self.file.write_all(&bytes)?;
+impl Head {
+    fn belongs_to(&self, wanted: &Self) -> Result<(), String> {
+        if self.shard != wanted.shard {
+            return Err(format!("belongs to the shard {}, not to {}; give each its own", self.shard, wanted.shard));
+        }
+        if self.rows_sha256 != wanted.rows_sha256 || self.rows != wanted.rows {
+            return Err("belongs to other rows: since it was begun, the file has changed, or the flags that fill in \
+                        its rows. To go on, put them back as they were, and put new rows into a file of their own. \
+                        To delete the journal would not help: with new request ids, every space that exists already \
+                        would be created once more"
+                .to_owned());
+        }
+        if self.identity != wanted.identity || self.endpoint != wanted.endpoint {
+            return Err(format!(
+                "belongs to {} at {}, not to {} at {}: a request id works only for the identity that used it first. Go \
+                 on as that one. To create the same spaces elsewhere or as another, name another journal with --journal",
+                self.identity, self.endpoint, wanted.identity, wanted.endpoint
+            ));
         }
         Ok(())
     }
 }
 
-fn read_line(line: &[u8]) -> Option<End> {
-    // What was not written to its end counts as not written.
-    let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
-    let mut words = line.split_ascii_whitespace();
-    match (words.next()?, words.next()?, words.next()) {
-        ("created", name, Some(until)) => {
-            let import_until = Some(until).filter(|until| *until != "-").map(str::to_owned);
-            Some(End::Created { name: name.to_owned(), import_until })
-        }
-        ("failed", code, None) => Some(End::Failed { code: code.to_owned() }),
-        _ => None,
+fn read_head(line: &[u8]) -> Result<Head, &'static str> {
+    if let Some(head) = content(line).and_then(|json| serde_json::from_slice::<Head>(json).ok())
+        && head.gchat_journal == FORM
+    {
+        return Ok(head);
     }
+    // The form is the first thing in every form.
+    let start = b"{\"gchat_journal\":";
+    let form = line.strip_prefix(start).map(|rest| rest.split(|byte| !byte.is_ascii_digit()).next().unwrap_or(rest));
+    Err(match form {
+        Some(b"2") => {
+            "is damaged in its first record, of which the request ids are made. Put back a copy of the journal. If \
+             there is none, look first which of the spaces exist (gchat spaces list): without the journal every row \
+             is sent with a new request id, and creates a space even if the row has one"
+        }
+        Some([_, ..]) => "was written by another version of gchat, in another form; go on with that version",
+        _ => "is no journal of gchat's; name another file with --journal, or move this one away",
+    })
 }
 
-/// Leaves of a file of failed rows those that did fail, each once: a run can be stopped
-/// between writing one there and keeping it in the journal.
-pub(super) fn mend_failed(path: &Path, mut failed: impl FnMut(u64) -> io::Result<bool>) -> io::Result<()> {
-    let text = match File::open(path) {
-        Ok(file) => io::BufReader::new(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let part = path.with_extension("part");
-    let mut mended = BufWriter::new(File::create(&part)?);
-    let mut seen = std::collections::HashSet::new();
-    for line in io::BufRead::split(text, b'\n') {
-        let line = line?;
-        let row = serde_json::from_slice::<serde_json::Value>(&line).ok().and_then(|row| row["row"].as_u64());
-        let Some(row) = row else { continue };
-        if failed(row)? && seen.insert(row) {
-            mended.write_all(&line)?;
-            mended.write_all(b"\n")?;
-        }
-    }
-    mended.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    std::fs::rename(&part, path)
+/// A record as a line.
+fn record(content: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(content)?;
+    let sum = checksum(&line);
+    line.push(b' ');
+    line.extend_from_slice(sum.as_bytes());
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The record of this run, with spaces before the checksum.
+fn owner() -> io::Result<Vec<u8>> {
+    let mut line = record(&Owner::this_run())?;
+    let at = line.len() - " 00000000\n".len();
+    line.splice(at..at, std::iter::repeat_n(b' ', OWNER.saturating_sub(line.len())));
+    Ok(line)
+}
+
+/// The JSON of a line that is a whole record.
+fn content(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_suffix(b"\n")?;
+    let (json, sum) = line.split_at(line.len().checked_sub(8)?);
+    let json = json.strip_suffix(b" ")?.trim_ascii_end();
+    (checksum(json).as_bytes() == sum).then_some(json)
+}
+
+fn checksum(json: &[u8]) -> String {
+    hex(&Sha256::digest(json)[..4])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A line with its end, as far as there is one; empty at the end of the file.
+fn read_line(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    reader.take(LONGEST).read_until(b'\n', &mut line)?;
+    Ok(line)
+}
+
+/// Who has the journal, by its second record.
+fn in_use(path: &Path, reader: &mut impl BufRead) -> String {
+    let owner = read_line(reader).ok();
+    let owner: Option<Owner> = owner.and_then(|line| serde_json::from_slice(content(&line)?).ok());
+    let who = owner.map_or_else(
+        || "another run of gchat".to_owned(),
+        |Owner { pid, host, since }| format!("another run of gchat, process {pid} on {host}, since {since}"),
+    );
+    format!(
+        "the journal {} is in use by {who}. It works on the same rows, so that this run has sent nothing; wait until it \
+         has ended, or stop it",
+        path.display()
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bulk::outcome::Reason;
 
     fn head() -> Head {
-        Head {
-            gchat_journal: 1,
-            rows_sha256: "00".to_owned(),
-            rows: 3,
-            shard: "1/1".to_owned(),
-            endpoint: "http://127.0.0.1:1".to_owned(),
-            identity: "alice".to_owned(),
-            salt: "salt".to_owned(),
-        }
+        Head::new(4, "00", "1/1", "http://127.0.0.1:1", "alice").unwrap()
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("gchat-journal-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn created() -> Outcome {
+        Outcome::Created { name: "spaces/a".to_owned(), import_mode_expire_time: Some("2027-01-01T00:00:00Z".into()) }
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed(Reason { code: "ALREADY_EXISTS".into(), message: "no \"x\"\n".into(), ..Reason::default() })
+    }
+
+    fn unknown() -> Outcome {
+        Outcome::Unknown(Reason { code: "INTERNAL".into(), ..Reason::default() })
     }
 
     #[test]
-    fn a_journal_keeps_ends_and_refuses_what_it_does_not_belong_to() {
-        let folder = std::env::temp_dir().join(format!("gchat-journal-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+    fn a_journal_keeps_outcomes_and_refuses_what_it_does_not_belong_to() {
+        let folder = folder("keeps");
         let path = folder.join("journal");
         let mut journal = Journal::open(&path, head()).unwrap();
-        let created =
-            End::Created { name: "spaces/a".to_owned(), import_until: Some("2027-01-01T00:00:00Z".to_owned()) };
-        let failed = End::Failed { code: "ALREADY_EXISTS".to_owned() };
-        assert_eq!(journal.end(1).unwrap(), None);
-        journal.put(2, &created).unwrap();
-        journal.put(0, &failed).unwrap();
-        journal.put(1, &created).unwrap();
+        assert_eq!(journal.outcome(1).unwrap(), None);
+        for (row, outcome) in [(2, created()), (0, failed()), (1, unknown()), (1, created()), (3, unknown())] {
+            journal.put(row, &outcome).unwrap();
+        }
         journal.write().unwrap();
-        journal.forget(1).unwrap();
-        assert_eq!(journal.end(2).unwrap(), Some(created.clone()));
-        let id = journal.request_id(1);
+        journal.put(0, &failed()).unwrap();
+        let ids = [0, 1, 2].map(|row| journal.request_id(row));
+        // What is put is not there before it is written.
         drop(journal);
-        let mut journal = Journal::open(&path, Head { salt: "another run's".to_owned(), ..head() }).unwrap();
-        let ends = [0, 1, 2].map(|row| journal.end(row).unwrap());
-        assert_eq!(ends, [Some(failed), None, Some(created)]);
-        assert_eq!(journal.request_id(1), id);
-        assert_ne!(journal.request_id(2), id);
-        assert_eq!((id.len(), id.as_bytes()[14]), (36, b'8'));
-        journal.forget(0).unwrap();
-        assert_eq!(journal.end(0).unwrap(), None);
+        let mut journal = Journal::open(&path, head()).unwrap();
+        let outcomes = [0, 1, 2, 3].map(|row| journal.outcome(row).unwrap());
+        assert_eq!(outcomes, [Some(failed()), Some(created()), Some(created()), Some(unknown())]);
+        let counts = [Kind::None, Kind::Created, Kind::Failed, Kind::Unknown].map(|kind| journal.count(kind));
+        assert_eq!(counts, [0, 2, 1, 1]);
+        assert_eq!([0, 1, 2].map(|row| journal.request_id(row)), ids);
+        assert!(ids[0] != ids[1] && ids[0].len() == 36 && ids[0].as_bytes()[14] == b'8');
+        // One run has it, by whatever name.
+        let link = folder.join("link");
+        fs::hard_link(&path, &link).unwrap();
+        for path in [&path, &link] {
+            let failure = Journal::open(path, head()).err().unwrap();
+            let who = format!("process {} on ", std::process::id());
+            assert!(matches!(&failure, Failure::InUse(text) if text.contains(&who)), "{failure}");
+        }
+        drop(journal);
         for (other, problem) in [
             (Head { identity: "bob".to_owned(), ..head() }, "belongs to alice at http://127.0.0.1:1, not to bob"),
             (Head { rows_sha256: "11".to_owned(), ..head() }, "belongs to other rows"),
-            (Head { gchat_journal: 2, ..head() }, "another version"),
+            (Head { shard: "1/2".to_owned(), ..head() }, "belongs to the shard 1/1, not to 1/2"),
         ] {
             let refused = Journal::open(&path, other).err().unwrap().to_string();
             assert!(refused.contains(problem), "{refused}");
         }
-        std::fs::write(&path, "notes").unwrap();
-        assert!(Journal::open(&path, head()).err().unwrap().to_string().contains("is no journal"));
-        std::fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_journal_is_left_as_it_is() {
+        let folder = folder("refused");
+        let path = folder.join("journal");
+        for (text, problem) in [
+            ("notes", "is no journal of gchat's"),
+            ("", "is no journal of gchat's"),
+            ("{\"gchat_journal\":1,\"rows_sha256\":\"00\"}      \n", "was written by another version"),
+            ("{\"gchat_journal\":2,\"id\":\"00\"", "is damaged in its first record"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let refused = Journal::open(&path, head()).err().unwrap().to_string();
+            assert!(refused.contains(problem), "{text}: {refused}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        fs::remove_file(&path).unwrap();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(folder.join("nowhere"), &path).unwrap();
+            let refused = Journal::open(&path, head()).err().unwrap().to_string();
+            assert!(refused.contains("a symbolic link that leads nowhere"), "{refused}");
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// Cut at any byte, the journal has lost the records that are not whole, and no more.
+    #[test]
+    fn a_journal_that_is_cut_goes_on_and_one_that_is_damaged_names_the_record() {
+        let folder = folder("cut");
+        let path = folder.join("journal");
+        let mut journal = Journal::open(&path, head()).unwrap();
+        let begun = fs::read(&path).unwrap().len();
+        let mut ends = vec![begun];
+        for (row, outcome) in [(1, created()), (0, failed()), (2, created())] {
+            journal.put(row, &outcome).unwrap();
+            journal.write().unwrap();
+            ends.push(fs::read(&path).unwrap().len());
+        }
+        let id = journal.id().to_owned();
+        drop(journal);
+        let whole = fs::read(&path).unwrap();
+        for len in 0..=whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            let opened = Journal::open(&path, head());
+            let first = whole.iter().position(|byte| *byte == b'\n').unwrap();
+            if len < first {
+                let refused = opened.err().unwrap().to_string();
+                assert!(refused.contains("first record") || refused.contains("no journal"), "{len}: {refused}");
+                continue;
+            }
+            let mut journal = opened.unwrap_or_else(|refused| panic!("cut to {len}: {refused}"));
+            assert_eq!(journal.id(), id);
+            let kept = ends[1..].iter().filter(|end| **end <= len).count();
+            let outcomes = [1, 0, 2].map(|row| journal.outcome(row).unwrap());
+            assert_eq!(outcomes.iter().flatten().count(), kept, "cut to {len}");
+            // It goes on behind the last whole record.
+            journal.put(3, &created()).unwrap();
+            journal.write().unwrap();
+            drop(journal);
+            let mut journal = Journal::open(&path, head()).unwrap();
+            assert_eq!(journal.outcome(3).unwrap(), Some(created()), "cut to {len}");
+        }
+        for at in [ends[0], ends[1] + 3, ends[2] - 1, ends[2] + 9] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            let refused = Journal::open(&path, head()).err().unwrap().to_string();
+            let number = 3 + ends[1..].iter().filter(|end| **end <= at).count();
+            let cut = format!("truncate -s {}", ends[number - 3]);
+            assert!(refused.contains(&format!("damaged in its record {number}")), "{at}: {refused}");
+            assert!(refused.contains(&cut), "{at}: {refused}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -7,8 +7,14 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::report::note;
+use crate::output;
+
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
+
+/// How much of the last trouble is shown, in characters.
+const WHY: usize = 100;
 
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -24,7 +30,7 @@ impl Progress {
     pub(super) fn new(total: u64, before: u64, quiet: bool) -> Self {
         let bar = (!quiet && stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:32} {pos} of {len} rows  {msg}");
+            let style = ProgressStyle::with_template("{bar:32} {pos} of {len} rows  {wide_msg}");
             if let Ok(style) = style {
                 bar.set_style(style);
             }
@@ -34,19 +40,20 @@ impl Progress {
         Self { bar, quiet, total, before, begun: now, said: now }
     }
 
-    /// Shows how far it is, if it is time to.
-    pub(super) fn show(&mut self, done: u64, retries: u64) {
+    /// Shows how far it is, if it is time to; and why rows wait, if they do.
+    pub(super) fn show(&mut self, ended: u64, retries: u64, waits_for: Option<&str>) {
         if self.bar.is_none() && (self.quiet || self.said.elapsed() < LINES) {
             return;
         }
-        let own = done.saturating_sub(self.before);
+        let done = self.before + ended;
         let seconds = self.begun.elapsed().as_secs_f64();
-        let rate = own as f64 / seconds.max(0.001);
-        let left = match own {
+        let rate = ended as f64 / seconds.max(0.001);
+        let left = match ended {
             0 => String::new(),
             _ => format!(", {} left", time(self.total.saturating_sub(done) as f64 / rate)),
         };
-        let text = format!("{:.0} a minute, {retries} retries{left}", rate * 60.0);
+        let why = waits_for.map(|why| format!(", the last for {}", shorten(why))).unwrap_or_default();
+        let text = format!("{:.0} a minute{left}, {retries} retries{why}", rate * 60.0);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
@@ -54,8 +61,17 @@ impl Progress {
             }
             None => {
                 self.said = Instant::now();
-                eprintln!("gchat: {done} of {} rows, {text}", self.total);
+                note(&format!("gchat: {done} of {} rows, {text}", self.total));
             }
+        }
+    }
+
+    /// Writes lines to the terminal where the bar is not in their way: it is taken away
+    /// before and drawn anew below them.
+    pub(super) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 
@@ -64,6 +80,16 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// As much of a server's text as is shown.
+fn shorten(text: &str) -> String {
+    let mut text = output::plain(text);
+    if let Some((end, _)) = text.char_indices().nth(WHY) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// A time in the two largest units that it has.

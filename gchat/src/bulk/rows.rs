@@ -9,9 +9,14 @@ use std::{
 
 use google_chat::{Space, schema::Message, transcoding::TextError};
 use prost::Message as _;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::csv::{Csv, NOT_UTF8, Record};
 use crate::{failure::Failure, output};
+
+/// The longest row that is read, in bytes: more than any Space may have.
+pub(super) const LONGEST: usize = 1 << 20;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,8 +38,23 @@ impl Format {
 
 /// A row that can be sent.
 pub(super) struct Row {
+    /// Its number among the rows of the file, from 0.
+    pub(super) number: u64,
     pub(super) line: u64,
     pub(super) space: Space,
+    /// The request id, if the file gives one.
+    pub(super) request_id: Option<String>,
+}
+
+impl Row {
+    /// Tells the row from what it may have been changed to.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let hash = Sha256::new()
+            .chain_update(self.request_id.as_deref().unwrap_or_default())
+            .chain_update(self.space.encode_to_vec())
+            .finalize();
+        hash[..8].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+    }
 }
 
 /// What is wrong with a row, and where.
@@ -63,11 +83,20 @@ pub(super) struct Rows {
     /// What each row begins with, encoded; the row's own fields come after it, and so
     /// count.
     template: Vec<u8>,
+    /// The number of the next row.
+    number: u64,
 }
 
 enum Form {
     Ndjson { reader: BufReader<Hashing>, line: u64, text: Vec<u8> },
-    Csv { reader: Box<csv::Reader<Hashing>>, record: csv::StringRecord, header: Option<Vec<String>> },
+    Csv { reader: Csv<BufReader<Hashing>>, columns: Option<Vec<Column>> },
+}
+
+/// What the values of a column of CSV are.
+#[derive(PartialEq, Eq)]
+enum Column {
+    Field(String),
+    RequestId,
 }
 
 /// A file, of which everything that is read goes into a hash.
@@ -86,28 +115,40 @@ impl Read for Hashing {
 
 impl Rows {
     /// Begins at the start of the file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read from its start, or is no UTF-8.
     pub(super) fn new(mut file: File, format: Format, template: Vec<u8>) -> Result<Self, Failure> {
         file.rewind().map_err(|error| Failure::usage(format!("the rows must be in a file: {error}")))?;
-        let file = Hashing { file, hash: Sha256::new() };
+        let mut reader = BufReader::with_capacity(1 << 16, Hashing { file, hash: Sha256::new() });
+        let start = reader.fill_buf().map_err(|error| Failure::usage(format!("the rows cannot be read: {error}")))?;
+        match start {
+            [0xef, 0xbb, 0xbf, ..] => reader.consume(3),
+            // A byte order mark, or a Latin letter in two or four bytes.
+            [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, _, ..] | [_, 0, ..] => {
+                return Err(Failure::usage("the rows are in UTF-16; save the file as UTF-8 (in Excel: CSV UTF-8)"));
+            }
+            _ => {}
+        }
         let form = match format {
-            Format::Ndjson => {
-                Form::Ndjson { reader: BufReader::with_capacity(1 << 16, file), line: 0, text: Vec::new() }
-            }
-            Format::Csv => {
-                let mut builder = csv::ReaderBuilder::new();
-                let reader = builder.has_headers(false).buffer_capacity(1 << 16).from_reader(file);
-                Form::Csv { reader: Box::new(reader), record: csv::StringRecord::new(), header: None }
-            }
+            Format::Ndjson => Form::Ndjson { reader, line: 0, text: Vec::new() },
+            Format::Csv => Form::Csv { reader: Csv::new(reader), columns: None },
         };
         let space = output::schema()?.message("google.chat.v1.Space");
-        Ok(Self { form, space: space.ok_or_else(|| Failure::machine("no message Space"))?, template })
+        Ok(Self { form, space: space.ok_or_else(|| Failure::machine("no message Space"))?, template, number: 0 })
+    }
+
+    /// How many rows were read.
+    pub(super) fn count(&self) -> u64 {
+        self.number
     }
 
     /// What the file holds, once all of it was read, as hexadecimal digits.
     pub(super) fn digest(self) -> String {
         let file = match self.form {
             Form::Ndjson { reader, .. } => reader.into_inner(),
-            Form::Csv { reader, .. } => reader.into_inner(),
+            Form::Csv { reader, .. } => reader.into_inner().into_inner(),
         };
         let mut hash = file.hash;
         hash.update(&self.template);
@@ -116,98 +157,157 @@ impl Rows {
 
     /// The next row; `None` at the end.
     pub(super) fn next(&mut self) -> Option<Result<Row, Bad>> {
-        match &mut self.form {
+        let number = self.number;
+        let row = match &mut self.form {
             Form::Ndjson { reader, line, text } => loop {
                 text.clear();
                 *line += 1;
-                match reader.read_until(b'\n', text) {
+                let bad = |problem: String| Bad { line: *line, column: None, problem };
+                match reader.take(LONGEST as u64 + 1).read_until(b'\n', text) {
                     Ok(0) => return None,
+                    Ok(len) if len > LONGEST => {
+                        // What comes next is no row.
+                        let _ = io::copy(reader, &mut io::sink());
+                        break Err(bad(format!("the row is longer than {LONGEST} bytes")));
+                    }
                     Ok(_) => {}
-                    Err(error) => return Some(Err(Bad { line: *line, column: None, problem: error.to_string() })),
+                    Err(error) => break Err(bad(error.to_string())),
                 }
-                let json = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text).trim_ascii_end();
-                if !json.trim_ascii_start().is_empty() {
-                    return Some(from_json(&self.space, &self.template, json, *line));
+                let json = text.trim_ascii_end();
+                if json.is_empty() {
+                    continue;
+                }
+                match from_json(&self.space, &self.template, json, *line) {
+                    Ok(None) => {}
+                    Ok(Some((space, request_id))) => break Ok(Row { number, line: *line, space, request_id }),
+                    Err(bad) => break Err(bad),
                 }
             },
-            Form::Csv { reader, record, header } => loop {
-                let line = reader.position().line();
-                let bad = |error: csv::Error| {
-                    let at = error.position().map_or(line, csv::Position::line);
-                    let problem = match error.kind() {
-                        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                            format!("{len} values, where the header has {expected_len} fields")
-                        }
-                        csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
-                        _ => error.to_string(),
-                    };
-                    Bad { line: at, column: None, problem }
+            Form::Csv { reader, columns } => loop {
+                let record = match reader.record() {
+                    Ok(Some(record)) => record,
+                    Ok(None) => return None,
+                    Err(bad) => break Err(bad),
                 };
-                match reader.read_record(record) {
-                    Ok(false) => return None,
-                    Ok(true) => {}
-                    Err(error) => return Some(Err(bad(error))),
-                }
-                let line = record.position().map_or(line, csv::Position::line);
-                let Some(paths) = header else {
-                    match read_header(&self.space, record, line) {
-                        Ok(paths) => *header = Some(paths),
+                let Some(columns) = columns else {
+                    match read_header(&self.space, &record) {
+                        Ok(header) => *columns = Some(header),
                         Err(bad) => {
                             // Nothing can be said of the rows under it.
-                            while reader.read_record(record).is_ok_and(|more| more) {}
-                            return Some(Err(bad));
+                            while !matches!(reader.record(), Ok(None)) {}
+                            break Err(bad);
                         }
                     }
                     continue;
                 };
-                let mut wire = self.template.clone();
-                for (at, (path, text)) in paths.iter().zip(record.iter()).enumerate() {
-                    // An empty value is none.
-                    if text.is_empty() {
-                        continue;
-                    }
-                    if let Err(error) = self.space.put_text(&mut wire, path, text) {
-                        let problem = format!("{path}: {error}");
-                        return Some(Err(Bad { line, column: Some(at as u64 + 1), problem }));
-                    }
-                }
-                return Some(decode(&wire, line));
+                break from_csv(&self.space, &self.template, columns, &record).map(|(space, request_id)| Row {
+                    number,
+                    line: record.line,
+                    space,
+                    request_id,
+                });
             },
-        }
+        };
+        self.number += 1;
+        Some(row)
     }
 }
 
-fn read_header(space: &Message, record: &csv::StringRecord, line: u64) -> Result<Vec<String>, Bad> {
-    let mut paths: Vec<String> = Vec::new();
-    for (at, path) in record.iter().map(str::trim).enumerate() {
-        let bad = |problem| Err(Bad { line, column: Some(at as u64 + 1), problem });
-        if let Err(TextError::Path(problem)) = space.put_text(&mut Vec::new(), path, "") {
+fn read_header(space: &Message, record: &Record) -> Result<Vec<Column>, Bad> {
+    let mut columns: Vec<Column> = Vec::new();
+    for (at, path) in record.values.iter().map(|path| path.trim()).enumerate() {
+        let bad = |problem| Err(Bad { line: record.line, column: Some(at as u64 + 1), problem });
+        let column = match path {
+            "requestId" | "request_id" => Column::RequestId,
+            _ => Column::Field(path.to_owned()),
+        };
+        if let Column::Field(path) = &column
+            && let Err(TextError::Path(problem)) = space.put_text(&mut Vec::new(), path, "")
+        {
             return bad(format!("the header: {problem}"));
         }
-        if paths.iter().any(|other| other == path) {
+        if columns.contains(&column) {
             return bad(format!("the header: `{path}` comes twice"));
         }
-        paths.push(path.to_owned());
+        columns.push(column);
     }
-    Ok(paths)
+    Ok(columns)
 }
 
-/// A row of NDJSON: a Space, or what a run wrote of one that failed.
-fn from_json(space: &Message, template: &[u8], json: &[u8], line: u64) -> Result<Row, Bad> {
-    let text = std::str::from_utf8(json).map_err(|_| Bad { line, column: None, problem: "not UTF-8".to_owned() })?;
-    let wire = space.from_json(text).or_else(|error| {
-        let row: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok();
-        let failed = row.filter(|row| row.contains_key("error")).and_then(|row| row.get("space").cloned());
-        failed.and_then(|failed| space.from_json(failed.to_string()).ok()).ok_or(error)
-    });
-    let wire = wire.map_err(|error| {
+type Values = (Space, Option<String>);
+
+fn from_csv(space: &Message, template: &[u8], columns: &[Column], record: &Record) -> Result<Values, Bad> {
+    let Record { line, values } = record;
+    if values.len() != columns.len() {
+        let problem = format!("{} values, where the header has {} fields", values.len(), columns.len());
+        return Err(Bad { line: *line, column: None, problem });
+    }
+    let (mut wire, mut request_id) = (template.to_vec(), None);
+    for (at, (column, text)) in columns.iter().zip(values).enumerate() {
+        match column {
+            // An empty value is none.
+            _ if text.is_empty() => {}
+            Column::RequestId => request_id = Some(text.clone()),
+            Column::Field(path) => put_text(space, &mut wire, path, text).map_err(|error| Bad {
+                line: *line,
+                column: Some(at as u64 + 1),
+                problem: format!("{path}: {error}"),
+            })?,
+        }
+    }
+    Ok((decode(&wire, *line)?, request_id))
+}
+
+fn put_text(space: &Message, wire: &mut Vec<u8>, path: &str, text: &str) -> Result<(), TextError> {
+    // Spreadsheets write TRUE and FALSE. A field that is no bool has taken or refused the
+    // text as it is.
+    let lower = || Some(text.to_ascii_lowercase()).filter(|lower| lower == "true" || lower == "false");
+    space.put_text(wire, path, text).or_else(|error| match lower() {
+        Some(lower) => space.put_text(wire, path, &lower).map_err(|_| error),
+        None => Err(error),
+    })
+}
+
+/// A row of NDJSON: a Space, perhaps with a `requestId` beside its fields, or an object
+/// with a `space` and a `requestId`, as a run writes the rows that it could not create.
+/// `None` for the line by which a run knows that file again.
+fn from_json(space: &Message, template: &[u8], json: &[u8], line: u64) -> Result<Option<Values>, Bad> {
+    let bad = |column, problem| Bad { line, column, problem };
+    let text = std::str::from_utf8(json).map_err(|_| bad(None, NOT_UTF8.to_owned()))?;
+    let explain = |error: &google_chat::json::ParseError| {
         let place = if error.path().is_empty() { String::new() } else { format!("{}: ", error.path()) };
-        Bad { line, column: Some(error.column() as u64), problem: format!("{place}{}", error.problem()) }
-    })?;
-    decode(&[template, &wire].concat(), line)
+        format!("{place}{}", error.problem())
+    };
+    let error = match space.from_json(text) {
+        Ok(wire) => return Ok(Some((decode(&[template, &wire].concat(), line)?, None))),
+        Err(error) => error,
+    };
+    let mut object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    if object.contains_key("gchat") && object.contains_key("journal") {
+        return Ok(None);
+    }
+    let id = object.shift_remove("requestId").or_else(|| object.shift_remove("request_id"));
+    let wrapped = object.shift_remove("space");
+    let inner = match (wrapped, &id) {
+        (Some(wrapped), _) => {
+            let beside = ["line", "error", "unknown"];
+            if let Some(other) = object.keys().find(|key| !beside.contains(&key.as_str())) {
+                return Err(bad(None, format!("{other}: unknown field beside `space`")));
+            }
+            wrapped
+        }
+        (None, Some(_)) => Value::Object(object),
+        (None, None) => return Err(bad(Some(error.column() as u64), explain(&error))),
+    };
+    let request_id = match id {
+        None | Some(Value::Null) => None,
+        Some(Value::String(id)) => Some(id).filter(|id| !id.is_empty()),
+        Some(other) => return Err(bad(None, format!("requestId: expected a string, found {other}"))),
+    };
+    let wire = space.from_json(inner.to_string()).map_err(|error| bad(None, explain(&error)))?;
+    Ok(Some((decode(&[template, &wire].concat(), line)?, request_id)))
 }
 
-fn decode(wire: &[u8], line: u64) -> Result<Row, Bad> {
-    let space = Space::decode(wire).map_err(|error| Bad { line, column: None, problem: error.to_string() })?;
-    Ok(Row { line, space })
+fn decode(wire: &[u8], line: u64) -> Result<Space, Bad> {
+    Space::decode(wire).map_err(|error| Bad { line, column: None, problem: error.to_string() })
 }

@@ -22,13 +22,25 @@ Examples:
   echo '{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}' | gchat spaces create --from-json -
   gchat spaces create --from rooms.csv --customer customers/my_customer >created.ndjson
 
-With --from, spaces are made of the rows of a file: NDJSON with a Space in each line, or
-CSV whose header names fields (displayName, spaceDetails.description). Flags give what a
-row does not. The whole file is looked at first; nothing is sent if a row is wrong. What
-became of each row is printed as a line of JSON, in the order of the file. A journal
-beside the file lets the same command go on where it was stopped, by whatever, without
-creating a space twice. Rows that failed for good are written to FILE.failed.ndjson,
-which --from takes as well.";
+With --from, gchat creates a space for each row of a file: NDJSON with a Space in each
+line, or CSV whose header names fields (displayName, spaceDetails.description), separated
+by commas, semicolons or tabs. Flags fill in what a row does not say. gchat checks the
+whole file before it sends anything, and sends nothing if a row is wrong.
+
+Each row has a request id, by which the server knows it when it is sent again, so that no
+row becomes two spaces. A file can give its rows ids of its own: requestId, as a column or
+beside the fields. Else gchat makes them, and keeps what they are made of in a journal,
+FILE.journal. If a run was stopped, run the same command again: it goes on where it was.
+Do not delete the journal before all rows are done: the ids would be lost with it. Only
+one run at a time can work on a file.
+
+For each row gchat prints a line of JSON, in the order of the file:
+  {\"line\":1,\"name\":\"spaces/...\"}  it is a space
+  {\"line\":2,\"error\":{...}}        it was refused: there is no space
+  {\"line\":3,\"unknown\":{...}}      no answer said whether there is a space, within
+                                  --patience; the same command tries it again
+Rows of the last two kinds are also written to FILE.failed.ndjson and
+FILE.unknown.ndjson, with their request ids; --from takes these files as well.";
 
 #[derive(clap::Args)]
 pub(crate) struct Create {

@@ -1,0 +1,190 @@
+//! The file of rows, as it was when all of it was looked at.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use google_chat::{Client, CreateSpaceRequest};
+use serde_json::Value;
+
+use super::{
+    report::note,
+    rows::{Format, Row, Rows},
+};
+use crate::{failure::Failure, output};
+
+pub(super) struct Source {
+    path: PathBuf,
+    file: File,
+    format: Format,
+    /// What the flags give to every row, encoded.
+    template: Vec<u8>,
+    /// Of each row, so that none is sent with the request id of another because the file
+    /// was changed meanwhile.
+    fingerprints: Vec<u64>,
+    digest: String,
+}
+
+impl Source {
+    /// Looks at every row, and says all that is wrong.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or a row is wrong.
+    pub(super) fn open(path: &Path, format: Format, flags: &Value, client: &Client) -> Result<Self, Failure> {
+        let problem = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
+        let file = File::open(path).map_err(|error| problem(&error))?;
+        let template = template(flags)?;
+        let path = path.to_owned();
+        let mut source = Self { path, file, format, template, fingerprints: Vec::new(), digest: String::new() };
+        let mut rows = source.read().map_err(|failure| problem(&failure))?;
+        let mut ids = HashMap::new();
+        let (mut count, mut wrong) = (0_u64, 0_u64);
+        while let Some(row) = rows.next() {
+            count += 1;
+            let problems = match row {
+                Err(bad) => vec![bad.to_string()],
+                Ok(row) => {
+                    source.fingerprints.push(row.fingerprint());
+                    problems(row, client, &mut ids)
+                }
+            };
+            wrong += u64::from(!problems.is_empty());
+            for problem in problems {
+                note(&format!("{}:{problem}", source.path.display()));
+            }
+        }
+        source.digest = rows.digest();
+        match wrong {
+            0 => Ok(source),
+            _ => Err(Failure::usage(format!("{wrong} of {count} rows are wrong; nothing was sent"))),
+        }
+    }
+
+    fn read(&self) -> Result<Rows, Failure> {
+        let file = self.file.try_clone().map_err(Failure::machine)?;
+        Rows::new(file, self.format, self.template.clone())
+    }
+
+    /// How many rows there are.
+    pub(super) fn count(&self) -> u64 {
+        self.fingerprints.len() as u64
+    }
+
+    /// What the file and the flags hash to.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Reads the rows again, from the first. Only one reader may be in use at a time.
+    pub(super) fn rows(&self) -> Result<Unchanged<'_>, Failure> {
+        Ok(Unchanged { rows: self.read()?, source: self })
+    }
+}
+
+/// What is wrong with a row that can be read.
+fn problems(row: Row, client: &Client, ids: &mut HashMap<String, u64>) -> Vec<String> {
+    let Row { line, space, request_id, .. } = row;
+    let request_id = request_id.unwrap_or_default();
+    if let Some(other) = Some(&request_id).filter(|id| !id.is_empty()).and_then(|id| ids.insert(id.clone(), line)) {
+        return vec![format!(
+            "{line}: requestId: the row in line {other} has the same, so that both would be one space"
+        )];
+    }
+    match client.check(&CreateSpaceRequest { space: Some(space), request_id }) {
+        Ok(()) => Vec::new(),
+        Err(error) => error
+            .field_violations()
+            .iter()
+            .map(|one| format!("{line}: {} {}", one.field.trim_start_matches("space."), one.description))
+            .collect(),
+    }
+}
+
+/// The rows, as long as they are what they were.
+pub(super) struct Unchanged<'a> {
+    rows: Rows,
+    source: &'a Source,
+}
+
+impl Unchanged<'_> {
+    /// The next row.
+    ///
+    /// # Errors
+    ///
+    /// If the file was changed.
+    pub(super) fn next(&mut self) -> Result<Option<Row>, Failure> {
+        let changed = |place: String| {
+            Failure::machine(format!(
+                "{}{place} was changed while the run went on, so that no more rows are sent. Put the file back as it \
+                 was; the same command goes on then",
+                self.source.path.display()
+            ))
+        };
+        match self.rows.next() {
+            None if self.rows.count() == self.source.count() => Ok(None),
+            None => Err(changed(String::new())),
+            Some(Err(bad)) => Err(changed(format!(":{}", bad.line))),
+            Some(Ok(row)) if self.source.fingerprints.get(row.number as usize) == Some(&row.fingerprint()) => {
+                Ok(Some(row))
+            }
+            Some(Ok(row)) => Err(changed(format!(":{}", row.line))),
+        }
+    }
+}
+
+/// What the flags give to every row: a named space, if nothing says otherwise.
+fn template(flags: &Value) -> Result<Vec<u8>, Failure> {
+    let mut flags = flags.clone();
+    if let Some(space) = flags.as_object_mut() {
+        space.entry("spaceType").or_insert_with(|| "SPACE".into());
+    }
+    let space =
+        output::schema()?.message("google.chat.v1.Space").ok_or_else(|| Failure::machine("no message Space"))?;
+    space.from_json(flags.to_string()).map_err(|error| Failure::usage(format!("the space: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use google_chat::Credentials;
+
+    use super::*;
+
+    /// Otherwise a row could be sent with the request id of another.
+    #[test]
+    fn a_file_that_changes_while_it_is_in_use_gives_no_more_rows() {
+        let path = std::env::temp_dir().join(format!("gchat-source-{}", std::process::id()));
+        let file =
+            |rows: &[&str]| rows.iter().map(|name| format!("{{\"displayName\":\"{name}\"}}\n")).collect::<String>();
+        let client = Client::builder().endpoint("http://127.0.0.1:1").credentials(Credentials::anonymous());
+        let client = client.build().unwrap();
+        for (changed, problem) in [
+            (&["a", "b", "c"][..], None),
+            (&["a", "c", "b"], Some(":2 was changed")),
+            (&["a", "b"], Some(" was changed")),
+            (&["a", "b", "c", "d"], Some(":4 was changed")),
+            (&["a", "b", "\""], Some(":3 was changed")),
+        ] {
+            std::fs::write(&path, file(&["a", "b", "c"])).unwrap();
+            let source = Source::open(&path, Format::Ndjson, &Value::Object(Default::default()), &client).unwrap();
+            assert_eq!((source.count(), source.digest().len()), (3, 64));
+            std::fs::write(&path, file(changed)).unwrap();
+            let mut rows = source.rows().unwrap();
+            let failure = loop {
+                match rows.next() {
+                    Ok(None) => break None,
+                    Ok(Some(_)) => {}
+                    Err(failure) => break Some(failure.to_string()),
+                }
+            };
+            match (&failure, problem) {
+                (None, None) => {}
+                (Some(failure), Some(problem)) if failure.contains(problem) => {}
+                _ => panic!("{changed:?}: {failure:?}"),
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}
