@@ -167,13 +167,15 @@ async fn runs_in_pairs_that_are_killed_again_and_again_create_every_space_once()
     }
 }
 
-/// A server that gives one answer to all, and says how often it was asked.
-fn answering(answer: &'static str) -> (String, std::sync::mpsc::Receiver<()>) {
+/// A server that gives one answer after the other, the last to all that come then, and
+/// says when it was asked.
+fn answering(answers: Vec<&'static str>) -> (String, std::sync::mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (asked, calls) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
+        let last = answers.last().copied().into_iter().cycle();
+        for (stream, answer) in listener.incoming().zip(answers.iter().copied().chain(last)) {
             let mut stream = stream.unwrap();
             let (mut head, mut byte) = (Vec::new(), [0]);
             while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
@@ -218,7 +220,7 @@ fn an_answer_that_says_nothing_certain_is_unknown_and_a_refusal_is_a_failure() {
             open if open.ends_with("\r\n") => Box::leak(format!("{open}connection: close\r\n\r\n").into_boxed_str()),
             whole => whole,
         };
-        let (endpoint, calls) = answering(answer);
+        let (endpoint, calls) = answering(vec![answer]);
         let file = format!("{at}.ndjson");
         fs::write(folder.join(&file), "{\"displayName\":\"a\"}\n").unwrap();
         let args = ["--from", &file, "--patience", "0", "--wire", "http", "--timeout", "20"];
@@ -237,6 +239,36 @@ fn an_answer_that_says_nothing_certain_is_unknown_and_a_refusal_is_a_failure() {
             assert_eq!(folder.join(format!("{file}.{kind}.ndjson")).exists(), is_there, "{kind}, {context}");
         }
         assert!(calls.try_recv().is_ok(), "{context}");
+    }
+}
+
+/// A server that has forgotten the request id refuses a row for its own space.
+#[test]
+fn a_name_that_is_taken_after_an_unclear_answer_may_be_the_rows_own() {
+    const UNCLEAR: &str = "HTTP/1.1 500 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    const TAKEN: &str = "HTTP/1.1 409 X\r\nconnection: close\r\ncontent-length: 37\r\n\r\n\
+                         {\"error\":{\"status\":\"ALREADY_EXISTS\"}}";
+    let folder = folder("own");
+    fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n").unwrap();
+    // Within a run, from one run to the next, and without any doubt.
+    for (at, (answers, runs, is_in_doubt)) in
+        [(vec![UNCLEAR, TAKEN], 1, true), (vec![UNCLEAR, UNCLEAR, TAKEN], 2, true), (vec![TAKEN], 1, false)]
+            .into_iter()
+            .enumerate()
+    {
+        let (endpoint, _calls) = answering(answers);
+        let journal = format!("journal-{at}");
+        let args = ["--from", "rooms.ndjson", "--journal", &journal, "--patience", "0", "--wire", "http"];
+        let run = || gchat(&folder, &endpoint, &args).output().unwrap();
+        for _ in 1..runs {
+            run();
+        }
+        let last = run();
+        let told = &lines(&last)[0]["error"];
+        assert_eq!(told["code"], "ALREADY_EXISTS", "{}", text(&last.stderr));
+        let advice = told["advice"].as_str().unwrap();
+        assert_eq!(advice.contains("an earlier attempt of this row"), is_in_doubt, "{at}: {advice}");
+        fs::remove_file(folder.join("rooms.ndjson.failed.ndjson")).unwrap();
     }
 }
 

@@ -149,10 +149,11 @@ impl<'a> Run<'a> {
                         self.print();
                     }
                 }
-                _ => {
+                open => {
+                    let was_unknown = matches!(open, Some(Outcome::Unknown(_)));
                     let derived = || self.journal.request_id(row.number);
                     let request_id = row.request_id.clone().unwrap_or_else(derived);
-                    self.next = Some(Task { row, request_id, place });
+                    self.next = Some(Task { row, request_id, was_unknown, place });
                     return Ok(());
                 }
             }

@@ -22,6 +22,11 @@ use crate::failure::Failure;
 const WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// What to do where the display name is taken, perhaps by the row's own space: not every
+/// server remembers request ids for ever.
+const PERHAPS_OWN: &str = "an earlier attempt of this row may have created the space that has its name: look at that \
+                           space before you choose another name";
+
 /// Whether rows are still sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stop {
@@ -35,6 +40,8 @@ pub(super) enum Stop {
 pub(super) struct Task {
     pub(super) row: Row,
     pub(super) request_id: String,
+    /// A run before has sent it and does not know what became of it.
+    pub(super) was_unknown: bool,
     /// Its place among what is printed.
     pub(super) place: u64,
 }
@@ -137,7 +144,12 @@ async fn outcome(task: &Task, shared: &Shared) -> (Option<Outcome>, Option<Failu
             Says::Refused => {
                 shared.answer();
                 shared.retries.fetch_add(u64::from(error.attempts().saturating_sub(1)), Ordering::Relaxed);
-                return (Some(Outcome::Failed(Reason::of(&error))), None);
+                let mut reason = Reason::of(&error);
+                let was_sent = task.was_unknown || unclear.is_some() || error.attempts() > 1;
+                if error.is_already_exists() && was_sent {
+                    reason.advice = Some(PERHAPS_OWN.to_owned());
+                }
+                return (Some(Outcome::Failed(reason)), None);
             }
             Says::Later => {}
             Says::Nothing => unclear = Some(Reason::of(&error)),
