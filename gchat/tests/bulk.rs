@@ -242,6 +242,22 @@ fn an_answer_that_says_nothing_certain_is_unknown_and_a_refusal_is_a_failure() {
     }
 }
 
+/// What no other row can be sent through either ends the run at once, with the cause, and
+/// not after the patience.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_cannot_be_made_stops_a_run_at_once() {
+    let emulator = Emulator::builder().tls().start().await.unwrap();
+    let folder = folder("certificate");
+    fs::write(folder.join("rooms.csv"), "displayName\na\nb\n").unwrap();
+    for wire in ["grpc", "http", "auto"] {
+        let run = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--wire", wire]).output().unwrap();
+        let told = text(&run.stderr);
+        assert_eq!((run.status.code(), run.stdout.len()), (Some(1), 0), "{told}");
+        assert!(told.contains("is by an issuer that is not trusted here") && told.contains(" in 0 s"), "{told}");
+        assert!(!folder.join("rooms.csv.unknown.ndjson").exists());
+    }
+}
+
 /// A server that has forgotten the request id refuses a row for its own space.
 #[test]
 fn a_name_that_is_taken_after_an_unclear_answer_may_be_the_rows_own() {
