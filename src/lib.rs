@@ -24,14 +24,27 @@
 //!
 //! From the top down:
 //!
-//! - [`Client`]: Google Chat, with its defaults and errors that say what to do.
-//! - [`proto`]: the generated messages and the stub.
-//! - [`emulator`]: Google Chat's `spaces.create` as a local server.
+#![cfg_attr(feature = "chat", doc = "- [`Client`]: Google Chat, with its defaults and errors that say what to do.")]
+#![cfg_attr(feature = "chat", doc = "- [`proto`]: the generated messages and the stub.")]
+#![cfg_attr(feature = "emulator", doc = "- [`emulator`]: Google Chat's `spaces.create` as a local server.")]
 //! - [`policy`], [`Credentials`]: what any stub needs over either wire.
 //! - [`transport`]: services to go under a stub or in front of a server.
 //! - [`transcoding`]: the rules of `google.api.http`, without IO.
 //! - [`json`]: protobuf wire bytes to ProtoJSON and back.
 //! - [`schema`]: descriptor sets, compiled into tables.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `chat`, on by default | the client and the generated messages and stub of Google Chat |
+//! | `server` | the generated server trait, and serving on a port |
+//! | `emulator` | a local server of Google Chat for tests and development |
+//! | `emulator-store` | the emulator's spaces in a file |
+//!
+//! Without any, there is the engine for other APIs, and no code is generated.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "chat")]
 mod client;
