@@ -1,6 +1,5 @@
 //! The commands beside `spaces create`, by what they print and how they end.
 
-#[path = "../../tests/broken_keys/mod.rs"]
 mod broken_keys;
 mod support;
 
@@ -16,6 +15,7 @@ use google_chat::{
     Schema,
     emulator::{Emulator, Settings},
 };
+use protox::file::{ChainFileResolver, DescriptorSetFileResolver, IncludeFileResolver};
 use support::{ended, file, gchat, signal, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -243,12 +243,34 @@ fn the_schema_completions_and_man_pages_are_written() {
     assert!(page.contains("\\-\\-retry\\-failed"), "{page}");
 }
 
+const SHELF: &str = r#"
+    syntax = "proto3";
+    package shelf;
+    import "google/api/annotations.proto";
+    service Shelf {
+      rpc Search(SearchRequest) returns (SearchRequest) {
+        option (google.api.http) = { get: "/v1/{shelf=shelves/*}/books:search" };
+      }
+    }
+    message SearchRequest {
+      string shelf = 1;
+      map<string, string> labels = 2;
+    }
+"#;
+
 #[test]
 fn what_http_cannot_carry_is_listed() {
     assert_eq!(ended(&gchat(&["schema", "--lint"]).output().unwrap()), (0, "", ""));
-    let mut compiler = protox::Compiler::new(["../tests/proto", "../proto"]).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lint");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("shelf.proto"), SHELF).unwrap();
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(IncludeFileResolver::new(folder.clone()));
+    // It has google/api, too.
+    resolver.add(DescriptorSetFileResolver::decode(google_chat::proto::DESCRIPTOR_SET).unwrap());
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).open_file("shelf.proto").unwrap();
-    let set = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shelf.bin");
+    let set = folder.join("shelf.bin");
     std::fs::write(&set, compiler.encode_file_descriptor_set()).unwrap();
     let output = gchat(&["schema", "--lint", "--descriptor-set", set.to_str().unwrap()]).output().unwrap();
     let (code, found, problem) = ended(&output);

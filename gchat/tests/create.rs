@@ -7,6 +7,7 @@ use std::{
     process::{Output, Stdio},
 };
 
+use google_chat::emulator::Emulator;
 use serde_json::Value;
 use support::{Server, gchat, run, text};
 
@@ -219,17 +220,13 @@ fn failures_have_their_exit_codes_and_one_line() {
     }
 }
 
-#[test]
-fn a_named_key_that_cannot_be_used_says_what_is_wrong() {
+#[tokio::test]
+async fn a_named_key_that_cannot_be_used_says_what_is_wrong() {
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-key.json");
     // A key as the emulator writes it, but for where its tokens come from.
-    let emulator = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/emulator/test_key.pem");
-    let key = serde_json::json!({
-        "type": "service_account",
-        "private_key": std::fs::read_to_string(emulator).unwrap(),
-        "client_email": "a@example.com",
-        "token_uri": "http://example.com/token",
-    });
+    let written = Emulator::start().await.unwrap().key_file();
+    let mut key: serde_json::Value = serde_json::from_str(&written).unwrap();
+    key["token_uri"] = "http://example.com/token".into();
     let key = key.to_string();
     for (text, problem) in [("{}", "cannot be used"), (key.as_str(), "would send tokens in clear text")] {
         std::fs::write(&file, text).unwrap();
