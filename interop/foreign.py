@@ -2,7 +2,7 @@
 
 Usage: foreign.py TOOLS [envoy] [go]. Compiles the protos of Google Chat and kinds.proto
 for both sides; what a gateway itself gets wrong is in flaws.json, and everything else
-must be the same.
+must be the same. Then streams of grpc-gateway's, message by message.
 """
 
 import pathlib
@@ -24,7 +24,7 @@ def main():
         folder = pathlib.Path(folder)
         schema = folder / "schema.bin"
         protoc = [sys.executable, "-m", "grpc_tools.protoc", "--include_imports", f"--descriptor_set_out={schema}"]
-        sources = ["google/chat/v1/chat_service.proto", "google/rpc/error_details.proto", "kinds.proto"]
+        sources = ["google/chat/v1/chat_service.proto", "google/rpc/error_details.proto", "kinds.proto", "streams.proto"]
         subprocess.run([*protoc, f"-I{HERE.parent}/proto", f"-I{HERE}", *sources], check=True)
         for needs, name in (("envoy", "Envoy"), ("go", "grpc-gateway")):
             if needs not in present:
@@ -40,6 +40,9 @@ def main():
             with gateway:
                 print(calls.communicate(gateway.endpoint + "\n")[0], end="")
             failed |= calls.returncode != 0
+        if "go" in present:
+            with Program(f"{tools}/go/interop", "streams") as gateway:
+                failed |= subprocess.run([interop, "streams", schema, gateway.endpoint]).returncode != 0
     raise SystemExit(failed)
 
 

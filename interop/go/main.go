@@ -3,8 +3,9 @@
 //	interop stub TABLE ENDPOINT TOKENS CERTIFICATE   runs the table of calls with the generated stub
 //	interop relay BACKEND CERTIFICATE                is a gRPC service that asks the backend
 //	interop gateway BACKEND [CERTIFICATE]            is grpc-gateway in front of the backend
+//	interop streams                                  is grpc-gateway in front of a service that streams
 //
-// The two servers print where they listen.
+// The three servers print where they listen.
 package main
 
 import (
@@ -22,9 +23,9 @@ import (
 )
 
 func main() {
-	commands := map[string]func(args []string) error{"stub": stub, "relay": relay, "gateway": gateway}
+	commands := map[string]func(args []string) error{"stub": stub, "relay": relay, "gateway": gateway, "streams": streams}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fatal(fmt.Errorf("usage: interop stub|relay|gateway ..."))
+		fatal(fmt.Errorf("usage: interop stub|relay|gateway|streams ..."))
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 		fatal(err)

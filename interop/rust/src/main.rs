@@ -1,9 +1,11 @@
 //! The parts of the interoperability tests that are written in Rust.
 //!
 //! `interop table TABLE ENDPOINT KEY grpc|http` runs the table of calls;
-//! `interop random SET FLAWS GATEWAY COUNT` makes random calls through a gateway.
+//! `interop random SET FLAWS GATEWAY COUNT` makes random calls through a gateway;
+//! `interop streams SET GATEWAY` reads the streams of one.
 
 mod random;
+mod streams;
 mod table;
 
 use std::error::Error;
@@ -26,7 +28,8 @@ async fn main() -> Result<(), Failure> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["table", table, endpoint, key, wire] => table::run(table, endpoint, key, wire).await,
         ["random", set, flaws, gateway, count] => random::run(set, flaws, gateway, count.parse()?).await,
-        _ => Err("usage: interop table|random ...".into()),
+        ["streams", set, gateway] => streams::run(set, gateway).await,
+        _ => Err("usage: interop table|random|streams ...".into()),
     }
 }
 
