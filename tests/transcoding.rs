@@ -226,7 +226,7 @@ async fn one_bad_rule_costs_one_binding() {
         let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
         let layer = GatewayLayer::new(schema.clone()).unwrap();
         let warnings: Vec<_> = layer.warnings().iter().map(ToString::to_string).collect();
-        assert_eq!(warnings, [expected.clone()]);
+        assert_eq!(warnings, std::slice::from_ref(&expected));
         assert!(schema.lint().iter().any(|lint| lint.to_string() == expected), "{expected}");
         // The method is not called over HTTP, and says why; over gRPC it is.
         let gateway = layer.layer(backend.service());

@@ -5,9 +5,10 @@ mod support;
 
 use std::{
     fs::OpenOptions,
+    io::{BufRead, BufReader},
     net::TcpListener,
     os::unix::process::ExitStatusExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -17,6 +18,21 @@ use google_chat::{
 };
 use protox::file::{ChainFileResolver, DescriptorSetFileResolver, IncludeFileResolver};
 use support::{ended, file, gchat, signal, text};
+
+/// Compiles a file that imports no more than google/api, which the schema of Chat has too.
+fn descriptor_set(name: &str, proto: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("set-{name}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("own.proto"), proto).unwrap();
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(IncludeFileResolver::new(folder.clone()));
+    resolver.add(DescriptorSetFileResolver::decode(google_chat::proto::DESCRIPTOR_SET).unwrap());
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).open_file("own.proto").unwrap();
+    let set = folder.join("own.bin");
+    std::fs::write(&set, compiler.encode_file_descriptor_set()).unwrap();
+    set
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_space_is_read_listed_changed_and_deleted() {
@@ -261,17 +277,7 @@ const SHELF: &str = r#"
 #[test]
 fn what_http_cannot_carry_is_listed() {
     assert_eq!(ended(&gchat(&["schema", "--lint"]).output().unwrap()), (0, "", ""));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lint");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("shelf.proto"), SHELF).unwrap();
-    let mut resolver = ChainFileResolver::new();
-    resolver.add(IncludeFileResolver::new(folder.clone()));
-    // It has google/api, too.
-    resolver.add(DescriptorSetFileResolver::decode(google_chat::proto::DESCRIPTOR_SET).unwrap());
-    let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true).open_file("shelf.proto").unwrap();
-    let set = folder.join("shelf.bin");
-    std::fs::write(&set, compiler.encode_file_descriptor_set()).unwrap();
+    let set = descriptor_set("lint", SHELF);
     let output = gchat(&["schema", "--lint", "--descriptor-set", set.to_str().unwrap()]).output().unwrap();
     let (code, found, problem) = ended(&output);
     let labels = "shelf.Shelf/Search: GET /v1/{shelf=shelves/*}/books:search: field `labels` is a map, which a query \
@@ -471,13 +477,15 @@ async fn commands_end_with_the_codes_that_the_help_names() {
     }
     let taken = rows("codes-taken.ndjson", "{\"displayName\":\"taken\"}\n");
     let wrong = rows("codes-wrong.ndjson", "{\"displayName\":\"\"}\n");
-    let set = {
-        let mut compiler = protox::Compiler::new(["../tests/proto", "../proto"]).unwrap();
-        compiler.include_imports(true).open_file("shelf.proto").unwrap();
-        let path = support::fresh("codes-shelf.bin");
-        std::fs::write(&path, compiler.encode_file_descriptor_set()).unwrap();
-        path
-    };
+    // A GET that no query can carry.
+    let set = descriptor_set(
+        "codes",
+        r#"syntax = "proto3";
+        package codes;
+        import "google/api/annotations.proto";
+        service Codes { rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v1/codes" }; } }
+        message Request { map<string, string> labels = 1; }"#,
+    );
     let create = "google.chat.v1.ChatService/CreateSpace";
     let unnamed = r#"{"space":{"spaceType":"SPACE"}}"#;
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -578,4 +586,45 @@ fn commands_offer_no_flag_that_can_only_fail() {
             assert!(!has(&help.stdout) && has(&create.stdout), "{command} {flag}");
         }
     }
+}
+
+/// Before it listens, and as the lint has them.
+#[test]
+fn the_gateway_names_what_it_never_serves() {
+    const PROTO: &str = r#"
+        syntax = "proto3";
+        package named;
+        import "google/api/annotations.proto";
+        service Named {
+          rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v1/{name}" }; }
+          rpc Read(Request) returns (Request) { option (google.api.http) = { get: "/v1/{other}" }; }
+          rpc Bad(Request) returns (Request) { option (google.api.http) = { get: "/v2/pre-{name}" }; }
+        }
+        message Request { string name = 1; string other = 2; }"#;
+    let set = descriptor_set("named", PROTO);
+    let expected = [
+        "named.Named/Bad: GET /v2/pre-{name}: cannot be used: path template `/v2/pre-{name}`: unexpected text at column 9",
+        "named.Named/Read: GET /v1/{other}: is never served: named.Named/Get has the same HTTP method and path",
+    ];
+    let lint = gchat(&["schema", "--lint", "--descriptor-set", set.to_str().unwrap()]).output().unwrap();
+    let (_, listed, _) = ended(&lint);
+    assert_eq!(listed.lines().collect::<Vec<_>>(), expected);
+    let gateway = |set: &Path| {
+        let mut command = gchat(&["gateway", "--backend", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"]);
+        command.arg("--descriptor-set").arg(set).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let mut child = gateway(&set).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    assert!(line.starts_with("listening at http://127.0.0.1:"), "{line}");
+    let said = child.wait_with_output().unwrap().stderr;
+    assert_eq!(text(&said), expected.map(|warning| format!("gchat: warning: {warning}\n")).concat());
+
+    // And without anything to serve, it says so and ends.
+    let without = descriptor_set("without", r#"syntax = "proto3"; message Nothing {}"#);
+    let output = gateway(&without).output().unwrap();
+    let (code, _, problem) = ended(&output);
+    assert!(code == 2 && problem.starts_with("gchat: no method of the schema has an HTTP rule"), "{code}: {problem}");
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag, time};
 use crate::schema::{
     Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables, heads_of,
-    wire::{self, Payload, Reader, put_varint},
+    wire::{self, Reader, put_varint},
 };
 
 pub(super) type Parsed<T = ()> = Result<T, Box<ParseError>>;
@@ -1016,6 +1016,8 @@ impl<'p> Parser<'p> {
             return Err(self.error("the text nests deeper than 100 levels"));
         }
         let (text_at, out_at) = (self.at, self.out.len());
+        // Keys that ascend come once each; others are compared at the end.
+        let (mut ascending, mut last, mut last_bits) = (true, None, None);
         self.object(|parser, key, key_at| {
             let start = parser.out.len();
             parser.tag(field);
@@ -1023,7 +1025,18 @@ impl<'p> Parser<'p> {
             let mut skipped = false;
             parser
                 .sized(|parser| {
-                    parser.map_key(key_field, key, key_at)?;
+                    match parser.map_key(key_field, key, key_at)? {
+                        Some(bits) => {
+                            ascending &= last_bits.is_none_or(|last| last < bits as i64);
+                            last_bits = Some(bits as i64);
+                        }
+                        None => {
+                            // With escapes, the key is not what the text has.
+                            let text = &parser.text[key_at + 1..][..key.len()];
+                            ascending &= std::ptr::eq(text, key) && last.is_none_or(|last| last < text);
+                            last = Some(text);
+                        }
+                    }
                     parser.refuse_null(value_field, "a map")?;
                     let before = parser.out.len();
                     parser.single(value_field, depth - 1, true)?;
@@ -1038,7 +1051,7 @@ impl<'p> Parser<'p> {
             }
             Ok(())
         })?;
-        if has_equal_keys(&self.out[out_at..]) {
+        if !ascending && has_equal_keys(&self.out[out_at..]) {
             return Err(self.equal_keys(key_field, text_at, depth));
         }
         Ok(())
@@ -1061,13 +1074,14 @@ impl<'p> Parser<'p> {
         read.err().unwrap_or_else(|| self.error("a key comes twice"))
     }
 
-    fn map_key(&mut self, field: &Field, key: &[u8], key_at: usize) -> Parsed {
+    /// Writes the key of an entry. Gives the bits of one that is no string.
+    fn map_key(&mut self, field: &Field, key: &[u8], key_at: usize) -> Parsed<Option<u64>> {
         self.tag(field);
         match field.kind {
             Kind::String => {
                 put_varint(self.out, key.len() as u64);
                 self.out.extend_from_slice(key);
-                Ok(())
+                Ok(None)
             }
             _ => {
                 let bits = match (field.kind, key) {
@@ -1079,7 +1093,7 @@ impl<'p> Parser<'p> {
                 let what = if field.kind == Kind::Bool { "a bool" } else { describe(field.kind) };
                 let bits = bits.ok_or_else(|| ParseError::new(format!("expected {what} as a map key"), key_at))?;
                 put_bits(self.out, field.kind, bits);
-                Ok(())
+                Ok(Some(bits))
             }
         }
     }
@@ -1190,40 +1204,19 @@ impl<'p> Parser<'p> {
 ///
 /// Go and Python refuse such maps; on the wire, where the last of them holds, they
 /// are allowed.
+#[inline(never)]
 fn has_equal_keys(entries: &[u8]) -> bool {
-    fn next<'a>(entries: &mut Reader<'a>) -> Option<Payload<'a>> {
-        let (_, entry) = entries.field().ok()??;
-        Reader::new(entry.bytes()).field().ok()?.map(|(_, key)| key)
+    /// The first field of the next entry.
+    fn next<'a>(entries: &mut Reader<'a>) -> Option<&'a [u8]> {
+        let entry = entries.field().ok()??.1.bytes();
+        let mut reader = Reader::new(entry);
+        reader.field().ok()??;
+        Some(&entry[..entry.len() - reader.rest().len()])
     }
-    fn follows(key: Payload<'_>, last: Payload<'_>) -> bool {
-        match (key, last) {
-            (Payload::Bytes(key), Payload::Bytes(last)) => key > last,
-            _ => key.bits() > last.bits(),
-        }
-    }
-    // Most maps are written sorted, and most others are small: a set is for the rest.
-    const SMALL: usize = 8;
     let mut reader = Reader::new(entries);
-    let Some(first) = next(&mut reader) else { return false };
-    let mut last = first;
-    let mut count = 1;
-    loop {
-        let Some(key) = next(&mut reader) else { return false };
-        if !follows(key, last) {
-            break;
-        }
-        last = key;
-        count += 1;
-    }
-    let keys = || {
-        let mut reader = Reader::new(entries);
-        std::iter::from_fn(move || next(&mut reader))
-    };
-    if count < SMALL && keys().nth(SMALL).is_none() {
-        return keys().enumerate().any(|(at, key)| keys().take(at).any(|other| other == key));
-    }
-    let mut seen = HashSet::new();
-    !keys().all(|key| seen.insert(key))
+    let mut keys: Vec<&[u8]> = std::iter::from_fn(|| next(&mut reader)).collect();
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// What a field of that kind takes.

@@ -46,7 +46,7 @@ pub(crate) struct Reader<'a> {
 }
 
 /// A field's payload, not yet interpreted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Payload<'a> {
     /// A varint, or the little-endian bits of a fixed field.
     Bits(u64),
