@@ -6,6 +6,7 @@ serves them with reflection, and sends the gateway what REST clients send.
 """
 
 import concurrent.futures
+import http.client
 import json
 import pathlib
 import signal
@@ -75,7 +76,7 @@ def main():
     gchat, protos = sys.argv[1:]
     server, port = serve(*stubs(protos))
     command = [gchat, "gateway", "--backend", f"http://127.0.0.1:{port}", "--reflection"]
-    command += ["--listen", "127.0.0.1:0", "--cors-origin", "https://app.example.com", "--lame-duck", "60"]
+    command += ["--listen", "127.0.0.1:0", "--cors-origin", "https://app.example.com", "--lame-duck", "60", "--passthrough"]
     gateway = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     faults = []
 
@@ -102,6 +103,16 @@ def main():
         status, headers, _ = send(f"{base}/v1/spaces", "OPTIONS", headers=asked)
         check("preflight", (status, headers.get("access-control-allow-origin")), (200, "https://app.example.com"))
         check("health", send(f"{base}/healthz", "GET")[0], 200)
+        # Python sends head and body apart, so that the answer is there before the body; and it
+        # uses the connection again unless it is told not to.
+        kept = http.client.HTTPConnection(base.removeprefix("http://"))
+        for path, verb, expected in [("/nowhere", "POST", 404), ("/v1/spaces", "PUT", 405), ("/v1/spaces?x=1", "POST", 400)]:
+            for size in (10, 100_000, 2_000_000):
+                kept.request(verb, path, body=b"{" + b" " * size + b"}", headers=kind)
+                answer = kept.getresponse()
+                answer.read()
+                check(f"{verb} {path} with {size} bytes, and the next on its connection", answer.status, expected)
+        kept.close()
         with grpc.insecure_channel(base.removeprefix("http://")) as channel:
             from google.chat.v1 import chat_service_pb2_grpc, space_pb2
             stub = chat_service_pb2_grpc.ChatServiceStub(channel)

@@ -11,7 +11,7 @@ use google_chat::{
     emulator::Emulator,
     policy::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Auto, BrowserGuardLayer, Connector, Grpc, HttpJson, Origin, serve},
+    transport::{Auto, BrowserGuardLayer, Connector, Grpc, HttpJson, Origin, RequestBody, ServeOptions, serve},
 };
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -244,11 +244,11 @@ async fn a_page_in_place_of_grpc_names_the_other_wire_and_decides_nothing() {
     let (config, root) = certificate("localhost", &["h2", "http/1.1"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let page = tower::service_fn(|_: Request<hyper::body::Incoming>| async {
+    let page = tower::service_fn(|_: Request<RequestBody>| async {
         let page = Full::new(bytes::Bytes::from_static(b"<html>Blocked</html>"));
         Response::builder().status(403).header(CONTENT_TYPE, "text/html").body(Body::new(page))
     });
-    tokio::spawn(serve(listener, Some(config), page, std::future::pending(), Duration::ZERO));
+    tokio::spawn(serve(listener, page, ServeOptions::default().tls(config)));
     let connector = Connector::builder().root_certificates(root.as_bytes());
     let chat = builder(&endpoint).connector(connector).build().unwrap();
     for _ in 0..2 {

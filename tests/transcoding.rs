@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use google_chat::{
     Schema,
-    transport::{Gateway, GatewayLayer, Grpc, HttpJson, Origin, serve},
+    transport::{Gateway, GatewayLayer, Grpc, HttpJson, Origin, RequestBody, ServeOptions, serve},
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -1082,14 +1082,14 @@ async fn a_backend_that_does_not_answer_with_one_message_is_an_internal_error() 
 /// The deadline of a call over gRPC covers the body of the answer, too.
 #[tokio::test]
 async fn a_backend_that_stalls_in_its_body_ends_at_the_deadline() {
-    let stalling = service_fn(|_: Request<hyper::body::Incoming>| async {
+    let stalling = service_fn(|_: Request<RequestBody>| async {
         let never = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
         let answer = Response::builder().header("content-type", "application/grpc");
         Ok::<_, Infallible>(answer.body(Body::new(StreamBody::new(never))).unwrap())
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    tokio::spawn(serve(listener, None, stalling, std::future::pending(), std::time::Duration::ZERO));
+    tokio::spawn(serve(listener, stalling, ServeOptions::default()));
     let call = Request::post("/shelf.Shelf/GetBook")
         .header("content-type", "application/grpc")
         .header("grpc-timeout", "50m")

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use google_chat::{
     Schema,
     emulator::Emulator,
-    transport::{Gateway, serve},
+    transport::{Gateway, ServeOptions, serve},
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -54,7 +54,7 @@ async fn bare() -> SocketAddr {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, None, Gateway::new(schema, handler).unwrap(), std::future::pending(), Duration::ZERO));
+    tokio::spawn(serve(listener, Gateway::new(schema, handler).unwrap(), ServeOptions::default()));
     address
 }
 

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use google_chat::{
     Credentials, Schema, Wire,
     proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
-    transport::{Gateway, Grpc, HttpJson, Origin, serve},
+    transport::{Gateway, Grpc, HttpJson, Origin, RequestBody, ServeOptions, serve},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header::CONTENT_TYPE};
 use http_body::Frame;
@@ -212,7 +212,7 @@ impl benches::bench::Rooms for Answering {
 /// Serves on a port, on the runtime of the servers.
 async fn listen<S>(servers: &Handle, service: S) -> String
 where
-    S: Service<Request<hyper::body::Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -220,7 +220,7 @@ where
     let listener = listener.into_std().expect("a listener");
     servers.spawn(async {
         let listener = TcpListener::from_std(listener).expect("a listener");
-        serve(listener, None, service, std::future::pending(), Duration::ZERO).await;
+        serve(listener, service, ServeOptions::default()).await;
     });
     endpoint
 }
@@ -292,7 +292,7 @@ async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
     // The server that all HTTP clients call: static bytes.
     let fixed = listen(
         servers,
-        service_fn(|request: Request<hyper::body::Incoming>| async {
+        service_fn(|request: Request<RequestBody>| async {
             let _ = request.into_body().collect().await;
             let body = Body::new(Full::new(Bytes::from_static(REPLY.as_bytes())));
             Ok::<_, Infallible>(
@@ -303,11 +303,8 @@ async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
     .await;
     let over_grpc = {
         let backend = grpc_backend(reply.clone());
-        listen(
-            servers,
-            service_fn(move |call: Request<hyper::body::Incoming>| backend.clone().oneshot(call.map(Body::new))),
-        )
-        .await
+        listen(servers, service_fn(move |call: Request<RequestBody>| backend.clone().oneshot(call.map(Body::new))))
+            .await
     };
     let transcoding = listen(servers, Gateway::new(schema.clone(), grpc_backend(reply)).unwrap()).await;
     let peer = {
@@ -316,7 +313,7 @@ async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
         let service = rest_over_grpc::serving::RestService::new(transcoder);
         listen(
             servers,
-            service_fn(move |request: Request<hyper::body::Incoming>| {
+            service_fn(move |request: Request<RequestBody>| {
                 let answer = service.clone().oneshot(request);
                 async move { answer.await.map(|answer: Response<_>| answer.map(Body::new)) }
             }),

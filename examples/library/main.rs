@@ -5,15 +5,12 @@
 //! and `HttpJson`; at the other end the crate's `Gateway` offers a gRPC service
 //! as REST, so that the example needs no network.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use google_chat::{
     Credentials, Schema,
     policy::{Authorize, RequestId, Retry, RetryPolicy, Trace},
-    transport::{Gateway, HttpJson, Origin, serve},
+    transport::{Gateway, HttpJson, Origin, ServeOptions, serve},
 };
 use library_example::{
     Book, CreateBookRequest, DESCRIPTORS, SearchBooksRequest, SearchBooksResponse,
@@ -30,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     let gateway = Gateway::new(schema.clone(), LibraryServer::new(Shelves::default()))?;
-    tokio::spawn(serve(listener, None, gateway, std::future::pending(), Duration::ZERO));
+    tokio::spawn(serve(listener, gateway, ServeOptions::default()));
 
     let origin = Origin::parse(&endpoint)?;
     let http = HttpJson::builder(schema.clone(), &endpoint).build()?;

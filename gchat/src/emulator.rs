@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     signals.next().await;
     tokio::select! {
         () = emulator.stop(Duration::from_secs(args.drain)) => {}
-        () = signals.next() => {}
+        _ = signals.next() => {}
     }
     Ok(())
 }

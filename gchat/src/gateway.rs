@@ -2,8 +2,10 @@
 
 use std::{
     convert::Infallible,
+    future::Future,
     net::SocketAddr,
     path::PathBuf,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,14 +15,14 @@ use std::{
 
 use google_chat::{
     json::{Defaults, ReadOptions, WriteOptions},
-    transport::{GatewayLayer, Grpc, Origin, reflect, serve},
+    transport::{GatewayLayer, Grpc, Origin, ServeOptions, connector, reflect, serve},
 };
 use http::{HeaderValue, Request, Response, StatusCode};
 use tonic::body::Body;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
-use crate::{browser::BrowserFlags, failure::Failure, input, output};
+use crate::{browser::BrowserFlags, failure::Failure, input, limits::Bounds, output, signals::Signals};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -28,8 +30,11 @@ Examples:
   gchat gateway --backend https://grpc.example.com --descriptor-set api.bin
 
 GET /healthz answers 200, and 503 after SIGTERM or Ctrl-C. Then the port is closed, and
-calls under way end; with --lame-duck, the port stays open for so long after SIGTERM, so
-that load balancers see the 503 and send no more.";
+calls under way end; another signal ends them at once. With --lame-duck, the port stays
+open for so long after SIGTERM, so that load balancers see the 503 and send no more.";
+
+/// How long the server may take to say what its protos are.
+const REFLECTION: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -42,6 +47,10 @@ pub(crate) struct Args {
     /// Asks the server for its protos, by gRPC server reflection
     #[arg(long, conflicts_with = "descriptor_set")]
     reflection: bool,
+    /// Passes gRPC calls through to the server, of all its methods, whether or not they
+    /// have an HTTP rule
+    #[arg(long)]
+    passthrough: bool,
     /// Where to listen; port 0 lets the system choose
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -71,12 +80,25 @@ pub(crate) struct Args {
     /// How long calls are still taken after SIGTERM, in seconds; another ends that
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     lame_duck: u64,
+    #[command(flatten)]
+    limits: Bounds,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let backend = Grpc::new(Origin::parse(&args.backend).map_err(Failure::usage)?).map_err(Failure::machine)?;
+    let mut signals = Signals::new()?;
+    let origin = Origin::parse(&args.backend).map_err(Failure::usage)?;
+    let connector = connector(&origin).map_err(Failure::machine)?;
+    let backend = Grpc::limited(connector, origin, args.limits.backend());
     let schema = match args.reflection {
-        true => reflect(backend.clone()).await?,
+        true => match tokio::time::timeout(REFLECTION, reflect(backend.clone())).await {
+            Ok(schema) => schema?,
+            Err(_) => {
+                return Err(Failure::machine(format!(
+                    "{} does not say within {REFLECTION:?} what its protos are; give them with --descriptor-set",
+                    args.backend
+                )));
+            }
+        },
         false => input::schema(args.descriptor_set.as_deref())?,
     };
     let mut read = ReadOptions::default();
@@ -89,7 +111,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     for warning in layer.warnings() {
         eprintln!("gchat: warning: {warning}");
     }
-    let layer = layer.max_message_size(args.max_message_size).read_options(read).write_options(write);
+    let layer = layer
+        .passthrough(args.passthrough)
+        .max_message_size(args.max_message_size)
+        .read_options(read)
+        .write_options(write);
+    let layer = args.limits.gateway(layer);
 
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
@@ -109,24 +136,34 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             }
         }
     });
+    let (drains, drain) = tokio::sync::oneshot::channel();
     let stop = async move {
-        let terminated = ended().await;
+        let terminated = signals.next().await;
         draining.store(true, Ordering::Relaxed);
         if terminated {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(args.lame_duck)) => {}
-                _ = ended() => {}
+                _ = signals.next() => {}
             }
         }
+        let _ = drains.send(signals);
     };
-    let grace = Duration::from_secs(args.drain);
+    let options = ServeOptions::default().limits(args.limits.server()).shutdown(stop, Duration::from_secs(args.drain));
     let guard = args.browser.guard(address.ip());
     let guard = args.cors_origin.iter().fold(guard, |guard, origin| guard.allow_origin(origin));
-    if args.cors_origin.is_empty() {
-        serve(listener, None, guard.layer(service), stop, grace).await;
+    let serving: Pin<Box<dyn Future<Output = ()> + Send>> = if args.cors_origin.is_empty() {
+        Box::pin(serve(listener, guard.layer(service), options))
     } else {
-        let service = guard.layer(cors(&args.cors_origin)?.layer(service));
-        serve(listener, None, service, stop, grace).await;
+        Box::pin(serve(listener, guard.layer(cors(&args.cors_origin)?.layer(service)), options))
+    };
+    tokio::select! {
+        () = serving => {}
+        // A signal while calls end by themselves ends them.
+        () = async {
+            if let Ok(mut signals) = drain.await {
+                signals.next().await;
+            }
+        } => {}
     }
     Ok(())
 }
@@ -147,17 +184,4 @@ fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
         AllowOrigin::list(origins.map_err(|_| Failure::usage("--cors-origin: not an origin"))?)
     };
     Ok(CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(AllowHeaders::mirror_request()))
-}
-
-/// Until the process is asked to end; whether by SIGTERM.
-async fn ended() -> bool {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        return tokio::select! {
-            _ = terminate.recv() => true,
-            _ = tokio::signal::ctrl_c() => false,
-        };
-    }
-    let _ = tokio::signal::ctrl_c().await;
-    false
 }

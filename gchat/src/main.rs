@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod gateway;
 mod input;
+mod limits;
 mod output;
 mod signals;
 mod spaces;

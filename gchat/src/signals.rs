@@ -29,14 +29,17 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for the next of them.
-    pub(crate) async fn next(&mut self) {
+    /// Waits for the next of them; whether it is SIGTERM.
+    pub(crate) async fn next(&mut self) -> bool {
         #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+        return tokio::select! {
+            _ = self.interrupt.recv() => false,
+            _ = self.terminate.recv() => true,
+        };
         #[cfg(not(unix))]
-        let _ = signal::ctrl_c().await;
+        {
+            let _ = signal::ctrl_c().await;
+            false
+        }
     }
 }

@@ -15,7 +15,6 @@ use http::{
 };
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use tonic::{Code, Status, body::Body};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::{Service, ServiceExt};
@@ -24,7 +23,7 @@ use super::{State, admin, faults::Fault, lock, received::Watched, service::Chat}
 use crate::{
     proto::google::chat::v1::chat_service_server::ChatServiceServer,
     transcoding,
-    transport::{self, BoxError, Gateway, Reflection, collect},
+    transport::{self, BoxError, Gateway, Reflection, RequestBody, collect},
 };
 
 /// What a token request may hold.
@@ -38,7 +37,7 @@ pub(super) struct Front {
     pub(super) health: HealthServer<HealthService>,
 }
 
-impl Service<Request<Incoming>> for Front {
+impl Service<Request<RequestBody>> for Front {
     type Response = Response<Body>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -47,7 +46,7 @@ impl Service<Request<Incoming>> for Front {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let front = self.clone();
         Box::pin(async move {
             match request.uri().path() {
@@ -76,7 +75,7 @@ impl Service<Request<Incoming>> for Front {
 
 impl Front {
     /// Keeps a call for those who ask what came.
-    fn watched(&self, request: Request<Incoming>) -> (Request<Body>, u64) {
+    fn watched(&self, request: Request<RequestBody>) -> (Request<Body>, u64) {
         let (head, body) = request.into_parts();
         let number = lock(&self.state.log).begin(self.state.now(), &head);
         let body = Body::new(Watched { body, state: Arc::clone(&self.state), number });
@@ -87,7 +86,7 @@ impl Front {
         self.gateway.oneshot(request).await.map_err(Into::into)
     }
 
-    async fn token(self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+    async fn token(self, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         let form = collect(request.into_body(), LIMIT).await.unwrap_or_default();
         let settings = self.state.settings();

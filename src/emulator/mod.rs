@@ -73,7 +73,7 @@ use self::{
 use crate::{
     Credentials, CredentialsError, Schema, Space,
     proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::{BrowserGuardLayer, Connector, ConnectorBuilder, Gateway, Reflection, serve},
+    transport::{BrowserGuardLayer, Connector, ConnectorBuilder, Gateway, Reflection, ServeOptions, serve},
 };
 
 /// How long a write counts against the quota.
@@ -388,7 +388,11 @@ impl EmulatorBuilder {
             }
         };
         // How long calls may take to end is for `stop` to say.
-        let server = tokio::spawn(serve(listener, tls, guard.layer(front), stopped, Duration::MAX));
+        let mut options = ServeOptions::default().shutdown(stopped, Duration::MAX);
+        if let Some(tls) = tls {
+            options = options.tls(tls);
+        }
+        let server = tokio::spawn(serve(listener, guard.layer(front), options));
         Ok(Emulator { state, server, stop: Some(stop), certificate })
     }
 }

@@ -9,10 +9,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request::Parts};
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use tonic::Code;
 
 use super::{State, lock};
+use crate::transport::{BoxError, RequestBody};
 
 /// How many calls are kept, at most.
 const CALLS: usize = 1_000;
@@ -206,16 +206,16 @@ impl Call {
 
 /// A call's body; what passes is kept.
 pub(super) struct Watched {
-    pub(super) body: Incoming,
+    pub(super) body: RequestBody,
     pub(super) state: Arc<State>,
     pub(super) number: u64,
 }
 
 impl Body for Watched {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &frame

@@ -20,8 +20,11 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    BoxError, BuildError, MESSAGE_LIMIT, chain,
+    BoxError, BuildError, Lasting, MESSAGE_LIMIT,
+    budget::{Budget, Charged, Share},
+    chain,
     http_json::{Binding, Deadline, parse_timeout},
+    idle::{Idle, Silence},
     incoming::Incoming,
     metadata::{METADATA_LIMIT, MetadataError, check, metadata},
     outgoing::{Form, Outgoing},
@@ -45,9 +48,18 @@ use crate::{
 /// no sooner for being smaller.
 const WORTH_PACKING: usize = 1400;
 
+/// How long a call may take by default.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a stream may be without a message by default.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// How many bytes of bodies are held by default.
+const BODIES: usize = 256 * 1024 * 1024;
+
 /// A tower service that stands in front of a gRPC service and offers its
 /// methods as REST, by their `google.api.http` rules. Calls that are gRPC
-/// already pass through.
+/// already pass through, unless [`GatewayLayer::passthrough`] says otherwise.
 ///
 /// The gRPC service may be in the process, such as tonic's router, or elsewhere,
 /// by way of [`Grpc`](super::Grpc).
@@ -78,6 +90,10 @@ struct Shared {
     metadata_limit: usize,
     read: ReadOptions,
     write: WriteOptions,
+    passthrough: bool,
+    timeout: Option<Duration>,
+    idle: Option<Duration>,
+    budget: Budget,
 }
 
 impl GatewayLayer {
@@ -97,6 +113,10 @@ impl GatewayLayer {
             path_segments: 256,
             read: ReadOptions::default(),
             write: WriteOptions::default(),
+            passthrough: true,
+            timeout: Some(TIMEOUT),
+            idle: Some(IDLE),
+            budget: Budget::new(BODIES),
         });
         for warning in layer.warnings() {
             tracing::warn!("{warning}");
@@ -123,6 +143,41 @@ impl GatewayLayer {
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.0.limit = bytes;
+        self
+    }
+
+    /// Sets whether calls that are gRPC already pass through, to any method of the server
+    /// behind the gateway, whether or not it has an HTTP rule. If not, they are answered
+    /// with UNIMPLEMENTED. By default they pass.
+    #[must_use]
+    pub fn passthrough(mut self, pass: bool) -> Self {
+        self.0.passthrough = pass;
+        self
+    }
+
+    /// Sets how long a call may take whose client does not ask for less; it holds for
+    /// streams only as far as their client asks. The default is 60 seconds.
+    #[must_use]
+    pub fn timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.timeout = limit;
+        self
+    }
+
+    /// Sets how long the server behind the gateway may leave a stream, or a gRPC call that
+    /// passes through, without a message; then it ends with DEADLINE_EXCEEDED. The default
+    /// is 10 minutes.
+    #[must_use]
+    pub fn stream_idle_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.idle = limit;
+        self
+    }
+
+    /// Sets how many bytes of bodies are held at a time, of all requests together, beside
+    /// the first 16 KiB of each. A request for which there is no room is answered with 503
+    /// and `Retry-After`. The default is 256 MiB.
+    #[must_use]
+    pub fn max_body_memory(mut self, bytes: usize) -> Self {
+        self.0.budget = Budget::new(bytes);
         self
     }
 
@@ -206,22 +261,30 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
         if header::is_grpc(request.headers()) {
+            if !shared.passthrough {
+                return Box::pin(std::future::ready(Ok(reply::failure(Status::unimplemented(
+                    "gRPC calls are not passed through here; send them to the server itself, or call the method as REST",
+                )))));
+            }
             let mut call = request.map(Body::new);
+            call.extensions_mut().insert(Lasting);
             let checked = check(call.headers_mut(), shared.metadata_limit);
             return Box::pin(async move {
                 let answer = match checked {
-                    Ok(()) => send(inner, call).await,
+                    Ok(()) => patiently(shared.idle, send(inner, call)).await,
                     Err(error) => Err(unfit(&error)),
                 };
-                Ok(answer.map_or_else(reply::failure, |response| response.map(Body::new)))
+                Ok(answer.map_or_else(reply::failure, |response| {
+                    response.map(|body| Body::new(Idle::new(body, shared.idle)))
+                }))
             });
         }
-        let timeout = timeout(request.headers());
-        let deadline = Deadline::after(timeout);
+        let asked = timeout(request.headers());
+        let deadline = Deadline::after(asked);
         let late = Arc::clone(&self.shared);
         let head = request.method() == Method::HEAD;
         let answer = Box::pin(async move {
-            let answer = shared.rest(inner, request, timeout, deadline).await;
+            let answer = shared.rest(inner, request, asked).await;
             let answer = answer.unwrap_or_else(|refusal| refusal.into_response(&shared.schema));
             Ok(if head { answer.map(|_| Body::empty()) } else { answer })
         });
@@ -315,8 +378,7 @@ impl Shared {
         &self,
         inner: S,
         request: Request<B>,
-        timeout: Option<Duration>,
-        deadline: Deadline,
+        asked: Option<Duration>,
     ) -> Result<Response<Body>, Box<Refusal>>
     where
         S: Service<Request<Body>, Response = Response<R>>,
@@ -338,8 +400,15 @@ impl Shared {
             let name = method.path.trim_start_matches('/');
             return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
         }
+        // A stream may last.
+        let timeout = match self.timeout.filter(|_| !method.server_streaming) {
+            Some(limit) => Some(asked.map_or(limit, |asked| asked.min(limit))),
+            None => asked,
+        };
+        let deadline = Deadline::after(timeout);
         let raw = accept::takes_http_body(tables, method, rule);
-        let body = self.body(&head.headers, body).await?;
+        let mut share = self.budget.share();
+        let body = within(deadline, self.body(&head.headers, body, &mut share)).await?;
         // Without a body its type says nothing.
         if !raw && !body.is_empty() {
             check_content_type(&head.headers)?;
@@ -362,7 +431,10 @@ impl Shared {
             call.headers_mut().insert(AUTHORIZATION, token);
         }
         check(call.headers_mut(), self.metadata_limit)?;
-        let response = send(inner, call).await?;
+        if method.server_streaming {
+            call.extensions_mut().insert(Lasting);
+        }
+        let response = within(deadline, send(inner, call)).await?;
         let (mut headers, incoming) = Incoming::new(response, self.limit, deadline)?;
         let asked = Asked { method, rule, system, form, packs };
         // What the backend said before the call failed is worth as much as what it said then.
@@ -384,6 +456,7 @@ impl Shared {
         let (tables, Asked { method, rule, system, form, packs }) = (&*self.schema.0, asked);
         let gives_raw = accept::gives_http_body(tables, method, rule);
         if method.server_streaming {
+            incoming.limit_silence(self.idle);
             let first = incoming.next().await?;
             let form = match (gives_raw, system.events) {
                 (true, _) => Form::Raw,
@@ -423,7 +496,7 @@ impl Shared {
     }
 
     /// The whole body of a request, unpacked.
-    async fn body<B>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, Box<Refusal>>
+    async fn body<B>(&self, headers: &HeaderMap, body: B, share: &mut Share) -> Result<Bytes, Box<Refusal>>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -432,9 +505,12 @@ impl Shared {
             let status = Status::invalid_argument(format!("{problem}; send gzip, or no encoding"));
             Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, status)
         })?;
-        let mut body = collect(body, self.limit).await.map_err(|error| match error {
+        let body = std::pin::pin!(body);
+        let body = collect(Charged { body, share }, self.limit).await;
+        let mut body = body.map_err(|error| match error {
             CollectError::TooLarge => Refusal::too_large(self.limit),
             CollectError::Malformed(cause) => Status::invalid_argument(format!("the body is not HTTP: {cause}")).into(),
+            CollectError::Failed(_) if share.is_refused() => no_room(),
             CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {cause}")).into(),
         })?;
         for _ in 0..times {
@@ -442,6 +518,9 @@ impl Shared {
                 gzip::GzipError::TooLarge => Refusal::too_large(self.limit),
                 gzip::GzipError::Malformed => Status::invalid_argument("the body is not gzip, as it says").into(),
             })?;
+            if !share.grow(body.len()) {
+                return Err(no_room());
+            }
         }
         Ok(body)
     }
@@ -471,6 +550,35 @@ impl Shared {
                 Err(refusal)
             }
             Route::Unknown => Err(Status::not_found(format!("nothing is served at {path}")).into()),
+        }
+    }
+}
+
+/// The answer to a request whose body has no room beside those of others.
+fn no_room() -> Box<Refusal> {
+    let mut status =
+        Status::unavailable("the bodies of other requests take all room; send the request again in a second");
+    status.metadata_mut().insert("retry-after", tonic::metadata::MetadataValue::from_static("1"));
+    status.into()
+}
+
+/// The work, or DEADLINE_EXCEEDED if nothing has come of it for so long.
+async fn patiently<T>(limit: Option<Duration>, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let mut silence = Silence::new(limit);
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => silence.poll(context).map(Err),
+    })
+    .await
+}
+
+/// The work, or DEADLINE_EXCEEDED if it is not done in time.
+async fn within<T, E: From<Status>>(deadline: Deadline, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    match deadline.instant() {
+        None => work.await,
+        Some(instant) => {
+            tokio::time::timeout_at(instant, work).await.unwrap_or_else(|_| Err(deadline.expired().into()))
         }
     }
 }

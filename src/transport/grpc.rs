@@ -12,31 +12,36 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body::Frame;
-use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
 use tokio::time::Sleep;
 use tonic::{Status, body::Body, metadata::MetadataMap};
 use tower::Service;
 use tracing::Span;
 
 use super::{
-    Broken, ConnectError, Connector, Origin,
+    BackendLimits, Broken, ConnectError, Connector, Lasting, Origin, chain,
     http_json::{Deadline, parse_timeout},
     metadata::metadata,
-    reply, unsent,
+    pool::{Answer, Fate, Kind, Pool},
+    replay::Keeper,
+    reply,
 };
 use crate::transcoding::{header, status};
 
+/// How often a call is sent that a server has certainly not processed.
+const ATTEMPTS: u32 = 4;
+
 /// A tower service that goes under a generated tonic stub and sends its calls
 /// as gRPC, over HTTP/2 with a pool of connections.
+///
+/// A call that the server has certainly not processed, because the connection ended
+/// before it was sent or the server says so, is sent again at once
+/// ([gRFC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md#transparent-retries)).
+/// Calls marked [`Lasting`] have connections of their own.
 #[derive(Clone)]
 pub struct Grpc(Arc<Shared>);
 
 struct Shared {
-    client: Client<Connector, Body>,
+    pool: Pool,
     origin: Origin,
 }
 
@@ -53,11 +58,14 @@ impl Grpc {
 
     /// Makes the service for the server at `origin`, over a connector for it.
     pub fn over(connector: Connector, origin: Origin) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .http2_only(true)
-            .build(connector.h2_only());
-        Self(Arc::new(Shared { client, origin }))
+        Self::limited(connector, origin, BackendLimits::default())
+    }
+
+    /// Makes the service for the server at `origin`, over a connector for it, with
+    /// limits of its own.
+    pub fn limited(connector: Connector, origin: Origin, limits: BackendLimits) -> Self {
+        let pool = Pool::new(connector.h2_only(), origin.clone(), limits);
+        Self(Arc::new(Shared { pool, origin }))
     }
 }
 
@@ -92,12 +100,11 @@ impl Shared {
         let deadline = Deadline::after(call.headers().get(&reply::GRPC_TIMEOUT).and_then(parse_timeout));
         let span = Span::current();
         span.record("http.request.method", "POST");
-        let sent = self.client.request(call);
+        let sent = self.exchange(call);
         let response = match deadline.instant() {
             None => sent.await,
             Some(instant) => tokio::time::timeout_at(instant, sent).await.map_err(|_| deadline.expired())?,
-        };
-        let response = response.map_err(|error| unsent(error.into()))?;
+        }?;
         reply::record(&span, response.status(), response.version());
         if header::is_grpc(response.headers()) || response.headers().contains_key(&reply::GRPC_STATUS) {
             return Ok(match deadline.instant() {
@@ -130,9 +137,39 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Sends a call until it has an answer, or the server may have processed it.
+    async fn exchange(&self, call: Request<Body>) -> Result<Response<Answer>, Status> {
+        let kind = if call.extensions().get::<Lasting>().is_some() { Kind::Lasting } else { Kind::Prompt };
+        let (head, body) = call.into_parts();
+        let keeper = Keeper::new(body);
+        let (mut body, mut sent, mut refused) = (keeper.attempt(), 0, false);
+        loop {
+            let lease = self.pool.lease(kind).await?;
+            sent += 1;
+            let failure = match lease.send(Request::from_parts(head.clone(), body)).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            let again = match failure.fate {
+                Fate::Unsent => sent < ATTEMPTS,
+                // A server that refuses a second time is to be given time.
+                Fate::Refused => !std::mem::replace(&mut refused, true),
+                Fate::Unknown => false,
+            };
+            if again && keeper.is_whole() {
+                body = keeper.attempt();
+                continue;
+            }
+            let status = Status::unavailable(format!("the request failed: {}", chain(&failure.error)));
+            return Err(if failure.fate == Fate::Unknown { Broken::Lost.cause(status) } else { status });
+        }
+    }
+}
+
 /// An answer's body, which ends with DEADLINE_EXCEEDED if it takes too long.
 struct Expiring {
-    body: Incoming,
+    body: Answer,
     deadline: Deadline,
     expiry: Pin<Box<Sleep>>,
     expired: bool,

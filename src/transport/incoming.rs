@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tonic::Status;
 use super::{
     BoxError, chain,
     http_json::Deadline,
+    idle::Silence,
     reply::{self, GRPC_ENCODING},
 };
 use crate::transcoding::frame::Frames;
@@ -23,6 +24,7 @@ pub(super) struct Incoming<R> {
     frames: Frames,
     deadline: Deadline,
     expiry: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
     /// What the trailers, or the headers in their place, say.
     status: Option<Status>,
     ended: bool,
@@ -45,8 +47,14 @@ where
             return Err(failed);
         }
         let frames = Frames::new(head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes), limit);
+        let silence = Silence::new(None);
         let expiry = deadline.instant().map(|instant| Box::pin(tokio::time::sleep_until(instant)));
-        Ok((head.headers, Self { body: Box::pin(body), frames, deadline, expiry, status, ended: false }))
+        Ok((head.headers, Self { body: Box::pin(body), frames, deadline, expiry, silence, status, ended: false }))
+    }
+
+    /// Ends the answer if nothing comes for so long.
+    pub(super) fn limit_silence(&mut self, limit: Option<std::time::Duration>) {
+        self.silence = Silence::new(limit);
     }
 
     /// The next message; `None` at the end of an answer that is a success.
@@ -67,7 +75,12 @@ where
             {
                 return Poll::Ready(Err(self.deadline.expired()));
             }
-            match ready!(self.body.as_mut().poll_frame(context)) {
+            let frame = match self.body.as_mut().poll_frame(context) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => return self.silence.poll(context).map(Err),
+            };
+            self.silence.broken();
+            match frame {
                 Some(Ok(piece)) => match piece.into_data() {
                     Ok(data) => self.frames.push(data),
                     Err(piece) => {

@@ -16,17 +16,21 @@ use std::{fmt, sync::Arc};
 use tonic::Status;
 
 mod browser;
+mod budget;
 mod connector;
 mod gateway;
 mod grpc;
 #[cfg(feature = "server")]
 mod host;
 mod http_json;
+mod idle;
 mod incoming;
 mod metadata;
 mod outgoing;
+mod pool;
 mod proxy;
 mod reflection;
+mod replay;
 mod reply;
 #[cfg(feature = "server")]
 mod serve;
@@ -38,9 +42,10 @@ pub use connector::{ConnectError, Connector, ConnectorBuilder, Origin, OriginErr
 pub use gateway::{Gateway, GatewayLayer};
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HttpJson, HttpJsonBuilder, PooledClient};
+pub use pool::{BackendLimits, Lasting};
 pub use reflection::{Reflection, reflect};
 #[cfg(feature = "server")]
-pub use serve::serve;
+pub use serve::{Limits, RequestBody, ServeOptions, serve};
 pub use wire::{Auto, Wire};
 
 /// The error of a body or a service that this crate is generic over.
@@ -111,9 +116,19 @@ pub(crate) fn unavailable(what: &str, error: &(dyn std::error::Error + 'static))
 /// The status of a request that a client of hyper's could not send.
 fn unsent(error: BoxError) -> Status {
     let status = unavailable("the request failed", &*error);
-    // Without a connection nothing was received.
+    // Without a connection nothing was received, nor was what the server refused.
     let connecting = error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect());
-    if connecting { status } else { Broken::Lost.cause(status) }
+    if connecting || pool::is_refused(&*error) { status } else { Broken::Lost.cause(status) }
+}
+
+/// The status of a call that there is no connection for, and the error as its cause.
+/// Nothing was sent.
+fn unconnected(error: Arc<dyn std::error::Error + Send + Sync>) -> Status {
+    let mut status = unavailable("the request failed", &*error);
+    if std::error::Error::source(&status).is_none() {
+        status.set_source(error);
+    }
+    status
 }
 
 /// An error with its causes, on one line.

@@ -8,16 +8,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    future::pending,
     io::BufRead,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use google_chat::{
     Schema,
     proto::google::rpc,
-    transport::{Grpc, HttpJson, Origin, serve},
+    transport::{Grpc, HttpJson, Origin, ServeOptions, serve},
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -77,13 +75,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let known = service.clone();
-    tokio::spawn(serve(
-        listener,
-        None,
-        service_fn(move |request| answer(known.clone(), request)),
-        pending(),
-        Duration::ZERO,
-    ));
+    tokio::spawn(serve(listener, service_fn(move |request| answer(known.clone(), request)), ServeOptions::default()));
     println!("listening at http://{address}");
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;

@@ -1,0 +1,126 @@
+//! What `gchat gateway` bears of its clients and of the server behind it.
+
+use std::time::Duration;
+
+use google_chat::transport::{BackendLimits, GatewayLayer, Limits};
+
+/// Times are in seconds, with a fraction if need be.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Bounds {
+    /// How long a call may take whose client does not ask for less; 0 for no limit
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = optional)]
+    timeout: Limit,
+    /// How long a stream may be without a message; 0 for no limit
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = optional)]
+    stream_idle_timeout: Limit,
+    /// How long the head of a request may take
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = time)]
+    head_timeout: Duration,
+    /// How long the body of a request may take
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = time)]
+    body_timeout: Duration,
+    /// How long a client may take nothing of its answer
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = time)]
+    write_timeout: Duration,
+    /// How long a connection is kept without requests
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = time)]
+    idle_timeout: Duration,
+    /// After how long a silent HTTP/2 client is pinged; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = optional)]
+    ping_interval: Limit,
+    /// How many connections there may be
+    #[arg(long, value_name = "COUNT", default_value = "4096", value_parser = count)]
+    max_connections: usize,
+    /// How many connections one address may have; any number, by default
+    #[arg(long, value_name = "COUNT", value_parser = count)]
+    max_connections_per_peer: Option<usize>,
+    /// How many requests may be under way
+    #[arg(long, value_name = "COUNT", default_value = "4096", value_parser = count)]
+    max_requests: usize,
+    /// How many requests may be under way on one HTTP/2 connection
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_streams: u32,
+    /// How many bytes of large bodies are held, of all requests together
+    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
+    max_body_memory: usize,
+    /// How many connections to the backend there may be for calls, and as many for streams
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = count)]
+    backend_connections: usize,
+    /// How many calls or streams one connection to the backend may carry
+    #[arg(long, value_name = "COUNT", default_value = "100", value_parser = count)]
+    backend_streams: usize,
+    /// How many calls may wait for a place on a connection to the backend
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
+    backend_queue: usize,
+    /// How long a call may wait for that
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = time)]
+    backend_queue_timeout: Duration,
+    /// How long connecting to the backend may take
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = time)]
+    backend_connect_timeout: Duration,
+    /// After how long a silent backend is pinged while calls wait; 0 for never. gRPC
+    /// servers that are not configured take no more than one in 300 seconds
+    #[arg(long, value_name = "SECONDS", default_value = "310", value_parser = optional)]
+    backend_ping_interval: Limit,
+    /// How many bytes of a stream are taken before its client takes them
+    #[arg(long, value_name = "BYTES", default_value_t = 128 * 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    backend_stream_window: u32,
+}
+
+/// A time, or none.
+#[derive(Clone, Copy)]
+struct Limit(Option<Duration>);
+
+impl Bounds {
+    pub(crate) fn server(&self) -> Limits {
+        Limits::default()
+            .head_time(self.head_timeout)
+            .body_time(self.body_timeout)
+            .write_time(self.write_timeout)
+            .idle_time(self.idle_timeout)
+            .ping(self.ping_interval.0)
+            .connections(self.max_connections)
+            .connections_per_peer(self.max_connections_per_peer.unwrap_or(usize::MAX))
+            .requests(self.max_requests)
+            .streams(self.max_streams)
+    }
+
+    pub(crate) fn backend(&self) -> BackendLimits {
+        BackendLimits::default()
+            .connections(self.backend_connections)
+            .streams(self.backend_streams)
+            .queue(self.backend_queue)
+            .queue_time(self.backend_queue_timeout)
+            .connect_timeout(self.backend_connect_timeout)
+            .ping(self.backend_ping_interval.0)
+            .stream_window(self.backend_stream_window)
+    }
+
+    pub(crate) fn gateway(&self, layer: GatewayLayer) -> GatewayLayer {
+        layer
+            .timeout(self.timeout.0)
+            .stream_idle_timeout(self.stream_idle_timeout.0)
+            .max_body_memory(self.max_body_memory)
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("not a whole number".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    optional(text)?.0.ok_or_else(|| "must be more than 0".to_owned())
+}
+
+fn optional(text: &str) -> Result<Limit, String> {
+    // A year is as good as none, and clocks can say when it ends.
+    let longest = Duration::from_secs(365 * 86_400);
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let time = Duration::try_from_secs_f64(seconds).map_err(|_| "not a number of seconds".to_owned())?;
+    Ok(Limit((!time.is_zero()).then_some(time.min(longest))))
+}

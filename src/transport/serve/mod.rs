@@ -1,0 +1,234 @@
+//! Serving on a port: HTTP/1.1 and HTTP/2 side by side, with TLS or without.
+//!
+//! `connections` counts what is open and says which connection makes room for a new one,
+//! `stream` is what HTTP reads and writes, `exchange` holds the limits of each request.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
+use tower::Service;
+
+use self::{
+    connections::{Connections, Entry, Place},
+    exchange::Exchanges,
+    stream::Stream,
+};
+use super::BoxError;
+
+mod connections;
+mod exchange;
+mod limits;
+mod stream;
+
+pub use exchange::RequestBody;
+pub use limits::{Limits, ServeOptions};
+
+/// How long to wait where the system has no connection to give.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How an HTTP/2 connection begins (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a client has to end a connection that it was told is over.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// The largest head of a request over HTTP/1.1, in bytes.
+const HEAD: usize = 64 * 1024;
+
+/// How many bytes of an answer over HTTP/2 wait for their client.
+const SEND: usize = 64 * 1024;
+
+/// Serves connections until the shutdown of `options`, then lets the calls that are under
+/// way end. [`Limits`] says what one client, and all together, can ask of it.
+///
+/// Dropping the future ends every connection at once. An error of the service
+/// ends its connection, or over HTTP/2 its stream, without an answer.
+pub async fn serve<S>(listener: TcpListener, service: S, options: ServeOptions)
+where
+    S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    let ServeOptions { tls, limits, mut shutdown, grace } = options;
+    let descriptors = connections::descriptors().map_or(usize::MAX, |count| count / 4 * 3);
+    let connections = Arc::new(Connections::new(limits.connections.min(descriptors), limits.connections_per_peer));
+    let (open, closing) = watch::channel(());
+    let server = Server {
+        tls: tls.map(TlsAcceptor::from),
+        service,
+        requests: Arc::new(Semaphore::new(limits.requests)),
+        limits: Arc::new(limits),
+        closing,
+    };
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = async {
+            connections.room().await;
+            listener.accept().await
+        };
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accepted => match accepted {
+                Ok((stream, peer)) => {
+                    // The port is the client's choice; the address is who it is.
+                    if let Some(place) = connections.enter(peer.ip()) {
+                        tasks.spawn(server.clone().connection(stream, place));
+                    }
+                }
+                // A connection that fails while it is accepted is that client's
+                // affair; having no more of them is ours, and passes.
+                Err(error) => {
+                    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+                    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+                        connections.make_room();
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+            },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    drop((listener, open));
+    let _ = timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+/// What the connections of a server share.
+#[derive(Clone)]
+struct Server<S> {
+    tls: Option<TlsAcceptor>,
+    service: S,
+    limits: Arc<Limits>,
+    requests: Arc<Semaphore>,
+    closing: watch::Receiver<()>,
+}
+
+/// The side of a connection that the client chose.
+enum Begun {
+    Plain(TcpStream, Bytes),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+}
+
+impl<S> Server<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    /// Serves one connection to its end. How it ends is known to its client.
+    async fn connection(self, stream: TcpStream, place: Place) {
+        // Answers are small; waiting to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
+        let entry = Arc::clone(&place.entry);
+        let mut closing = self.closing.clone();
+        let begun = tokio::select! {
+            begun = begin(stream, self.tls.as_ref(), &self.limits) => begun,
+            _ = closing.changed() => None,
+            () = entry.chosen() => None,
+        };
+        let write = self.limits.write;
+        match begun {
+            None => {}
+            Some(Begun::Plain(stream, read)) => {
+                let h2 = read.as_ref() == PREFACE;
+                self.run(Stream::new(stream, read, Arc::clone(&entry), write), h2, &entry).await;
+            }
+            Some(Begun::Tls(stream)) => {
+                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.run(Stream::new(stream, Bytes::new(), Arc::clone(&entry), write), h2, &entry).await;
+            }
+        }
+    }
+
+    async fn run<I>(mut self, io: Stream<I>, h2: bool, entry: &Arc<Entry>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = Arc::clone(&self.limits);
+        let mut server = auto::Builder::new(TokioExecutor::new());
+        server.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD);
+        let window = limits.stream_window.min(i32::MAX as u32 / limits.streams);
+        server
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.ping)
+            .max_concurrent_streams(limits.streams)
+            .initial_stream_window_size(window)
+            .initial_connection_window_size((window * limits.streams).max(65_535))
+            .max_send_buf_size(SEND);
+        let server = if h2 { server.http2_only() } else { server.http1_only() };
+        let service = Exchanges {
+            service: self.service,
+            entry: Arc::clone(entry),
+            limits: Arc::clone(&limits),
+            requests: self.requests,
+        };
+        let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
+        let mut closing = false;
+        // When the connection is looked at next, and when it ends whatever it does.
+        let (mut look, mut end) = (Instant::now() + limits.idle, None);
+        loop {
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = self.closing.changed(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = entry.chosen() => {
+                    if !entry.is_idle() {
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    (look, end) = (Instant::now() + PARTING, Some(()));
+                }
+                () = tokio::time::sleep_until(look) => {
+                    if end.is_some() && !entry.has_requests() {
+                        return;
+                    }
+                    let silence = entry.silence();
+                    if !entry.has_requests() && silence >= limits.idle {
+                        connection.as_mut().graceful_shutdown();
+                        (look, end) = (Instant::now() + PARTING, Some(()));
+                    } else {
+                        look = Instant::now() + limits.idle.saturating_sub(silence).max(RETRY);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Finds out which HTTP a connection speaks. One that does not show it in time is
+/// not waited for.
+async fn begin(mut stream: TcpStream, tls: Option<&TlsAcceptor>, limits: &Limits) -> Option<Begun> {
+    if let Some(tls) = tls {
+        let accepted = timeout(limits.handshake, tls.accept(stream)).await;
+        return Some(Begun::Tls(Box::new(accepted.ok()?.ok()?)));
+    }
+    let mut begin = [0; PREFACE.len()];
+    let mut len = 0;
+    let reading = async {
+        while len < begin.len() && PREFACE.starts_with(&begin[..len]) {
+            match stream.read(&mut begin[len..]).await {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => len += count,
+            }
+        }
+        Some(())
+    };
+    timeout(limits.head, reading).await.ok()??;
+    Some(Begun::Plain(stream, Bytes::copy_from_slice(&begin[..len])))
+}
