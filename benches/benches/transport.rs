@@ -95,11 +95,14 @@ struct Cost {
     allocations: f64,
 }
 
+/// The number of calls that a round has made.
+type Calls = Pin<Box<dyn Future<Output = u64>>>;
+
 /// One of those that are compared.
 struct Contestant {
     name: &'static str,
     /// Makes calls from so many tasks until the limit.
-    round: Box<dyn Fn(usize, Limit) -> Pin<Box<dyn Future<Output = u64>>>>,
+    round: Box<dyn Fn(usize, Limit) -> Calls>,
     costs: Vec<Cost>,
 }
 
@@ -116,7 +119,7 @@ impl Contestant {
         F: Fn() -> Fut + Clone + Send + 'static,
         Fut: Future<Output = ()> + Send,
     {
-        let round = move |tasks: usize, limit| -> Pin<Box<dyn Future<Output = u64>>> {
+        let round = move |tasks: usize, limit| -> Calls {
             let call = call.clone();
             Box::pin(async move {
                 let worker = |call: F| async move {

@@ -44,6 +44,15 @@ pub(crate) struct Bounds {
     /// How many bytes of large bodies are held, of all requests together
     #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
     max_body_memory: usize,
+    /// How large the headers of a request may be that go on to the backend
+    #[arg(long, value_name = "BYTES", default_value_t = 8 * 1024)]
+    max_metadata_size: usize,
+    /// How long the path of a request may be
+    #[arg(long, value_name = "BYTES", default_value_t = 8 * 1024)]
+    max_path_length: usize,
+    /// How many segments the path of a request may have
+    #[arg(long, value_name = "COUNT", default_value_t = 256)]
+    max_path_segments: usize,
     /// How many connections to the backend there may be for calls, and as many for streams
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = count)]
     backend_connections: usize,
@@ -102,6 +111,8 @@ impl Bounds {
             .timeout(self.timeout.0)
             .stream_idle_timeout(self.stream_idle_timeout.0)
             .max_body_memory(self.max_body_memory)
+            .max_metadata_size(self.max_metadata_size)
+            .max_path(self.max_path_length, self.max_path_segments)
     }
 }
 
