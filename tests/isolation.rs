@@ -387,7 +387,9 @@ async fn callers_that_hang_up_fail_no_others() {
     let (seen, mut frames) = watch::channel([0, 0]);
     let server = backend.origin.to_string().trim_start_matches("http://").to_owned();
     tokio::spawn(gate(listener, server, opened, seen));
-    let grpc = Grpc::new(origin).unwrap();
+    // So many places that the connection is not replaced.
+    let limits = BackendLimits::default().streams(200);
+    let grpc = Grpc::limited(connector(&origin).unwrap(), origin, limits);
     let others: Vec<_> = (0..20).map(|_| tokio::spawn(code(grpc.clone(), unary()))).collect();
     let slow = (0..60).map(|_| {
         let mut call = unary();
@@ -405,6 +407,40 @@ async fn callers_that_hang_up_fail_no_others() {
     }
     assert_eq!(code(grpc, unary()).await, Code::Ok);
     assert_eq!(backend.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_full_of_calls_that_nobody_waits_for_is_replaced() {
+    const CALLS: usize = 40;
+    let (begun, mut calls) = watch::channel(0);
+    let begun = Arc::new(begun);
+    let service = grpc_service(move |call| {
+        let begun = Arc::clone(&begun);
+        async move {
+            if call.headers().contains_key("slow") {
+                begun.send_modify(|count| *count += 1);
+                std::future::pending().await
+            }
+            book()
+        }
+    });
+    let backend = Backend::start(None, service).await;
+    let grpc = backend.grpc(BackendLimits::default().connections(1).streams(CALLS));
+    for round in 1..=3 {
+        let slow = (0..CALLS).map(|_| {
+            let mut call = unary();
+            call.headers_mut().insert("slow", "1".parse().unwrap());
+            tokio::spawn(grpc.clone().oneshot(call))
+        });
+        let slow: Vec<_> = slow.collect();
+        patiently(calls.wait_for(|count| *count == round * CALLS)).await.unwrap();
+        for call in slow {
+            call.abort();
+            assert!(call.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(code(grpc.clone(), unary()).await, Code::Ok);
+        assert_eq!(backend.connections(), round + 1);
+    }
 }
 
 #[tokio::test]
@@ -511,7 +547,13 @@ async fn what_a_server_has_not_processed_is_sent_again_and_nothing_else() {
     const REFUSED: u32 = 7;
     for (case, script, expected, requests) in [
         ("a refused stream", vec![vec![reset(1, REFUSED), ok(3)]], (Code::Ok, false), 2),
-        ("refused twice", vec![vec![reset(1, REFUSED), reset(3, REFUSED)]], (Code::Unavailable, false), 2),
+        ("refused twice", vec![vec![reset(1, REFUSED), reset(3, REFUSED), ok(5)]], (Code::Ok, false), 3),
+        (
+            "refused each time",
+            vec![[1, 3, 5, 7].map(|stream| reset(stream, REFUSED)).into(), vec![ok(1)]],
+            (Code::Unavailable, false),
+            4,
+        ),
         ("a GOAWAY below the stream", vec![vec![go_away(0, 0)], vec![ok(1)]], (Code::Ok, false), 2),
         ("a GOAWAY for too many resets", vec![vec![go_away(0, 11)], vec![ok(1)]], (Code::Ok, false), 2),
         ("a GOAWAY at the stream", vec![vec![go_away(1, 0)], vec![ok(1)]], (Code::Unavailable, true), 1),

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,8 +28,12 @@ use super::{
 };
 use crate::transcoding::{header, status};
 
-/// How often a call is sent that a server has certainly not processed.
+/// How often a call is sent that a server has certainly not processed: the second time at
+/// once, and then after a wait that doubles.
 const ATTEMPTS: u32 = 4;
+
+/// The first of these waits.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// A tower service that goes under a generated tonic stub and sends its calls
 /// as gRPC, over HTTP/2 with a pool of connections.
@@ -143,7 +148,7 @@ impl Shared {
         let kind = if call.extensions().get::<Lasting>().is_some() { Kind::Lasting } else { Kind::Prompt };
         let (head, body) = call.into_parts();
         let keeper = Keeper::new(body);
-        let (mut body, mut sent, mut refused) = (keeper.attempt(), 0, false);
+        let (mut body, mut sent) = (keeper.attempt(), 0);
         loop {
             let lease = self.pool.lease(kind).await?;
             sent += 1;
@@ -151,13 +156,10 @@ impl Shared {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            let again = match failure.fate {
-                Fate::Unsent => sent < ATTEMPTS,
-                // A server that refuses a second time is to be given time.
-                Fate::Refused => !std::mem::replace(&mut refused, true),
-                Fate::Unknown => false,
-            };
-            if again && keeper.is_whole() {
+            if failure.fate != Fate::Unknown && sent < ATTEMPTS && keeper.is_whole() {
+                if sent > 1 {
+                    tokio::time::sleep(WAIT * (1 << (sent - 2))).await;
+                }
                 body = keeper.attempt();
                 continue;
             }

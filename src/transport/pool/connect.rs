@@ -13,7 +13,10 @@ use std::{
 use http::{Uri, uri::PathAndQuery};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioTimer;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tower::ServiceExt;
 
 use super::{ConnectFailure, Connection, Kind, Shared, lease::Pace, lock};
@@ -59,6 +62,9 @@ impl Shared {
             allowed: Arc::clone(&allowed),
             leased: AtomicUsize::new(0),
             unused_since: Mutex::new(now),
+            abandoned: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            over: watch::Sender::new(false),
             pace: Mutex::new(Pace { next: now }),
             made: now,
             heard: AtomicU64::new(0),

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use http_body::{Body as _, Frame};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{Connection, Kind, Shared, lock};
+use super::{Connection, Kind, Shared, connect::begin, lock};
 use crate::transport::replay::Replay;
 
 /// How many calls of a connection may be reset at once, and after that one in how
@@ -32,6 +32,8 @@ pub(in crate::transport) struct Lease {
     pub(super) kind: Kind,
     pub(super) connection: Arc<Connection>,
     pub(super) given_back: bool,
+    /// Nobody waits for its call any more.
+    pub(super) abandoned: bool,
 }
 
 /// Why there is no answer to a request.
@@ -92,18 +94,24 @@ impl Lease {
 
     /// Resets a call that has not ended: at once, or when its connection bears it,
     /// unless it has ended by itself until then.
-    fn reset_later(self, call: impl Future<Output = ()> + Send + 'static) {
+    fn reset_later(mut self, call: impl Future<Output = ()> + Send + 'static) {
         let wait = lock(&self.connection.pace).wait(Instant::now());
         if wait.is_zero() {
             return;
         }
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                // Either way it is over then.
-                let _ = tokio::time::timeout(wait, call).await;
-                drop(self);
-            });
-        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let shared = Arc::clone(&self.shared);
+        let attempt = shared.abandon(&mut self);
+        let mut over = self.connection.over.subscribe();
+        runtime.spawn(async move {
+            // However it ends, the call is over then.
+            tokio::select! {
+                _ = tokio::time::timeout(wait, call) => {}
+                _ = over.wait_for(|over| *over) => {}
+            }
+            drop(self);
+        });
+        begin(attempt);
     }
 }
 
@@ -113,7 +121,11 @@ impl Drop for Lease {
             return;
         }
         let mut lane = lock(self.shared.lane(self.kind));
+        if self.abandoned {
+            self.connection.abandoned.fetch_sub(1, Relaxed);
+        }
         self.connection.give_back();
+        self.connection.end_abandoned();
         self.shared.hand_out(self.kind, &mut lane);
     }
 }

@@ -11,7 +11,8 @@
 //! - A connection's window is as large as those of all its streams together, so that
 //!   answers that nobody reads hold up only themselves.
 //! - Servers close a connection on which too many calls are reset (CVE-2023-44487), and
-//!   all other calls with it; so resets are paced.
+//!   all other calls with it; so resets are paced. A connection with many calls that
+//!   wait for that gets no more calls, and is closed when it has no others.
 //!
 //! `limits` are what can be set, `connect` makes and drives connections, `lease` is a
 //! call's way over one.
@@ -19,14 +20,17 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use hyper::client::conn::http2;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 use tonic::Status;
 
 use self::{
@@ -74,6 +78,8 @@ struct Shared {
 #[derive(Default)]
 struct Lane {
     connections: Vec<Arc<Connection>>,
+    /// Those that get no more calls, as long as they have some.
+    retired: Vec<Weak<Connection>>,
     waiting: VecDeque<Waiting>,
     /// A task is about to add a connection.
     connecting: bool,
@@ -94,6 +100,11 @@ struct Connection {
     /// lock only.
     leased: AtomicUsize,
     unused_since: Mutex<Instant>,
+    /// How many of the places have calls that nobody waits for; also under the lock.
+    abandoned: AtomicUsize,
+    retired: AtomicBool,
+    /// Whether all calls end at once, because nobody waits for any.
+    over: watch::Sender<bool>,
     pace: Mutex<Pace>,
     made: Instant,
     /// When something came from the server, in milliseconds since it was made.
@@ -121,7 +132,7 @@ impl Pool {
         let (place, attempt) = {
             let mut lane = lock(shared.lane(kind));
             if let Some(connection) = lane.take(shared.limits.streams) {
-                return Ok(Lease { shared: Arc::clone(shared), kind, connection, given_back: false });
+                return Ok(Lease { shared: Arc::clone(shared), kind, connection, given_back: false, abandoned: false });
             }
             if lane.waiting.len() >= shared.limits.queue {
                 lane.waiting.retain(|waiting| !waiting.is_closed());
@@ -174,7 +185,7 @@ impl Shared {
         while !lane.waiting.is_empty() {
             let Some(connection) = lane.take(self.limits.streams) else { break };
             let Some(waiting) = lane.waiting.pop_front() else { break };
-            let lease = Lease { shared: Arc::clone(self), kind, connection, given_back: false };
+            let lease = Lease { shared: Arc::clone(self), kind, connection, given_back: false, abandoned: false };
             if let Err(Ok(mut unwanted)) = waiting.send(Ok(lease)) {
                 // Who waited has left. The lock that dropping the lease takes is held here.
                 unwanted.given_back = true;
@@ -185,7 +196,23 @@ impl Shared {
 
     /// Takes a connection out, so that it gets no more calls.
     fn retire(&self, kind: Kind, connection: &Arc<Connection>) {
-        lock(self.lane(kind)).connections.retain(|other| !Arc::ptr_eq(other, connection));
+        lock(self.lane(kind)).retire(connection);
+    }
+
+    /// Counts a call that nobody waits for any more. A connection with many of them is
+    /// replaced, but of these, too, there are no more than of others.
+    fn abandon(self: &Arc<Self>, lease: &mut Lease) -> Option<Attempt> {
+        let mut lane = lock(self.lane(lease.kind));
+        let connection = &lease.connection;
+        lease.abandoned = true;
+        let abandoned = connection.abandoned.fetch_add(1, Relaxed) + 1;
+        lane.retired.retain(|retired| retired.strong_count() > 0);
+        let places = self.limits.streams.min(connection.allowed.load(Relaxed));
+        if abandoned * 2 >= places && lane.retired.len() < self.limits.connections {
+            lane.retire(connection);
+        }
+        connection.end_abandoned();
+        self.grow(lease.kind, &mut lane)
     }
 
     /// Takes in the outcome of an attempt to add a connection; the next, if there is to be
@@ -223,6 +250,13 @@ impl Shared {
 }
 
 impl Lane {
+    fn retire(&mut self, connection: &Arc<Connection>) {
+        self.connections.retain(|other| !Arc::ptr_eq(other, connection));
+        if !connection.retired.swap(true, Relaxed) {
+            self.retired.push(Arc::downgrade(connection));
+        }
+    }
+
     /// A place on the first connection that has one.
     fn take(&mut self, streams: usize) -> Option<Arc<Connection>> {
         self.connections.retain(|connection| !connection.sender.is_closed());
@@ -239,6 +273,13 @@ impl Connection {
     fn give_back(&self) {
         if self.leased.fetch_sub(1, Relaxed) == 1 {
             *lock(&self.unused_since) = Instant::now();
+        }
+    }
+
+    /// Ends the calls that nobody waits for, if there are no others and will be none.
+    fn end_abandoned(&self) {
+        if self.retired.load(Relaxed) && self.leased.load(Relaxed) == self.abandoned.load(Relaxed) {
+            self.over.send_replace(true);
         }
     }
 
