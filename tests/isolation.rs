@@ -783,6 +783,42 @@ async fn a_client_that_takes_nothing_is_given_up() {
     patiently(ended.wait_for(|ended| *ended)).await.unwrap();
 }
 
+/// A client over HTTP/2 that answers pings and never opens the window of its streams.
+#[tokio::test]
+async fn an_answer_that_is_not_taken_gives_its_place_back() {
+    let service = service_fn(|request: Request<RequestBody>| async move {
+        let pieces = std::iter::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 64 * 1024]))));
+        Ok::<_, Infallible>(Response::new(match request.uri().path() {
+            "/stream" => Body::new(StreamBody::new(futures_util::stream::iter(pieces))),
+            "/large" => Body::new(Full::from(vec![7; 1024 * 1024])),
+            _ => Body::empty(),
+        }))
+    });
+    for (path, window) in [("/stream", 0), ("/stream", 1), ("/large", 0), ("/large", 1)] {
+        let limits = Limits::default().write_time(Duration::from_millis(300)).requests(2);
+        let address = served(service, limits).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) =
+            h2::client::Builder::new().initial_window_size(window).handshake::<_, Bytes>(stream).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let request = Request::get(format!("http://{address}{path}")).body(()).unwrap();
+            let (response, _) = client.send_request(request, true).unwrap();
+            held.push(patiently(response).await.unwrap());
+        }
+        assert_eq!(get(address, "/").await.0, StatusCode::SERVICE_UNAVAILABLE, "{path} {window}");
+        patiently(async { while get(address, "/").await.0 != StatusCode::OK {} }).await;
+        // Those streams alone have ended: the connection serves others.
+        assert!(!connection.is_finished(), "{path} {window}");
+        let (response, _) =
+            client.send_request(Request::get(format!("http://{address}/")).body(()).unwrap(), true).unwrap();
+        assert_eq!(patiently(response).await.unwrap().status(), StatusCode::OK, "{path} {window}");
+        drop(held);
+    }
+}
+
 #[tokio::test]
 async fn a_backend_that_does_not_answer_is_waited_for_no_longer_than_the_limit() {
     let frozen = grpc_service(|_| std::future::pending());

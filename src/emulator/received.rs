@@ -110,8 +110,9 @@ impl Log {
     fn change(&mut self, number: u64, change: impl FnOnce(&mut Call)) {
         let at = number.checked_sub(self.gone).and_then(|at| usize::try_from(at).ok());
         if let Some(call) = at.and_then(|at| self.calls.get_mut(at)) {
-            let call = Arc::make_mut(call);
+            // Before it is copied, for a reader: the copy has another capacity.
             let before = call.size();
+            let call = Arc::make_mut(call);
             change(call);
             self.bytes = self.bytes - before + call.size();
             self.make_room();
@@ -178,7 +179,12 @@ impl Call {
     /// How many bytes are kept of it, about.
     fn size(&self) -> usize {
         let lengths = size_of_val(&*self.lengths);
-        size_of::<Self>() + self.target.len() + self.headers.capacity() + lengths + self.body.capacity()
+        size_of::<Self>()
+            + self.verb.as_str().len()
+            + self.target.len()
+            + self.headers.capacity()
+            + lengths
+            + self.body.capacity()
     }
 
     pub(super) fn received(&self) -> Received {

@@ -147,21 +147,24 @@ impl Shared {
     async fn exchange(&self, call: Request<Body>) -> Result<Response<Answer>, Status> {
         let kind = if call.extensions().get::<Lasting>().is_some() { Kind::Lasting } else { Kind::Prompt };
         let (head, body) = call.into_parts();
-        let keeper = Keeper::new(body);
+        let keeper = Keeper::new(body, kind == Kind::Prompt);
         let (mut body, mut sent) = (keeper.attempt(), 0);
         loop {
             let lease = self.pool.lease(kind).await?;
             sent += 1;
-            let failure = match lease.send(Request::from_parts(head.clone(), body)).await {
+            let attempt = body.take().ok_or_else(|| Status::internal("the call's body was sent already"))?;
+            let failure = match lease.send(Request::from_parts(head.clone(), attempt)).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            if failure.fate != Fate::Unknown && sent < ATTEMPTS && keeper.is_whole() {
+            if failure.fate != Fate::Unknown && sent < ATTEMPTS {
                 if sent > 1 {
                     tokio::time::sleep(WAIT * (1 << (sent - 2))).await;
                 }
                 body = keeper.attempt();
-                continue;
+                if body.is_some() {
+                    continue;
+                }
             }
             let status = Status::unavailable(format!("the request failed: {}", chain(&failure.error)));
             return Err(if failure.fate == Fate::Unknown { Broken::Lost.cause(status) } else { status });

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-/// How much of a body is remembered whose length is not known at its beginning.
+/// How much of a body is remembered that may come from a stranger, whatever length it
+/// says that it has.
 const REMEMBERED: usize = 256 * 1024;
 
 /// A body, as one attempt to send it sees it. It remembers what it gave, up to a
@@ -27,6 +28,8 @@ struct Source {
     body: Body,
     /// The length of the whole, where it is known.
     length: SizeHint,
+    /// How much is remembered at most.
+    limit: usize,
     given: Vec<Bytes>,
     size: usize,
     /// How many of the pieces given before this attempt has sent.
@@ -38,24 +41,26 @@ struct Source {
 }
 
 impl Keeper {
-    pub(super) fn new(body: Body) -> Self {
+    /// Keeps a body. One of a known length that is `held` in memory anyway, a message of
+    /// this process, is remembered whole.
+    pub(super) fn new(body: Body, held: bool) -> Self {
         let length = body.size_hint();
-        let source = Source { body, length, given: Vec::new(), size: 0, at: 0, whole: true, ended: false, attempt: 0 };
+        let limit = if held && length.exact().is_some() { usize::MAX } else { REMEMBERED };
+        let (given, size, at) = (Vec::new(), 0, 0);
+        let source = Source { body, length, limit, given, size, at, whole: true, ended: false, attempt: 0 };
         Self(Arc::new(Mutex::new(source)))
     }
 
-    /// Whether the body can be sent again.
-    pub(super) fn is_whole(&self) -> bool {
-        lock(&self.0).whole
-    }
-
-    /// The body for the next attempt, from its beginning if it is whole. The attempt
-    /// before gets no more of it.
-    pub(super) fn attempt(&self) -> Replay {
+    /// The body for the next attempt, from its beginning; `None` if not all of it is
+    /// remembered. The attempt before gets no more of it.
+    pub(super) fn attempt(&self) -> Option<Replay> {
         let mut source = lock(&self.0);
+        if !source.whole {
+            return None;
+        }
         source.attempt += 1;
         source.at = 0;
-        Replay { source: Arc::clone(&self.0), attempt: source.attempt }
+        Some(Replay { source: Arc::clone(&self.0), attempt: source.attempt })
     }
 }
 
@@ -95,7 +100,7 @@ impl http_body::Body for Replay {
         match &frame {
             None => source.ended = true,
             Some(Ok(frame)) if source.whole => match frame.data_ref() {
-                Some(piece) if source.length.exact().is_some() || source.size + piece.len() <= REMEMBERED => {
+                Some(piece) if source.size.saturating_add(piece.len()) <= source.limit => {
                     source.size += piece.len();
                     source.given.push(piece.clone());
                     source.at = source.given.len();
@@ -138,27 +143,31 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_sent_again_from_its_beginning_while_it_is_remembered() {
-        for (body, length, again) in [
-            (Body::new(Full::from(vec![1; 2 * REMEMBERED])), 2 * REMEMBERED, true),
-            (pieces(3, 1_000), 3_000, true),
-            (pieces(4, REMEMBERED / 2), 2 * REMEMBERED, false),
-            (Body::empty(), 0, true),
+        let large = || Body::new(Full::from(vec![1; 2 * REMEMBERED]));
+        for (body, held, length, again) in [
+            (large(), true, 2 * REMEMBERED, true),
+            // The length may be a stranger's word.
+            (large(), false, 2 * REMEMBERED, false),
+            (pieces(3, 1_000), true, 3_000, true),
+            (pieces(4, REMEMBERED / 2), true, 2 * REMEMBERED, false),
+            (Body::empty(), false, 0, true),
         ] {
-            let keeper = Keeper::new(body);
-            assert_eq!(keeper.attempt().collect().await.unwrap().to_bytes().len(), length);
-            assert_eq!(keeper.is_whole(), again, "{length}");
-            if again {
-                assert_eq!(keeper.attempt().collect().await.unwrap().to_bytes().len(), length);
+            let keeper = Keeper::new(body, held);
+            assert_eq!(keeper.attempt().unwrap().collect().await.unwrap().to_bytes().len(), length);
+            let second = keeper.attempt();
+            assert_eq!(second.is_some(), again, "{length}, {held}");
+            if let Some(second) = second {
+                assert_eq!(second.collect().await.unwrap().to_bytes().len(), length);
             }
         }
     }
 
     #[tokio::test]
     async fn an_attempt_that_broke_off_takes_nothing_from_the_next() {
-        let keeper = Keeper::new(pieces(3, 10));
-        let mut first = keeper.attempt();
+        let keeper = Keeper::new(pieces(3, 10), false);
+        let mut first = keeper.attempt().unwrap();
         first.frame().await.unwrap().unwrap();
-        let mut second = keeper.attempt();
+        let mut second = keeper.attempt().unwrap();
         assert!(first.frame().await.is_none());
         second.frame().await.unwrap().unwrap();
         drop(keeper);

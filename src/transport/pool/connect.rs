@@ -14,6 +14,7 @@ use http::{Uri, uri::PathAndQuery};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioTimer;
 use tokio::{
+    runtime::Handle,
     sync::{Notify, watch},
     time::Instant,
 };
@@ -100,10 +101,12 @@ async fn drive(
         ended.map(drop)
     })
     .await;
-    if let (Some(shared), Some(made)) = (shared.upgrade(), made.upgrade()) {
+    if let Some(shared) = shared.upgrade() {
         let attempt = {
             let mut lane = lock(shared.lane(kind));
-            lane.connections.retain(|other| !Arc::ptr_eq(other, &made));
+            if let Some(made) = made.upgrade() {
+                lane.connections.retain(|other| !Arc::ptr_eq(other, &made));
+            }
             shared.grow(kind, &mut lane)
         };
         begin(attempt);
@@ -157,8 +160,9 @@ pub(super) struct Attempt {
 /// Begins an attempt. The lane must not be locked: a runtime that ends drops the task at
 /// once, and the attempt takes the lock then.
 pub(super) fn begin(attempt: Option<Attempt>) {
-    if let Some(attempt) = attempt {
-        tokio::spawn(attempt.run());
+    // A call may be dropped after its runtime, where nothing can be begun any more.
+    if let (Some(attempt), Ok(runtime)) = (attempt, Handle::try_current()) {
+        runtime.spawn(attempt.run());
     }
 }
 

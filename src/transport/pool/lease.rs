@@ -85,7 +85,7 @@ impl Lease {
                     && !is_reset(&error)
                     && let Some(lease) = &lease
                 {
-                    lease.shared.retire(lease.kind, &connection);
+                    begin(lease.shared.retire(lease.kind, &connection));
                 }
                 Err(Failure { error, fate })
             }
@@ -106,7 +106,12 @@ impl Lease {
         runtime.spawn(async move {
             // However it ends, the call is over then.
             tokio::select! {
-                _ = tokio::time::timeout(wait, call) => {}
+                ended = tokio::time::timeout(wait, call) => {
+                    // It ended by itself: its reset is another's.
+                    if ended.is_ok() {
+                        lock(&self.connection.pace).give_back();
+                    }
+                }
                 _ = over.wait_for(|over| *over) => {}
             }
             drop(self);
@@ -169,7 +174,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let (Some(answer), Some(lease)) = (self.answer.take(), self.lease.take()) else { return };
         if self.since.elapsed() >= SILENT && lease.connection.heard() < self.since {
-            lease.shared.retire(lease.kind, &lease.connection);
+            begin(lease.shared.retire(lease.kind, &lease.connection));
         }
         let kind = lease.kind;
         lease.reset_later(async move {
@@ -245,6 +250,11 @@ impl Pace {
         let next = self.next.max(now);
         self.next = next + interval;
         (next - now).saturating_sub(interval * (burst - 1))
+    }
+
+    /// One that was waited for is not needed.
+    fn give_back(&mut self) {
+        self.next = self.next.checked_sub(RESETS.1).unwrap_or(self.next);
     }
 }
 

@@ -56,9 +56,9 @@ impl BackendLimits {
     }
 
     /// Sets how many calls may wait for a place, of each kind. More are answered with
-    /// UNAVAILABLE at once. The default is 1,000.
+    /// UNAVAILABLE at once. At least 1; the default is 1,000.
     pub fn queue(mut self, count: usize) -> Self {
-        self.queue = count;
+        self.queue = count.max(1);
         self
     }
 

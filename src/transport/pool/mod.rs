@@ -194,9 +194,12 @@ impl Shared {
         }
     }
 
-    /// Takes a connection out, so that it gets no more calls.
-    fn retire(&self, kind: Kind, connection: &Arc<Connection>) {
-        lock(self.lane(kind)).retire(connection);
+    /// Takes a connection out, so that it gets no more calls; those who wait may get
+    /// another.
+    fn retire(self: &Arc<Self>, kind: Kind, connection: &Arc<Connection>) -> Option<Attempt> {
+        let mut lane = lock(self.lane(kind));
+        lane.retire(connection);
+        self.grow(kind, &mut lane)
     }
 
     /// Counts a call that nobody waits for any more. A connection with many of them is

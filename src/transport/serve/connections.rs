@@ -12,6 +12,8 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+use super::exchange::Answer;
+
 /// A client that has been waited for so long may be closed for another.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -54,6 +56,14 @@ pub(super) struct Entry {
     unread: AtomicBool,
     chosen: AtomicBool,
     make_room: Notify,
+    /// The answers that are under way, by their number.
+    answers: Mutex<Answers>,
+}
+
+#[derive(Default)]
+struct Answers {
+    last: u64,
+    under_way: HashMap<u64, Arc<Mutex<Answer>>>,
 }
 
 impl Connections {
@@ -109,6 +119,7 @@ impl Connections {
             unread: AtomicBool::new(false),
             chosen: AtomicBool::new(false),
             make_room: Notify::new(),
+            answers: Mutex::default(),
         });
         open.entries.insert(number, Arc::clone(&entry));
         Some(Place { connections: Arc::clone(self), number, peer, entry })
@@ -175,6 +186,32 @@ impl Entry {
 
     pub(super) fn is_unread(&self) -> bool {
         self.unread.load(Relaxed)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an answer until it is forgotten by the number that it gets.
+    pub(super) fn keep(&self, answer: &Arc<Mutex<Answer>>) -> u64 {
+        let mut answers = self.answers();
+        answers.last += 1;
+        let number = answers.last;
+        answers.under_way.insert(number, Arc::clone(answer));
+        number
+    }
+
+    pub(super) fn forget(&self, number: u64) {
+        let forgotten = self.answers().under_way.remove(&number);
+        drop(forgotten);
+    }
+
+    /// Ends the answers of which their client has taken nothing for so long.
+    pub(super) fn end_untaken(&self, limit: Duration) {
+        let answers: Vec<_> = self.answers().under_way.values().cloned().collect();
+        for answer in answers {
+            Answer::end_if_untaken(&answer, limit);
+        }
     }
 
     /// Waits until the connection is to make room for another.

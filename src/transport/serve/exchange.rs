@@ -26,7 +26,7 @@ use tokio::{
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use super::{Limits, connections::Entry};
+use super::{Limits, SEND, connections::Entry};
 use crate::{
     transcoding::header,
     transport::{BoxError, host, reply},
@@ -179,7 +179,7 @@ where
             if http_1 && !exchange.settle().await {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| AnswerBody { body, exchange: Some(exchange) }))
+            Ok(response.map(|body| AnswerBody::new(body, exchange)))
         })
     }
 }
@@ -267,10 +267,83 @@ impl Drop for RequestBody {
     }
 }
 
-/// The body of an answer, which keeps the request's place among all until its end.
+/// The body of an answer, which keeps the request's place among all until its end, or until
+/// its client has not taken it for too long.
+///
+/// hyper asks for more of it only once the client has taken what there was; over HTTP/2 a
+/// window that the client never opens looks like any open stream otherwise.
 pub(super) struct AnswerBody {
-    body: Body,
+    answer: Arc<Mutex<Answer>>,
+    entry: Arc<Entry>,
+    number: u64,
+}
+
+/// What the connection takes back where an answer is not taken.
+pub(super) struct Answer {
+    /// `None` once it was taken back.
+    body: Option<Body>,
+    /// What is left of a large piece.
+    rest: Bytes,
     exchange: Option<Arc<Exchange>>,
+    /// When the last piece was given for sending, if no other was asked for since.
+    given: Option<Instant>,
+}
+
+impl AnswerBody {
+    fn new(body: Body, exchange: Arc<Exchange>) -> Self {
+        let entry = Arc::clone(&exchange.entry);
+        let answer =
+            Answer { body: Some(body), rest: Bytes::new(), exchange: Some(exchange), given: Some(Instant::now()) };
+        let answer = Arc::new(Mutex::new(answer));
+        let number = entry.keep(&answer);
+        Self { answer, entry, number }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answer> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.entry.forget(self.number);
+    }
+}
+
+impl Answer {
+    /// Ends an answer of which nothing was taken for so long, and gives back all that it
+    /// holds: its place, and the call behind it.
+    pub(super) fn end_if_untaken(answer: &Mutex<Self>, limit: Duration) {
+        let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if answer.given.is_some_and(|given| given.elapsed() >= limit) {
+            let held = (answer.body.take(), answer.exchange.take());
+            answer.rest = Bytes::new();
+            drop(answer);
+            drop(held);
+        }
+    }
+
+    /// The next piece, none of which is larger than what may wait for a client.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if !self.rest.is_empty() {
+            let len = self.rest.len().min(SEND);
+            return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(len)))));
+        }
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Some(Err(Status::deadline_exceeded("the client did not take the answer in time"))));
+        };
+        let frame = Pin::new(body).poll_frame(context);
+        let Poll::Ready(Some(Ok(frame))) = frame else { return frame };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(mut data) if data.len() > SEND => {
+                let first = data.split_to(SEND);
+                self.rest = data;
+                Frame::data(first)
+            }
+            Ok(data) => Frame::data(data),
+            Err(other) => other,
+        })))
+    }
 }
 
 impl http_body::Body for AnswerBody {
@@ -278,22 +351,36 @@ impl http_body::Body for AnswerBody {
     type Error = Status;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(context);
-        if let Some(exchange) = &this.exchange {
+        let mut answer = self.lock();
+        let frame = answer.poll_piece(context);
+        answer.given = frame.is_ready().then(Instant::now);
+        if let Some(exchange) = &answer.exchange {
             exchange.turn(frame.is_pending());
         }
-        if let Poll::Ready(None | Some(Err(_))) = frame {
-            this.exchange = None;
-        }
+        let ended = match frame {
+            Poll::Ready(None | Some(Err(_))) => answer.exchange.take(),
+            _ => None,
+        };
+        drop(answer);
+        drop(ended);
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let answer = self.lock();
+        answer.rest.is_empty() && answer.body.as_ref().is_some_and(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let answer = self.lock();
+        let rest = answer.rest.len() as u64;
+        let Some(body) = &answer.body else { return SizeHint::default() };
+        let hint = body.size_hint();
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
     }
 }

@@ -179,7 +179,8 @@ where
         let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
         let mut closing = false;
         // When the connection is looked at next, and when it ends whatever it does.
-        let (mut look, mut end) = (Instant::now() + limits.idle, None);
+        let often = limits.idle.min(limits.write / 2).max(RETRY);
+        let (mut look, mut end) = (Instant::now() + often, None);
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
@@ -198,12 +199,13 @@ where
                     if end.is_some() && !entry.has_requests() {
                         return;
                     }
+                    entry.end_untaken(limits.write);
                     let silence = entry.silence();
                     if !entry.has_requests() && silence >= limits.idle {
                         connection.as_mut().graceful_shutdown();
                         (look, end) = (Instant::now() + PARTING, Some(()));
                     } else {
-                        look = Instant::now() + limits.idle.saturating_sub(silence).max(RETRY);
+                        look = Instant::now() + limits.idle.saturating_sub(silence).clamp(RETRY, often);
                     }
                 }
             }
