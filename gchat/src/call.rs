@@ -97,8 +97,8 @@ fn scopes(target: &Target, method: &Method, request: &str) -> Result<Vec<String>
         // Whose scopes are chosen elsewhere needs none here.
         None if target.scopes.is_empty() && target.who.is_user.is_none() => Ok(Vec::new()),
         None if target.scopes.is_empty() => Err(Failure::usage(format!(
-            "--scope is missing: the scopes are known of Google Chat's methods alone, not of {name}; give an OAuth 2.0 \
-             scope that allows it"
+            "--scope is missing: gchat knows the scopes of Google Chat's methods only; give the OAuth 2.0 scope of \
+             {name} with --scope"
         ))),
         None => Ok(target.scopes(IMPORT)),
     }

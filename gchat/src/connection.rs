@@ -87,6 +87,8 @@ pub(crate) struct Who {
     /// Whether it is a person, where that is known.
     pub(crate) is_user: Option<bool>,
     is_nobody: bool,
+    /// Who calls cannot be seen here: the name is the same for all of this kind.
+    pub(crate) is_hidden: bool,
 }
 
 /// The scopes that a command needs: as a user, and as the app.
@@ -162,12 +164,19 @@ impl Who {
             name: "nobody (no credentials)".to_owned(),
             is_user: None,
             is_nobody: true,
+            is_hidden: false,
         }
     }
 
     fn token(token: &str) -> Result<Self, Failure> {
         let credentials = Credentials::token(token).map_err(Failure::usage)?;
-        Ok(Self { credentials, name: "the bearer of an access token".to_owned(), is_user: None, is_nobody: false })
+        Ok(Self {
+            credentials,
+            name: "the bearer of an access token".to_owned(),
+            is_user: None,
+            is_nobody: false,
+            is_hidden: true,
+        })
     }
 
     /// A key by the path of its file or, as variables of CI hold it, as its JSON. What
@@ -199,7 +208,13 @@ impl Who {
         if subject.is_some() {
             return Err(Failure::usage("a subject needs a service account's key: give it with --credentials"));
         }
-        Ok(Self { credentials, name: "application default credentials".to_owned(), is_user: None, is_nobody: false })
+        Ok(Self {
+            credentials,
+            name: "application default credentials".to_owned(),
+            is_user: None,
+            is_nobody: false,
+            is_hidden: true,
+        })
     }
 
     fn account(app: Credentials, json: &str, subject: Option<&str>) -> Result<Self, Failure> {
@@ -209,7 +224,7 @@ impl Who {
             Some(subject) => (app.for_user(subject).map_err(Failure::usage)?, format!("{subject} by {email}")),
             None => (app, email.to_owned()),
         };
-        Ok(Self { credentials, name, is_user: Some(subject.is_some()), is_nobody: false })
+        Ok(Self { credentials, name, is_user: Some(subject.is_some()), is_nobody: false, is_hidden: false })
     }
 }
 

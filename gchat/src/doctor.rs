@@ -92,7 +92,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     for (step, what) in STEPS_OF_THE_CALL {
         if Some(step) == broken && error.is_misconfigured() {
             let (happened, mend) = error.message().rsplit_once("; ").unwrap_or((error.message(), "see above"));
-            unwell(what, &format!("{:?}: {happened}", error.code()), mend)?;
+            unwell(what, &format!("{}: {happened}", code_name(error.code())), mend)?;
             return Err(Failure::machine("the API is not reached, until that is mended"));
         }
         if Some(step) == broken {
@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             unwell(what, &format!("{}: {}", code_name(error.code()), error.message()), mend)?;
             return Err(match step {
                 "reached" => Failure::Later("the API is not reached".to_owned()),
-                _ => missing(&format!("it fails that {what}")),
+                _ => missing(&format!("this check failed: {what}")),
             });
         }
         if step == "approved" && target.who.is_user == Some(true) {

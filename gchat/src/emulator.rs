@@ -23,18 +23,18 @@ pub(crate) struct Args {
     /// answered; in memory, by default
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Has what is in the file survive a loss of power, too, which takes longer
+    /// Syncs every write to the disk, so that it survives a loss of power (slower)
     #[arg(long, requires = "data")]
     durable: bool,
-    /// Serves over TLS, and writes the certificate that clients have to trust; over
-    /// no file but a certificate of an emulator's
+    /// Serves over TLS, and writes the certificate that clients have to trust; an
+    /// existing file is replaced only if an emulator wrote it
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
     /// Writes a service account's key whose tokens this emulator gives, for
     /// clients in any language; the key is a published one, for tests
     #[arg(long, value_name = "FILE")]
     write_credentials: Option<PathBuf>,
-    /// Makes a key of its own for that, which nobody else can sign with
+    /// Generates a new key for that, in place of the published one
     #[arg(long, requires = "write_credentials")]
     fresh_key: bool,
     /// Refuses calls without credentials, as Google Chat does
@@ -50,15 +50,15 @@ pub(crate) struct Args {
     /// Chat allows 60
     #[arg(long, value_name = "COUNT")]
     writes_per_minute: Option<u32>,
-    /// The share of calls that something befalls
+    /// The share of calls that fail, from 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     fail_share: f64,
-    /// What that is, one of these each: unavailable, quota[=SECONDS to retry after], html,
+    /// How such a call fails, one of these at random: unavailable, quota[=SECONDS to retry after], html,
     /// reset-before, reset-after, truncated, expired-token, latency=MILLISECONDS
     #[arg(long, value_name = "FAULT", value_delimiter = ',', value_parser = fault,
           default_value = "reset-before,reset-after,unavailable")]
     fail_with: Vec<Fault>,
-    /// What the choice of the calls that fail begins with
+    /// The seed of the random choice: the same seed makes the same calls fail
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
     #[command(flatten)]

@@ -77,7 +77,8 @@ pub(crate) struct Args {
     /// How long calls may take to end after SIGTERM, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain: u64,
-    /// How long calls are still taken after SIGTERM, in seconds; another ends that
+    /// How long calls are still taken after SIGTERM, in seconds; a second signal ends the
+    /// wait
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     lame_duck: u64,
     #[command(flatten)]
@@ -90,7 +91,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let connector = connector(&origin).map_err(Failure::machine)?;
     let backend = Grpc::limited(connector, origin, args.limits.backend());
     let schema = match args.reflection {
-        true => match tokio::time::timeout(REFLECTION, reflect(backend.clone())).await {
+        true => match tokio::select! {
+            schema = tokio::time::timeout(REFLECTION, reflect(backend.clone())) => schema,
+            _ = signals.next() => return Err(Failure::Interrupted("stopped before the gateway listened".to_owned())),
+        } {
             Ok(schema) => schema?,
             Err(_) => {
                 return Err(Failure::machine(format!(
@@ -109,7 +113,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     write.proto_field_names = args.proto_field_names;
     let layer = GatewayLayer::new(schema).map_err(Failure::usage)?;
     for warning in layer.warnings() {
-        eprintln!("gchat: warning: {warning}");
+        output::say(&format!("warning: {warning}"));
     }
     let layer = layer
         .passthrough(args.passthrough)

@@ -20,7 +20,7 @@ pub(crate) struct Bounds {
     /// How long the body of a request may take
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = time)]
     body_timeout: Duration,
-    /// How long a client may take nothing of its answer
+    /// How long a client may stop reading its response before it is disconnected
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = time)]
     write_timeout: Duration,
     /// How long a connection is kept without requests
@@ -60,7 +60,7 @@ pub(crate) struct Bounds {
     #[arg(long, value_name = "COUNT", default_value = "100", value_parser = count)]
     backend_streams: usize,
     /// How many calls may wait for a place on a connection to the backend
-    #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
+    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = count)]
     backend_queue: usize,
     /// How long a call may wait for that
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = time)]

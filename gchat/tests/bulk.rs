@@ -344,6 +344,85 @@ async fn a_row_whose_answer_stays_unclear_does_not_keep_the_others_back() {
     assert_eq!(names(&emulator), ["a", "b", "c"]);
 }
 
+/// The quota is used up, for longer than the patience, while other rows are created.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_no_time_was_left_for_are_not_passed_over_in_silence() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.writes_per_minute = Some(2));
+    let folder = folder("open");
+    fs::write(folder.join("rooms.csv"), "displayName\na\nb\nc\nd\n").unwrap();
+    let args = ["--from", "rooms.csv", "--concurrency", "4", "--patience", "2", "--wire", "http"];
+    let run = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+    let told = text(&run.stderr);
+    assert_eq!(run.status.code(), Some(6), "{told}");
+    assert!(told.contains("the server had no time for 2 rows") || told.contains("No row was answered for"), "{told}");
+    emulator.configure(|settings| settings.writes_per_minute = None);
+    let done = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.csv"]).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(names(&emulator), ["a", "b", "c", "d"]);
+}
+
+/// Flags fill in what a row does not say, and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_can_turn_off_what_a_flag_turns_on() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder("overlay");
+    let rows = "{\"displayName\":\"board\",\"externalUserAllowed\":false}\n\
+                {\"display_name\":\"team\",\"spaceDetails\":{\"guidelines\":\"g\"}}\n\
+                {\"space\":{\"displayName\":\"kept\",\"external_user_allowed\":false},\"requestId\":\"r\"}\n";
+    fs::write(folder.join("rooms.ndjson"), rows).unwrap();
+    let args = ["--from", "rooms.ndjson", "--external-user-allowed", "--description", "d"];
+    let run = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let mut spaces: Vec<_> = emulator
+        .spaces()
+        .into_iter()
+        .map(|space| {
+            let details = space.space_details.unwrap_or_default();
+            (space.display_name, space.external_user_allowed, details.description, details.guidelines)
+        })
+        .collect();
+    spaces.sort();
+    let expected = [("board", false, "d", ""), ("kept", false, "d", ""), ("team", true, "d", "g")];
+    let expected =
+        expected.map(|(name, open, about, rules)| (name.to_owned(), open, about.to_owned(), rules.to_owned()));
+    assert_eq!(spaces, expected);
+}
+
+/// Other shards have other journals, and so other request ids.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_begun_are_not_begun_again_in_other_shards() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder("resharded");
+    fs::write(folder.join("rooms.csv"), "displayName\na\nb\n").unwrap();
+    let run = |more: &[&str]| {
+        gchat(&folder, &emulator.endpoint(), &[&["--from", "rooms.csv"], more].concat()).output().unwrap()
+    };
+    assert!(run(&[]).status.success());
+    let other = run(&["--shard", "1/2"]);
+    let told = text(&other.stderr);
+    assert_eq!(other.status.code(), Some(2), "{told}");
+    assert!(told.contains("was begun for the shard 1/1 of these rows, and this run is for 1/2"), "{told}");
+    assert_eq!(names(&emulator), ["a", "b"]);
+}
+
+/// A server that looks at who calls before it looks up the request id.
+#[test]
+fn a_refusal_of_the_caller_after_an_unclear_answer_leaves_the_row_unknown() {
+    const UNCLEAR: &str = "HTTP/1.1 500 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    const CREATED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 19\r\n\r\n{\"name\":\"spaces/a\"}";
+    const DENIED: &str = "HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: 40\r\n\r\n\
+                          {\"error\":{\"status\":\"PERMISSION_DENIED\"}}";
+    let folder = folder("denied");
+    fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n{\"displayName\":\"b\"}\n").unwrap();
+    let (endpoint, _calls) = answering(vec![CREATED, UNCLEAR, DENIED]);
+    let args = ["--from", "rooms.ndjson", "--concurrency", "1", "--patience", "0", "--wire", "http"];
+    let run = gchat(&folder, &endpoint, &args).output().unwrap();
+    let told = &lines(&run)[1];
+    assert!(told["unknown"].is_object(), "{told} {}", text(&run.stderr));
+    assert_eq!(run.status.code(), Some(9), "{}", text(&run.stderr));
+}
+
 /// The ids that a file gives are those that are sent, in both forms; two rows of one id
 /// would be one space.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -419,6 +498,8 @@ async fn a_second_run_on_the_same_rows_says_who_has_them() {
             assert!(second.status.success(), "{}", text(&second.stderr));
             assert_eq!(names(&emulator), ["a", "b", "c", "d"]);
             emulator.configure(|settings| settings.unique_names = false);
+            // Other shards are for rows that were not begun.
+            fs::remove_file(folder.join(&journal)).unwrap();
         }
     }
 }

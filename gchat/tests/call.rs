@@ -7,7 +7,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use google_chat::{Schema, emulator::Emulator};
+use google_chat::emulator::Emulator;
 use support::{ended, file, text};
 
 fn gchat(args: &[&str], input: &str) -> Output {
@@ -174,18 +174,21 @@ async fn each_method_is_called_with_a_scope_of_its_own() {
         assert_eq!(code, 0, "{method} with {scope}: {error}");
     }
     // The scopes of another API are not known.
-    let mut compiler = protox::Compiler::new(["../tests/proto", "../proto"]).unwrap();
-    compiler.include_imports(true).open_file("shelf.proto").unwrap();
-    let set = compiler.encode_file_descriptor_set();
-    let method = Schema::decode(&set).unwrap().methods().next().unwrap().path()[1..].to_owned();
-    let path = support::fresh("call-shelf.bin");
-    std::fs::write(&path, set).unwrap();
-    let there = ["call", &method, "{}", "--descriptor-set", path.to_str().unwrap(), "--endpoint", &endpoint];
+    let path = support::descriptor_set(
+        "call",
+        r#"syntax = "proto3";
+        package elsewhere;
+        import "google/api/annotations.proto";
+        service Elsewhere { rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v1/{name}" }; } }
+        message Request { string name = 1; }"#,
+    );
+    let method = "elsewhere.Elsewhere/Get";
+    let there = ["call", method, "{}", "--descriptor-set", path.to_str().unwrap(), "--endpoint", &endpoint];
     let with_key = [&there[..], &["--credentials", key.to_str().unwrap()]].concat();
     let output = gchat(&with_key, "");
     let (code, _, error) = ended(&output);
-    assert!(code == 2 && error.contains("--scope is missing") && error.contains(&method), "{error}");
-    assert_eq!(emulator.received().iter().filter(|call| call.target.contains("shelf")).count(), 0);
+    assert!(code == 2 && error.contains("--scope is missing") && error.contains(method), "{error}");
+    assert_eq!(emulator.received().iter().filter(|call| call.target.contains("lsewhere")).count(), 0);
     let given = gchat(&[&with_key[..], &["--scope", "chat.spaces"]].concat(), "");
     assert!(!text(&given.stderr).contains("--scope"), "{given:?}");
 }

@@ -8,7 +8,7 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
     os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -16,23 +16,7 @@ use google_chat::{
     Schema,
     emulator::{Emulator, Settings},
 };
-use protox::file::{ChainFileResolver, DescriptorSetFileResolver, IncludeFileResolver};
-use support::{ended, file, gchat, signal, text};
-
-/// Compiles a file that imports no more than google/api, which the schema of Chat has too.
-fn descriptor_set(name: &str, proto: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("set-{name}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("own.proto"), proto).unwrap();
-    let mut resolver = ChainFileResolver::new();
-    resolver.add(IncludeFileResolver::new(folder.clone()));
-    resolver.add(DescriptorSetFileResolver::decode(google_chat::proto::DESCRIPTOR_SET).unwrap());
-    let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true).open_file("own.proto").unwrap();
-    let set = folder.join("own.bin");
-    std::fs::write(&set, compiler.encode_file_descriptor_set()).unwrap();
-    set
-}
+use support::{descriptor_set, ended, file, gchat, signal, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_space_is_read_listed_changed_and_deleted() {

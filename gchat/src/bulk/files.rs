@@ -47,9 +47,14 @@ impl RowFile {
     ///
     /// If what is there may not be replaced.
     pub(super) fn look(&self) -> Result<bool, Failure> {
+        self.look_again(Failure::usage)
+    }
+
+    /// The same; a refusal is what `failure` makes of it.
+    fn look_again(&self, failure: fn(String) -> Failure) -> Result<bool, Failure> {
         let refuse = |problem: &str| {
-            Failure::usage(format!(
-                "{} {problem}. This run would write the rows there that {}; move what is there away, and run the same \
+            failure(format!(
+                "{} {problem}. This run needs the name for the rows that {}. Move the existing file, and run the same \
                  command again",
                 self.path.display(),
                 self.what
@@ -86,7 +91,8 @@ impl RowFile {
         let part = with_suffix(&self.path, &format!(".{}.part", self.journal));
         let _ = fs::remove_file(&part);
         let written = self.write_part(&part, rows).and_then(|count| {
-            let is_there = self.look()?;
+            // Rows were sent by now, so that the command line is not to blame.
+            let is_there = self.look_again(Failure::machine)?;
             let done = match count {
                 0 if is_there => fs::remove_file(&self.path),
                 0 => Ok(()),

@@ -340,8 +340,8 @@ impl Head {
         if self.rows_sha256 != wanted.rows_sha256 || self.rows != wanted.rows {
             return Err("belongs to other rows: since it was begun, the file has changed, or the flags that fill in \
                         its rows. To go on, put them back as they were, and put new rows into a file of their own. \
-                        To delete the journal would not help: with new request ids, every space that exists already \
-                        would be created once more"
+                        Do not delete the journal: gchat would use new request ids, and create every existing space \
+                        again"
                 .to_owned());
         }
         if self.identity != wanted.identity || self.endpoint != wanted.endpoint {
@@ -353,6 +353,40 @@ impl Head {
         }
         Ok(())
     }
+}
+
+/// Refuses to begin where another sharding of the same rows was begun: its journals have
+/// request ids of their own, so that every space would be created again. Looks at the
+/// journals that are named after the file of rows.
+pub(super) fn refuse_other_sharding(rows: &Path, wanted: &Head) -> Result<(), Failure> {
+    let of = |shard: &str| shard.split_once('/').map(|(_, of)| of.to_owned());
+    let trouble = |error: io::Error| Failure::machine(format!("the journals of {}: {error}", rows.display()));
+    let (Some(folder), Some(name)) = (rows.parent(), rows.file_name()) else { return Ok(()) };
+    let start = [name.as_encoded_bytes(), b"."].concat();
+    // The parent of a bare name is empty.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for entry in std::fs::read_dir(folder).map_err(trouble)? {
+        let path = entry.map_err(trouble)?.path();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if !name.starts_with(&start) || !name.ends_with(b".journal") || !path.is_file() {
+            continue;
+        }
+        let mut line = Vec::new();
+        let file = File::open(&path).map_err(trouble)?;
+        BufReader::new(file.take(1 << 16)).read_until(b'\n', &mut line).map_err(trouble)?;
+        let Ok(head) = read_head(&line) else { continue };
+        let same_rows = head.rows_sha256 == wanted.rows_sha256 && head.endpoint == wanted.endpoint;
+        if same_rows && head.identity == wanted.identity && of(&head.shard) != of(&wanted.shard) {
+            return Err(Failure::usage(format!(
+                "{} was begun for the shard {} of these rows, and this run is for {}. With other shards, rows that \
+                 are spaces already would be created again: go on with the shards that were begun",
+                path.display(),
+                head.shard,
+                wanted.shard
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn read_head(line: &[u8]) -> Result<Head, &'static str> {
@@ -367,8 +401,8 @@ fn read_head(line: &[u8]) -> Result<Head, &'static str> {
     Err(match form {
         Some(b"2") => {
             "is damaged in its first record, of which the request ids are made. Put back a copy of the journal. If \
-             there is none, look first which of the spaces exist (gchat spaces list): without the journal every row \
-             is sent with a new request id, and creates a space even if the row has one"
+             there is none, look first which of the spaces exist (gchat spaces list): without the journal gchat \
+             sends every row with a new request id, and so creates a second space for rows that have one"
         }
         Some([_, ..]) => "was written by another version of gchat, in another form; go on with that version",
         _ => "is no journal of gchat's; name another file with --journal, or move this one away",

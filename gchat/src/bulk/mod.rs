@@ -2,7 +2,7 @@
 //!
 //! The file is looked at as a whole ([`source`], [`rows`], [`csv`]). The journal says what
 //! is known of each row, and keeps other runs away ([`journal`]). Rows that are open are
-//! taken one after the other ([`run`]) and sent, each with its request id, until it is
+//! taken one after the other ([`mod@run`]) and sent, each with its request id, until it is
 //! clear what became of it ([`send`], [`outcome`]). That is kept, and then printed in the
 //! order of the file ([`report`]). In the end the rows that are not spaces are written
 //! to files of their own ([`files`]).
@@ -62,7 +62,9 @@ pub(crate) async fn run(
     let who = (&target.endpoint, &target.who.name);
     let head = Head::new(source.count(), source.digest(), &args.shard.to_string(), who.0, who.1);
     let journal = args.journal.clone().unwrap_or_else(|| named("journal"));
-    let mut journal = Journal::open(&journal, head.map_err(Failure::machine)?)?;
+    let head = head.map_err(Failure::machine)?;
+    journal::refuse_other_sharding(&path, &head)?;
+    let mut journal = Journal::open(&journal, head)?;
     let failed = RowFile::new(named("failed.ndjson"), journal.id(), "failed");
     let unknown = RowFile::new(named("unknown.ndjson"), journal.id(), "may or may not be spaces");
     failed.look()?;
@@ -71,6 +73,12 @@ pub(crate) async fn run(
     let before = journal.count(Kind::Created) + if args.retry_failed { 0 } else { journal.count(Kind::Failed) };
     if before > 0 && !quiet {
         note(&format!("gchat: going on with {}: {before} rows are done", journal.path().display()));
+        if target.who.is_hidden {
+            note(&format!(
+                "gchat: it cannot see who {} stands for; go on only as the user and the project that began",
+                target.who.name
+            ));
+        }
     }
     let (stop, stopped) = watch::channel(Stop::No);
     let shared = Shared::new(client, Duration::from_secs(args.patience), stopped);
@@ -82,8 +90,10 @@ pub(crate) async fn run(
     if !quiet {
         report.summarize(&journal, begun.elapsed(), args.rate == 0.0);
     }
-    let written = write_rows(&failed, Kind::Failed, &source, &mut journal, args.shard)
-        .and_then(|()| write_rows(&unknown, Kind::Unknown, &source, &mut journal, args.shard));
+    // Both are written, whatever becomes of the first.
+    let written = [(&failed, Kind::Failed), (&unknown, Kind::Unknown)]
+        .map(|(file, kind)| write_rows(file, kind, &source, &mut journal, args.shard));
+    let written = written.into_iter().collect::<Result<(), Failure>>();
     match (trouble, written) {
         (Some(trouble), Err(failure)) => {
             output::say(&failure.to_string());
@@ -91,7 +101,7 @@ pub(crate) async fn run(
         }
         (Some(trouble), Ok(())) => Err(trouble),
         (None, Err(failure)) => Err(failure),
-        (None, Ok(())) => result(&journal, &failed, &unknown),
+        (None, Ok(())) => result(&journal, args.shard.count(source.count()), &failed, &unknown),
     }
 }
 
@@ -119,8 +129,16 @@ fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal
     })
 }
 
-/// What the command comes to, when all rows were taken.
-fn result(journal: &Journal, failed: &RowFile, unknown: &RowFile) -> Result<(), Failure> {
+/// What the command comes to, when all of so many rows were taken.
+fn result(journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> Result<(), Failure> {
+    let known = [Kind::Created, Kind::Failed, Kind::Unknown].map(|kind| journal.count(kind)).iter().sum();
+    let open = rows.saturating_sub(known);
+    if open > 0 {
+        return Err(Failure::Later(format!(
+            "the server had no time for {open} rows: they are not created, and not refused. Run the same command again; \
+             --patience has it try each row for longer, --rate sends fewer a minute"
+        )));
+    }
     let refused = |rows| {
         let file = failed.path().display();
         format!("{rows} rows failed; they are in {file}, with the reasons. Mend the rows there and give it to --from")
@@ -131,7 +149,7 @@ fn result(journal: &Journal, failed: &RowFile, unknown: &RowFile) -> Result<(), 
         (rows, others) => {
             let others = if others > 0 { format!(". {}", refused(others)) } else { String::new() };
             Err(Failure::Unknown(format!(
-                "it is unknown of {rows} rows whether there is a space; they are in {}. Run the same command again: it \
+                "gchat does not know whether {rows} rows became spaces; they are in {}. Run the same command again: it \
                  sends them with the same request ids, which creates no second space{others}",
                 unknown.path().display()
             )))

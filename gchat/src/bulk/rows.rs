@@ -83,12 +83,15 @@ pub(super) struct Rows {
     /// What each row begins with, encoded; the row's own fields come after it, and so
     /// count.
     template: Vec<u8>,
+    /// The same as JSON, where it has more than the type of the space: a row's own `false`
+    /// or list is not to be joined with it.
+    defaults: Option<Map<String, Value>>,
     /// The number of the next row.
     number: u64,
 }
 
 enum Form {
-    Ndjson { reader: BufReader<Hashing>, line: u64, text: Vec<u8> },
+    Ndjson { reader: BufReader<Hashing>, line: u64, text: Vec<u8>, ended: bool },
     Csv { reader: Csv<BufReader<Hashing>>, columns: Option<Vec<Column>> },
 }
 
@@ -132,11 +135,17 @@ impl Rows {
             _ => {}
         }
         let form = match format {
-            Format::Ndjson => Form::Ndjson { reader, line: 0, text: Vec::new() },
+            Format::Ndjson => Form::Ndjson { reader, line: 0, text: Vec::new(), ended: false },
             Format::Csv => Form::Csv { reader: Csv::new(reader), columns: None },
         };
         let space = output::schema()?.message("google.chat.v1.Space");
-        Ok(Self { form, space: space.ok_or_else(|| Failure::machine("no message Space"))?, template, number: 0 })
+        let space = space.ok_or_else(|| Failure::machine("no message Space"))?;
+        let defaults: Value = space
+            .to_json(&template)
+            .map_err(Failure::machine)
+            .and_then(|json| serde_json::from_str(&json).map_err(Failure::machine))?;
+        let defaults = defaults.as_object().filter(|defaults| defaults.len() > 1).cloned();
+        Ok(Self { form, space, template, defaults, number: 0 })
     }
 
     /// How many rows were read.
@@ -159,7 +168,8 @@ impl Rows {
     pub(super) fn next(&mut self) -> Option<Result<Row, Bad>> {
         let number = self.number;
         let row = match &mut self.form {
-            Form::Ndjson { reader, line, text } => loop {
+            Form::Ndjson { ended: true, .. } => return None,
+            Form::Ndjson { reader, line, text, ended } => loop {
                 text.clear();
                 *line += 1;
                 let bad = |problem: String| Bad { line: *line, column: None, problem };
@@ -171,13 +181,18 @@ impl Rows {
                         break Err(bad(format!("the row is longer than {LONGEST} bytes")));
                     }
                     Ok(_) => {}
-                    Err(error) => break Err(bad(error.to_string())),
+                    Err(error) => {
+                        // To read on would fail for ever.
+                        *ended = true;
+                        break Err(bad(error.to_string()));
+                    }
                 }
                 let json = text.trim_ascii_end();
                 if json.is_empty() {
                     continue;
                 }
-                match from_json(&self.space, &self.template, json, *line) {
+                let template = Template { wire: &self.template, json: self.defaults.as_ref() };
+                match from_json(&self.space, &template, json, *line) {
                     Ok(None) => {}
                     Ok(Some((space, request_id))) => break Ok(Row { number, line: *line, space, request_id }),
                     Err(bad) => break Err(bad),
@@ -271,7 +286,7 @@ fn put_text(space: &Message, wire: &mut Vec<u8>, path: &str, text: &str) -> Resu
 /// A row of NDJSON: a Space, perhaps with a `requestId` beside its fields, or an object
 /// with a `space` and a `requestId`, as a run writes the rows that it could not create.
 /// `None` for the line by which a run knows that file again.
-fn from_json(space: &Message, template: &[u8], json: &[u8], line: u64) -> Result<Option<Values>, Bad> {
+fn from_json(space: &Message, template: &Template<'_>, json: &[u8], line: u64) -> Result<Option<Values>, Bad> {
     let bad = |column, problem| Bad { line, column, problem };
     let text = std::str::from_utf8(json).map_err(|_| bad(None, NOT_UTF8.to_owned()))?;
     let explain = |error: &google_chat::json::ParseError| {
@@ -279,7 +294,10 @@ fn from_json(space: &Message, template: &[u8], json: &[u8], line: u64) -> Result
         format!("{place}{}", error.problem())
     };
     let error = match space.from_json(text) {
-        Ok(wire) => return Ok(Some((decode(&[template, &wire].concat(), line)?, None))),
+        Ok(wire) => {
+            let row = || serde_json::from_str(text).unwrap_or_default();
+            return Ok(Some((template.complete(space, &wire, row, line)?, None)));
+        }
         Err(error) => error,
     };
     let mut object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
@@ -305,7 +323,61 @@ fn from_json(space: &Message, template: &[u8], json: &[u8], line: u64) -> Result
         Some(other) => return Err(bad(None, format!("requestId: expected a string, found {other}"))),
     };
     let wire = space.from_json(inner.to_string()).map_err(|error| bad(None, explain(&error)))?;
-    Ok(Some((decode(&[template, &wire].concat(), line)?, request_id)))
+    Ok(Some((template.complete(space, &wire, || inner, line)?, request_id)))
+}
+
+/// What the flags give to every row.
+struct Template<'t> {
+    wire: &'t [u8],
+    json: Option<&'t Map<String, Value>>,
+}
+
+impl Template<'_> {
+    /// The space of a row, which is given both encoded and as JSON, with what the row
+    /// does not say.
+    fn complete(&self, space: &Message, wire: &[u8], row: impl FnOnce() -> Value, line: u64) -> Result<Space, Bad> {
+        let Some(defaults) = self.json else { return decode(&[self.wire, wire].concat(), line) };
+        let mut row = row();
+        if let Value::Object(row) = &mut row {
+            fill_in(row, defaults);
+        }
+        let wire = space.from_json(row.to_string());
+        decode(&wire.map_err(|error| Bad { line, column: None, problem: error.to_string() })?, line)
+    }
+}
+
+/// Adds the members of `defaults` that an object has under neither of their names.
+fn fill_in(object: &mut Map<String, Value>, defaults: &Map<String, Value>) {
+    // The two are one oneof: a row that has one does not take the other.
+    const PERMISSIONS: [&str; 2] = ["permissionSettings", "predefinedPermissionSettings"];
+    for (name, default) in defaults {
+        let own = |object: &Map<String, Value>, name: &str| {
+            [name.to_owned(), proto_name(name)].into_iter().find(|name| object.contains_key(name))
+        };
+        match own(object, name) {
+            Some(own) => {
+                if let (Value::Object(defaults), Some(Value::Object(inner))) = (default, object.get_mut(&own)) {
+                    fill_in(inner, defaults);
+                }
+            }
+            None if PERMISSIONS.contains(&&**name) && PERMISSIONS.iter().any(|name| own(object, name).is_some()) => {}
+            None => {
+                object.insert(name.clone(), default.clone());
+            }
+        }
+    }
+}
+
+/// `display_name` for `displayName`.
+fn proto_name(json_name: &str) -> String {
+    let mut name = String::with_capacity(json_name.len() + 4);
+    for letter in json_name.chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
 }
 
 fn decode(wire: &[u8], line: u64) -> Result<Space, Bad> {

@@ -11,6 +11,7 @@ use std::{
 
 use google_chat::{Client, CreateSpaceRequest, Error, transcoding::code_name};
 use tokio::{sync::watch, time::Instant};
+use tonic::Code;
 
 use super::{
     outcome::{Outcome, Reason, Says, concerns_all},
@@ -146,6 +147,10 @@ async fn outcome(task: &Task, shared: &Shared) -> (Option<Outcome>, Option<Failu
                 shared.retries.fetch_add(u64::from(error.attempts().saturating_sub(1)), Ordering::Relaxed);
                 let mut reason = Reason::of(&error);
                 let was_sent = task.was_unknown || unclear.is_some() || error.attempts() > 1;
+                // These are said of the caller, before the server looks up the request id.
+                if was_sent && matches!(error.code(), Code::PermissionDenied | Code::Unimplemented) {
+                    return (Some(Outcome::Unknown(unclear.unwrap_or(reason))), None);
+                }
                 if error.is_already_exists() && was_sent {
                     reason.advice = Some(PERHAPS_OWN.to_owned());
                 }
