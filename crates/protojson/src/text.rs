@@ -11,13 +11,15 @@ use base64::{
 use super::{
     WriteError, WriteOptions,
     merged::{self, Fields, Occurrence},
-    scalar,
+    scalar, time, write_well_known,
 };
-use crate::schema::{Field, Kind, Shape, Tables, wire::Payload};
+use crate::descriptor::{Field, Kind, JsonMapping, Tables,};
+use crate::wire::Payload;
 
 /// The alphabet that bytes are spelled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Base64 {
+#[non_exhaustive]
+pub enum Base64 {
     /// JSON's own, for queries.
     Standard,
     /// Without a slash, for paths.
@@ -46,15 +48,24 @@ pub(crate) fn singular<'a>(
     let message = tables.message_of(field);
     let pieces = merged::pieces(found);
     match (message.shape, message.fields.first()) {
-        (Shape::Wrapper, Some(inner)) => match Fields::read(tables, message, &pieces)?.of(0).last() {
+        (JsonMapping::Wrapper, Some(inner)) => match Fields::read(tables, message, &pieces)?.of(0).last() {
             Some(value) => scalar(tables, inner, value.payload, base64),
             None => default(tables, inner),
         },
-        (shape, _) if shape.is_text() => {
+        (JsonMapping::Timestamp, _) => {
+            let (seconds, nanos) = write_well_known::seconds_and_nanos(&pieces)?;
             let mut json = Vec::new();
-            super::write(tables, message, &pieces.concat(), &mut json, &WriteOptions::default())?;
-            let text: String = serde_json::from_slice(&json).map_err(|error| WriteError::new(error.to_string()))?;
-            Ok(Some(Cow::Owned(text)))
+            time::put_timestamp(&mut json, seconds, nanos).map_err(WriteError::new)?;
+            Ok(Some(Cow::Owned(unquoted(json))))
+        }
+        (JsonMapping::Duration, _) => {
+            let (seconds, nanos) = write_well_known::seconds_and_nanos(&pieces)?;
+            let text = time::format_duration(seconds, nanos).map_err(WriteError::new)?;
+            Ok(Some(Cow::Owned(String::from_utf8_lossy(text.as_bytes()).into_owned())))
+        }
+        (JsonMapping::FieldMask, _) => {
+            let paths = write_well_known::mask_text(&pieces)?;
+            Ok(Some(Cow::Owned(String::from_utf8_lossy(&paths).into_owned())))
         }
         _ => Err(WriteError::new(format!("a {} has no form as text", message.name))),
     }

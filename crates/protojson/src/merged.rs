@@ -1,5 +1,5 @@
-//! A message's fields as protobuf reads them from the wire, whatever they are
-//! wanted for: JSON text, a path or a query.
+//! A message's fields as protobuf reads them, whatever they are wanted for: JSON
+//! text, a path or a query.
 //!
 //! What comes again follows protobuf's rules for it: a list goes on, a message
 //! merges, the last of several scalars holds, and so does the last member of a
@@ -8,16 +8,21 @@
 //!
 //! Source: <https://protobuf.dev/programming-guides/encoding/#last-one-wins>.
 
-use super::scalar;
-use crate::schema::{
-    Cardinality, Field, Kind, MessageType, Shape, Tables,
-    wire::{self, Payload, Reader, WireError},
+use std::borrow::Cow;
+
+use crate::{
+    Base64, DescriptorPool, FieldDescriptor, FieldPath, MessageDescriptor, WriteError, scalar, text,
 };
+use crate::descriptor::{
+    NO_ONEOF,
+    Cardinality, Field, Kind, MessageType, JsonMapping, Tables,
+};
+use crate::wire::{self, Payload, Reader, WireError};
 
 /// A field as it came.
 #[derive(Clone, Copy)]
 pub(crate) struct Occurrence<'a> {
-    /// Of the field in the message.
+    /// The index of the field in the message.
     pub(crate) index: u16,
     pub(crate) payload: Payload<'a>,
     /// Tag and payload.
@@ -48,6 +53,154 @@ impl<'a> Fields<'a> {
     /// The fields that are set, each with its occurrences.
     pub(crate) fn set(&self) -> impl Iterator<Item = &[Occurrence<'a>]> {
         self.0.chunk_by(|one, next| one.index == next.index)
+    }
+}
+
+/// The fields of an encoded message, as protobuf reads them: what comes again is merged,
+/// and what is unknown is left out.
+pub struct MergedMessage<'a> {
+    pool: &'a DescriptorPool,
+    message: &'a MessageType,
+    fields: Fields<'a>,
+}
+
+/// A field of a [`MergedMessage`], with all its occurrences.
+#[derive(Clone, Copy)]
+pub struct MergedField<'m> {
+    descriptor: FieldDescriptor<'m>,
+    found: &'m [Occurrence<'m>],
+}
+
+impl MessageDescriptor {
+    /// The fields of an encoded message.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not such a message.
+    pub fn merge<'a>(&'a self, message: &'a [u8]) -> Result<MergedMessage<'a>, WriteError> {
+        MergedMessage::read(&self.pool, self.table(), &[message])
+    }
+}
+
+impl<'a> MergedMessage<'a> {
+    fn read(pool: &'a DescriptorPool, message: &'a MessageType, pieces: &[&'a [u8]]) -> Result<Self, WriteError> {
+        let fields = Fields::read(&pool.0, message, pieces).map_err(|error| *Box::<WriteError>::from(error))?;
+        Ok(Self { pool, message, fields })
+    }
+
+    /// The fields that are set, in the order of their numbers.
+    pub fn fields(&self) -> impl Iterator<Item = MergedField<'_>> {
+        self.fields.set().map(|found| self.with(found[0].index, found))
+    }
+
+    /// The field with an index among those of the message, set or not.
+    ///
+    /// # Panics
+    ///
+    /// If the message does not have so many fields.
+    pub fn field(&self, index: u16) -> MergedField<'_> {
+        assert!(usize::from(index) < self.message.fields.len(), "the message has no field {index}");
+        self.with(index, self.fields.of(usize::from(index)))
+    }
+
+    /// The text of the field that a path leads to, of its default where it is not set;
+    /// `None` where it has none: a member of a oneof or a message that is not set, or a
+    /// number that a closed enum does not have.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no such message, or the field is one that has no form as text.
+    pub fn text(&self, path: &FieldPath, base64: Base64) -> Result<Option<Cow<'a, str>>, WriteError> {
+        let Some((first, below)) = path.indices().split_first() else { return Ok(None) };
+        self.text_at(*first, below, base64)
+    }
+
+    fn text_at(&self, first: u16, below: &[u16], base64: Base64) -> Result<Option<Cow<'a, str>>, WriteError> {
+        let found = self.fields.of(usize::from(first));
+        let field = &self.message.fields[usize::from(first)];
+        if let Some((next, below)) = below.split_first() {
+            let nested = MergedMessage::read(self.pool, self.pool.0.message_of(field), &pieces(found))?;
+            return nested.text_at(*next, below, base64);
+        }
+        if found.is_empty() && field.oneof != NO_ONEOF {
+            return Ok(None);
+        }
+        text::singular(&self.pool.0, field, found, base64).map_err(|error| *error.within(&field.json_name))
+    }
+
+    fn with<'m>(&'m self, index: u16, found: &'m [Occurrence<'a>]) -> MergedField<'m> {
+        MergedField { descriptor: FieldDescriptor { pool: self.pool, message: self.message, index }, found }
+    }
+}
+
+impl<'m> MergedField<'m> {
+    /// The field.
+    pub fn descriptor(self) -> FieldDescriptor<'m> {
+        self.descriptor
+    }
+
+    /// Whether it is set.
+    pub fn is_set(self) -> bool {
+        !self.found.is_empty()
+    }
+
+    /// Whether it is set to its kind's default; of several values, the last one counts.
+    pub fn is_default(self) -> bool {
+        self.found.last().is_some_and(|last| is_default(self.descriptor.table(), last.payload))
+    }
+
+    /// The encoded occurrences, tags included.
+    pub fn encoded(self) -> impl Iterator<Item = &'m [u8]> {
+        self.found.iter().map(|occurrence| occurrence.whole)
+    }
+
+    /// The content of the message, string or bytes that it holds: that of its occurrences,
+    /// one after another.
+    pub fn content(self) -> Cow<'m, [u8]> {
+        match self.found {
+            [only] => Cow::Borrowed(only.payload.bytes()),
+            found => Cow::Owned(pieces(found).concat()),
+        }
+    }
+
+    /// The fields of the message that it holds; `None` for any other kind.
+    ///
+    /// # Errors
+    ///
+    /// If its content is no such message.
+    pub fn message(self) -> Result<Option<MergedMessage<'m>>, WriteError> {
+        let (pool, field) = (self.descriptor.pool, self.descriptor.table());
+        if !field.is_message() {
+            return Ok(None);
+        }
+        MergedMessage::read(pool, pool.0.message_of(field), &pieces(self.found)).map(Some)
+    }
+
+    /// The text of its value, of its default where it is not set; `None` where it has
+    /// none: a message that is not set, or a number that a closed enum does not have.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no such value, or one without a form as text.
+    pub fn text(self, base64: Base64) -> Result<Option<Cow<'m, str>>, WriteError> {
+        let field = self.descriptor.table();
+        text::singular(&self.descriptor.pool.0, field, self.found, base64).map_err(|error| *error)
+    }
+
+    /// Calls `each` with the text of every value of a repeated field.
+    ///
+    /// # Errors
+    ///
+    /// As for [`MergedField::text`].
+    pub fn texts(self, base64: Base64, mut each: impl FnMut(&str)) -> Result<(), WriteError> {
+        let (tables, field) = (&self.descriptor.pool.0, self.descriptor.table());
+        let texts = elements(field, self.found, |payload| {
+            if let Some(text) = text::scalar(tables, field, payload, base64)? {
+                each(&text);
+            }
+            Ok::<_, Box<WriteError>>(())
+        });
+        texts.map_err(|error| *error)
     }
 }
 
@@ -104,7 +257,7 @@ fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> R
             let before = reader.rest();
             let Some((tag, payload)) = reader.field()? else { break };
             let whole = &before[..before.len() - reader.rest().len()];
-            if message.shape == Shape::MessageSet && tag == SET_ITEM {
+            if message.shape == JsonMapping::MessageSet && tag == SET_ITEM {
                 found.extend(set_item(message, payload.bytes(), whole)?);
                 continue;
             }

@@ -4,7 +4,7 @@ use super::{
     WriteError, WriteOptions, number,
     raw::{self, Charset},
 };
-use crate::schema::{Field, Key, Kind, Tables};
+use crate::descriptor::{Field, Key, Kind, Tables};
 
 /// Undoes the zigzag encoding.
 #[cfg_attr(not(debug_assertions), inline(always))]

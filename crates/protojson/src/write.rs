@@ -1,10 +1,10 @@
 //! Wire bytes to JSON, streaming.
 
 use super::{WriteError, WriteOptions, exact, indent, raw, scalar, write_well_known};
-use crate::schema::{
-    Cardinality, Common, Field, Key, Kind, MessageType, NO_ONEOF, Shape, Tables,
-    wire::{self, Reader, WireError},
+use crate::descriptor::{
+    Cardinality, Common, Field, Key, Kind, MessageType, NO_ONEOF, JsonMapping, Tables,
 };
+use crate::wire::{self, Reader, WireError};
 
 /// Why streaming stopped.
 pub(super) enum Stop {
@@ -44,7 +44,7 @@ impl Stop {
 
 pub(super) type Step<T = ()> = Result<T, Stop>;
 
-/// Writes one message; see [`crate::schema::Message::write_json`].
+/// Writes one message; see [`crate::MessageDescriptor::write_json`].
 pub(crate) fn write(
     tables: &Tables,
     message: &MessageType,
@@ -53,7 +53,7 @@ pub(crate) fn write(
     options: &WriteOptions,
 ) -> Result<(), WriteError> {
     // The common case, without the ceremony of the others.
-    if message.shape == Shape::Plain && options.streams() && options.indent.is_none() {
+    if message.shape == JsonMapping::Plain && options.streams() && options.indent.is_none() {
         let start = out.len();
         let mut writer = Writer { tables, options, out, exact: false };
         if writer.stream(message, wire, wire::DEPTH).is_ok() {
@@ -190,7 +190,7 @@ impl<'w> Writer<'w> {
         if depth == 0 {
             return Err(WireError::Depth.into());
         }
-        if !matches!(message.shape, Shape::Plain | Shape::MapEntry | Shape::MessageSet) {
+        if !matches!(message.shape, JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet) {
             return write_well_known::write(self, message, pieces, depth);
         }
         let start = self.out.len();
@@ -204,7 +204,7 @@ impl<'w> Writer<'w> {
         if self.exact {
             return exact::fields(self, message, pieces, depth);
         }
-        if message.shape == Shape::MessageSet {
+        if message.shape == JsonMapping::MessageSet {
             return Err(Stop::Exact);
         }
         for piece in pieces {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::schema::wire::WireError;
+use crate::wire::WireError;
 
 /// Why JSON text is not the ProtoJSON form of a message.
 ///
@@ -136,3 +136,23 @@ impl fmt::Display for WriteError {
 }
 
 impl std::error::Error for WriteError {}
+
+/// Why a field cannot be given as a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TextError {
+    /// There is no field at the path, or none that a text can give.
+    Path(String),
+    /// The text is no value of the field.
+    Value(String),
+}
+
+impl fmt::Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(problem) | Self::Value(problem) => f.write_str(problem),
+        }
+    }
+}
+
+impl std::error::Error for TextError {}

@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag, time};
-use crate::schema::{
-    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, Shape, Tables, heads_of,
-    wire::{self, Reader, put_varint},
+use crate::descriptor::{
+    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, JsonMapping, Tables, heads_of,
 };
+use crate::wire::{self, Reader, put_varint};
 
 pub(super) type Parsed<T = ()> = Result<T, Box<ParseError>>;
 
-/// Reads one message; see [`crate::schema::Message::read_json`].
+/// Reads one message; see [`crate::MessageDescriptor::read_json`].
 pub(crate) fn read(
     tables: &Tables,
     message: &MessageType,
@@ -22,7 +22,7 @@ pub(crate) fn read(
     options: &ReadOptions,
 ) -> Result<(), ParseError> {
     whole(tables, json, out, options, |parser| {
-        if parser.peek() == Some(b'n') && message.shape != Shape::Value {
+        if parser.peek() == Some(b'n') && message.shape != JsonMapping::Value {
             return Err(parser.expected("an object"));
         }
         parser.message(message, wire::DEPTH)
@@ -443,7 +443,7 @@ impl<'p> Parser<'p> {
         if depth == 0 {
             return Err(self.error("the text nests deeper than 100 levels"));
         }
-        if !matches!(message.shape, Shape::Plain | Shape::MapEntry | Shape::MessageSet) {
+        if !matches!(message.shape, JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet) {
             return read_well_known::read(self, message, depth);
         }
         self.members(message, depth, None)
@@ -504,7 +504,7 @@ impl<'p> Parser<'p> {
             }
             let read = if begun {
                 self.common_value(field, at, depth)
-            } else if message.shape == Shape::MessageSet {
+            } else if message.shape == JsonMapping::MessageSet {
                 self.set_item(field, depth).map(|()| self.at)
             } else {
                 self.value(field, depth).map(|()| self.at)
@@ -774,7 +774,7 @@ impl<'p> Parser<'p> {
     /// Whether `null` is a value of the field, not its absence.
     fn takes_null(&self, field: &Field) -> bool {
         match field.kind {
-            Kind::Message => self.tables.message_of(field).shape == Shape::Value,
+            Kind::Message => self.tables.message_of(field).shape == JsonMapping::Value,
             Kind::Enum => self.tables.enum_of(field).null,
             _ => false,
         }

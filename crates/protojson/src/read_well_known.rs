@@ -6,35 +6,35 @@ use super::{
     read::{Parsed, Parser},
     time,
 };
-use crate::schema::{
-    MessageType, Shape,
-    wire::{put_len, put_uint, put_varint},
+use crate::descriptor::{
+    MessageType, JsonMapping,
 };
+use crate::wire::{put_len, put_uint, put_varint};
 
 pub(super) fn read(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -> Parsed {
     match message.shape {
-        Shape::Timestamp => seconds_and_nanos(parser, "an RFC 3339 timestamp", time::parse_timestamp),
-        Shape::Duration => seconds_and_nanos(parser, "a duration such as \"1.5s\"", time::parse_duration),
-        Shape::FieldMask => field_mask(parser),
-        Shape::Wrapper => match message.fields.first() {
+        JsonMapping::Timestamp => seconds_and_nanos(parser, "an RFC 3339 timestamp", time::parse_timestamp),
+        JsonMapping::Duration => seconds_and_nanos(parser, "a duration such as \"1.5s\"", time::parse_duration),
+        JsonMapping::FieldMask => field_mask(parser),
+        JsonMapping::Wrapper => match message.fields.first() {
             Some(field) => parser.wrapped(field, depth),
             None => Ok(()),
         },
-        Shape::Struct => match message.fields.first() {
+        JsonMapping::Struct => match message.fields.first() {
             Some(fields) => parser.map(fields, depth),
             None => Ok(()),
         },
-        Shape::ListValue => {
+        JsonMapping::ListValue => {
             let Some(values) = message.fields.first() else { return Ok(()) };
             parser.list(|parser, _| {
                 parser.out.extend_from_slice(values.tag_bytes());
                 parser.sized(|parser| parser.message(parser.tables.message_of(values), depth - 1))
             })
         }
-        Shape::Value => value(parser, message, depth),
-        Shape::Any => any(parser, depth),
-        Shape::Empty => parser.members(message, depth, None),
-        Shape::Plain | Shape::MapEntry | Shape::MessageSet => Ok(()),
+        JsonMapping::Value => value(parser, message, depth),
+        JsonMapping::Any => any(parser, depth),
+        JsonMapping::Empty => parser.members(message, depth, None),
+        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => Ok(()),
     }
 }
 
@@ -130,7 +130,7 @@ fn any(parser: &mut Parser<'_>, depth: u32) -> Parsed {
     parser.out.push(2 << 3 | 2);
     let content = parser.out.len();
     parser.sized(|parser| match inner.shape {
-        Shape::Plain | Shape::MapEntry | Shape::MessageSet | Shape::Empty => {
+        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet | JsonMapping::Empty => {
             parser.members(inner, depth - 1, Some(type_at))
         }
         _ => {

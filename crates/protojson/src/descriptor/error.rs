@@ -2,13 +2,13 @@ use std::fmt;
 
 /// Why a descriptor set cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SchemaError {
+pub struct DescriptorError {
     file: Box<str>,
     symbol: Box<str>,
     problem: Box<str>,
 }
 
-impl SchemaError {
+impl DescriptorError {
     pub(crate) fn new(file: &str, symbol: &str, problem: impl Into<Box<str>>) -> Self {
         Self { file: file.into(), symbol: symbol.into(), problem: problem.into() }
     }
@@ -25,7 +25,7 @@ impl SchemaError {
     }
 }
 
-impl fmt::Display for SchemaError {
+impl fmt::Display for DescriptorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&*self.file, &*self.symbol) {
             ("", "") => f.write_str("descriptor set")?,
@@ -37,4 +37,4 @@ impl fmt::Display for SchemaError {
     }
 }
 
-impl std::error::Error for SchemaError {}
+impl std::error::Error for DescriptorError {}

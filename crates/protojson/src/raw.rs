@@ -6,7 +6,7 @@
 //! the two equal.
 #![allow(unsafe_code, reason = "the one exception; each block says why it is sound")]
 
-use crate::schema::{Block, Field, INLINE, TRUTHS, Tag};
+use crate::descriptor::{Block, Field, INLINE, TRUTHS, Tag};
 
 /// What a string of a message held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -633,7 +633,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schema::{Message, Schema};
+    use crate::descriptor::{Message, Schema};
 
     /// Bytes with many of those that matter.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {

@@ -1,10 +1,10 @@
 //! Reading a `FileDescriptorSet`, borrowed from its bytes.
 //!
-//! prost's own descriptor types drop extensions, and with them the HTTP rules,
-//! so the few fields that matter are read here. Field numbers are those of
-//! `google/protobuf/descriptor.proto` and `google/api/http.proto`.
+//! prost's own descriptor types drop extensions, and with them the options of other
+//! packages (`google.api.http`), so the few fields that matter are read here. Field
+//! numbers are those of `google/protobuf/descriptor.proto`.
 
-use super::wire::{Payload, Reader, WireError};
+use crate::wire::{self, Payload, Reader, WireError};
 
 type Read<T> = Result<T, WireError>;
 
@@ -106,7 +106,8 @@ pub(super) struct Field<'a> {
     pub(super) oneof: Option<u64>,
     pub(super) proto3_optional: bool,
     pub(super) packed: Option<bool>,
-    pub(super) behaviors: Vec<u64>,
+    /// The occurrences of its options, which protobuf merges.
+    pub(super) options: Vec<&'a [u8]>,
     pub(super) features: Features,
 }
 
@@ -130,19 +131,8 @@ pub(super) struct Method<'a> {
     pub(super) output: &'a str,
     pub(super) client_streaming: bool,
     pub(super) server_streaming: bool,
-    pub(super) rule: Option<Rule<'a>>,
-}
-
-/// A `google.api.HttpRule`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Rule<'a> {
-    pub(super) verb: &'a str,
-    pub(super) template: &'a str,
-    pub(super) body: &'a str,
-    pub(super) response_body: &'a str,
-    pub(super) additional: Vec<Rule<'a>>,
-    /// Why its bytes could not be read.
-    pub(super) malformed: Option<WireError>,
+    /// The occurrences of its options, which protobuf merges.
+    pub(super) options: Vec<&'a [u8]>,
 }
 
 /// The files of a `FileDescriptorSet`; or how many were read, and what is wrong with
@@ -202,7 +192,7 @@ fn features_at(options: &[u8], at: u32) -> Read<Features> {
 }
 
 fn message(bytes: &[u8], depth: u32) -> Read<Message<'_>> {
-    if depth > super::wire::DEPTH {
+    if depth > wire::DEPTH {
         return Err(WireError::Depth);
     }
     let mut message = Message::default();
@@ -243,17 +233,11 @@ fn field(bytes: &[u8]) -> Read<Field<'_>> {
             5 => field.kind = payload.bits(),
             6 => field.type_name = text(payload)?,
             8 => {
+                field.options.push(payload.bytes());
                 fields(payload.bytes(), |number, payload| {
-                    match (number, payload) {
-                        (2, _) => field.packed = Some(payload.bits() != 0),
-                        (21, _) => field.features = Features::read(payload.bytes())?,
-                        (1052, Payload::Bits(behavior)) => field.behaviors.push(behavior),
-                        (1052, Payload::Bytes(packed)) => {
-                            let mut reader = Reader::new(packed);
-                            while !reader.is_empty() {
-                                field.behaviors.push(reader.varint()?);
-                            }
-                        }
+                    match number {
+                        2 => field.packed = Some(payload.bits() != 0),
+                        21 => field.features = Features::read(payload.bytes())?,
                         _ => {}
                     }
                     Ok(())
@@ -308,22 +292,13 @@ fn service(bytes: &[u8]) -> Read<Service<'_>> {
 }
 
 fn method(bytes: &[u8]) -> Read<Method<'_>> {
-    /// `google.api.http`, an extension of `MethodOptions`.
-    const HTTP: u32 = 72_295_728;
     let mut method = Method::default();
     fields(bytes, |number, payload| {
         match number {
             1 => method.name = text(payload)?,
             2 => method.input = text(payload)?,
             3 => method.output = text(payload)?,
-            4 => {
-                fields(payload.bytes(), |number, payload| {
-                    if number == HTTP {
-                        method.rule = Some(rule_or_why(payload.bytes()));
-                    }
-                    Ok(())
-                })?;
-            }
+            4 => method.options.push(payload.bytes()),
             5 => method.client_streaming = payload.bits() != 0,
             6 => method.server_streaming = payload.bits() != 0,
             _ => {}
@@ -331,64 +306,4 @@ fn method(bytes: &[u8]) -> Read<Method<'_>> {
         Ok(())
     })?;
     Ok(method)
-}
-
-/// The rules of an encoded `google.api.Http`, each with its selector, and its
-/// `fully_decode_reserved_expansion`.
-pub(super) fn http(bytes: &[u8]) -> Read<(Vec<(&str, Rule<'_>)>, bool)> {
-    let mut rules = Vec::new();
-    let mut decode_all = false;
-    fields(bytes, |number, payload| {
-        if number == 2 {
-            decode_all = payload.bits() != 0;
-        }
-        if number == 1 {
-            let mut selector = "";
-            fields(payload.bytes(), |number, payload| {
-                if number == 1 {
-                    selector = text(payload)?;
-                }
-                Ok(())
-            })?;
-            rules.push((selector, rule_or_why(payload.bytes())));
-        }
-        Ok(())
-    })?;
-    Ok((rules, decode_all))
-}
-
-/// A rule that cannot be read costs its method the binding, not the set.
-fn rule_or_why(bytes: &[u8]) -> Rule<'_> {
-    rule(bytes, 0).unwrap_or_else(|error| Rule { malformed: Some(error), ..Rule::default() })
-}
-
-fn rule(bytes: &[u8], depth: u32) -> Read<Rule<'_>> {
-    if depth > super::wire::DEPTH {
-        return Err(WireError::Depth);
-    }
-    let mut rule = Rule::default();
-    fields(bytes, |number, payload| {
-        match number {
-            2..=6 => {
-                rule.verb = ["GET", "PUT", "POST", "DELETE", "PATCH"][number as usize - 2];
-                rule.template = text(payload)?;
-            }
-            7 => rule.body = text(payload)?,
-            8 => {
-                fields(payload.bytes(), |number, payload| {
-                    match number {
-                        1 => rule.verb = text(payload)?,
-                        2 => rule.template = text(payload)?,
-                        _ => {}
-                    }
-                    Ok(())
-                })?;
-            }
-            11 => rule.additional.push(self::rule(payload.bytes(), depth + 1)?),
-            12 => rule.response_body = text(payload)?,
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok(rule)
 }

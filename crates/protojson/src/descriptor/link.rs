@@ -3,32 +3,24 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    SchemaError,
-    descriptor::{self, Features, Syntax},
-    names::NameTable,
-    rules::{self, Target},
+    DescriptorError,
+    decode::{self, Features, Syntax},
     table::{
-        Cardinality, Common, EnumType, Field, Key, Kind, MessageType, MethodType, Shape, Symbol, TRUTHS, Tables, quoted,
+        Cardinality, Common, EnumType, Field, Key, Kind, MessageType, MethodType, JsonMapping, Symbol, TRUTHS, Tables, quoted,
     },
 };
+use crate::names::NameTable;
 
-type Result<T> = std::result::Result<T, SchemaError>;
+type Result<T> = std::result::Result<T, DescriptorError>;
 
-/// `http` is an encoded `google.api.Http`, whose rules come before those of the
-/// set.
-pub(super) fn compile(set: &[u8], http: &[u8]) -> Result<Tables> {
-    let mut overrides = HashMap::new();
-    let (listed, decode_all) = descriptor::http(http)
-        .map_err(|error| SchemaError::new("", "", format!("not an encoded google.api.Http: {error}")))?;
-    // The last one holds (http.proto, "HttpRule.selector").
-    overrides.extend(listed);
-    let files = descriptor::files(set).map_err(|(read, error)| {
+pub(super) fn link(set: &[u8]) -> Result<Tables> {
+    let files = decode::files(set).map_err(|(read, error)| {
         let problem = format!("not an encoded FileDescriptorSet: {error} (after {read} files that can be read)");
-        SchemaError::new("", "", problem)
+        DescriptorError::new("", "", problem)
     })?;
     if files.is_empty() {
         let problem = "it has no files; write it with protoc --include_imports --descriptor_set_out";
-        return Err(SchemaError::new("", "", problem));
+        return Err(DescriptorError::new("", "", problem));
     }
     let mut compiler = Compiler::default();
     let files = distinct(&files)?;
@@ -40,43 +32,24 @@ pub(super) fn compile(set: &[u8], http: &[u8]) -> Result<Tables> {
     }
     let mut tables = compiler.finish()?;
     for file in &files {
-        methods(&mut tables, file, &mut overrides)?;
+        methods(&mut tables, file)?;
     }
     let paths = tables.methods.iter().zip(0..).map(|(method, index)| (&*method.path, index));
     tables.method_paths = NameTable::new(paths);
-    if decode_all {
-        for rule in tables.methods.iter_mut().flat_map(|method| &mut method.rules) {
-            rule.template.decode_all = true;
-        }
-    }
-    match overrides.keys().next() {
-        Some(selector) => {
-            Err(SchemaError::new("", selector, "a service config's rule for a method that is not in the set"))
-        }
-        None => Ok(tables),
-    }
+    Ok(tables)
 }
 
-/// Adds the methods of a file, with their HTTP rules.
-fn methods(
-    tables: &mut Tables,
-    file: &descriptor::File<'_>,
-    overrides: &mut HashMap<&str, descriptor::Rule<'_>>,
-) -> Result<()> {
+/// Adds the methods of a file.
+fn methods(tables: &mut Tables, file: &decode::File<'_>) -> Result<()> {
     for service in &file.services {
         let service_name = join(file.package, service.name);
         for method in &service.methods {
             let name = join(&service_name, method.name);
             let message = |type_name: &str| match tables.symbols.get(absolute(type_name)) {
                 Some(Symbol::Message(index)) => Ok(*index),
-                _ => Err(SchemaError::new(file.name, &name, format!("unknown message `{type_name}`"))),
+                _ => Err(DescriptorError::new(file.name, &name, format!("unknown message `{type_name}`"))),
             };
             let (input, output) = (message(method.input)?, message(method.output)?);
-            let target = Target { input: &tables.messages[input as usize], output: &tables.messages[output as usize] };
-            let (rules, unusable) = match &overrides.remove(name.as_str()).or_else(|| method.rule.clone()) {
-                Some(rule) => rules::bindings(tables, &target, rule),
-                None => Default::default(),
-            };
             let path: Box<str> = format!("/{service_name}/{}", method.name).into();
             tables.methods.push(MethodType {
                 path,
@@ -84,8 +57,7 @@ fn methods(
                 output,
                 client_streaming: method.client_streaming,
                 server_streaming: method.server_streaming,
-                rules,
-                unusable,
+                options: method.options.concat().into(),
             });
         }
     }
@@ -94,13 +66,13 @@ fn methods(
 
 /// The files of the set by name, each once, with every import present. Sets that were
 /// joined may hold a file more than once.
-fn distinct<'f, 'a>(files: &'f [descriptor::File<'a>]) -> Result<Vec<&'f descriptor::File<'a>>> {
-    let mut by_name: HashMap<&str, &descriptor::File<'a>> = HashMap::new();
+fn distinct<'f, 'a>(files: &'f [decode::File<'a>]) -> Result<Vec<&'f decode::File<'a>>> {
+    let mut by_name: HashMap<&str, &decode::File<'a>> = HashMap::new();
     let mut distinct = Vec::with_capacity(files.len());
     for file in files {
         match by_name.get(file.name) {
             Some(first) if *first != file => {
-                return Err(SchemaError::new(file.name, "", "comes twice in the set, and the two differ; keep one"));
+                return Err(DescriptorError::new(file.name, "", "comes twice in the set, and the two differ; keep one"));
             }
             Some(_) => {}
             None => {
@@ -111,19 +83,19 @@ fn distinct<'f, 'a>(files: &'f [descriptor::File<'a>]) -> Result<Vec<&'f descrip
     }
     for file in &distinct {
         if let Some(missing) = file.dependencies.iter().find(|name| !by_name.contains_key(*name)) {
-            return Err(SchemaError::new(
+            return Err(DescriptorError::new(
                 file.name,
                 "",
                 format!("imports {missing}, which is not in the set; write the set with its imports"),
             ));
         }
         if let Syntax::Unknown(syntax) = file.syntax {
-            return Err(SchemaError::new(file.name, "", format!("unknown syntax `{syntax}`")));
+            return Err(DescriptorError::new(file.name, "", format!("unknown syntax `{syntax}`")));
         }
         if let Syntax::Edition(edition) = file.syntax {
             // EDITION_2023 and EDITION_2024, in descriptor.proto.
             if !(1000..=1001).contains(&edition) {
-                return Err(SchemaError::new(file.name, "", format!("edition number {edition} is not supported")));
+                return Err(DescriptorError::new(file.name, "", format!("edition number {edition} is not supported")));
             }
         }
     }
@@ -178,7 +150,7 @@ fn join(scope: &str, name: &str) -> String {
 }
 
 impl<'a> Compiler<'a> {
-    fn register(&mut self, file: &descriptor::File<'a>) -> Result<()> {
+    fn register(&mut self, file: &decode::File<'a>) -> Result<()> {
         let mut package = String::new();
         for part in file.package.split('.').filter(|part| !part.is_empty()) {
             package = join(&package, part);
@@ -187,7 +159,7 @@ impl<'a> Compiler<'a> {
                     self.tables.symbols.insert(package.as_str().into(), Symbol::Package);
                 }
                 Some(Symbol::Package) => {}
-                Some(_) => return Err(SchemaError::new(file.name, &package, "is both a package and something else")),
+                Some(_) => return Err(DescriptorError::new(file.name, &package, "is both a package and something else")),
             }
         }
         for message in &file.messages {
@@ -211,11 +183,11 @@ impl<'a> Compiler<'a> {
 
     fn name(&mut self, file: &str, name: String, symbol: Symbol) -> Result<()> {
         if name.is_empty() || name.ends_with('.') {
-            return Err(SchemaError::new(file, &name, "a definition without a name"));
+            return Err(DescriptorError::new(file, &name, "a definition without a name"));
         }
         match self.tables.symbols.entry(name.into()) {
             std::collections::hash_map::Entry::Occupied(taken) => {
-                Err(SchemaError::new(file, taken.key(), "is defined twice"))
+                Err(DescriptorError::new(file, taken.key(), "is defined twice"))
             }
             std::collections::hash_map::Entry::Vacant(free) => {
                 free.insert(symbol);
@@ -224,7 +196,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn register_message(&mut self, file: &'a str, scope: &str, message: &descriptor::Message<'a>) -> Result<()> {
+    fn register_message(&mut self, file: &'a str, scope: &str, message: &decode::Message<'a>) -> Result<()> {
         let name = join(scope, message.name);
         let index = self.tables.messages.len() as u32;
         self.name(file, name.clone(), Symbol::Message(index))?;
@@ -242,7 +214,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn register_enum(&mut self, file: &str, scope: &str, enumeration: &descriptor::Enum<'a>) -> Result<()> {
+    fn register_enum(&mut self, file: &str, scope: &str, enumeration: &decode::Enum<'a>) -> Result<()> {
         let name = join(scope, enumeration.name);
         let index = self.tables.enums.len() as u32;
         // The values' names stand beside the enum's own, as in C++.
@@ -253,7 +225,7 @@ impl<'a> Compiler<'a> {
         self.name(file, name, Symbol::Enum(index))
     }
 
-    fn define(&mut self, file: &descriptor::File<'a>) -> Result<()> {
+    fn define(&mut self, file: &decode::File<'a>) -> Result<()> {
         let scope = Scope { file: file.name, features: file.features, syntax: file.syntax };
         for message in &file.messages {
             self.define_message(scope, file.package, message)?;
@@ -267,7 +239,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn define_message(&mut self, outer: Scope<'a>, scope_name: &str, message: &descriptor::Message<'a>) -> Result<()> {
+    fn define_message(&mut self, outer: Scope<'a>, scope_name: &str, message: &decode::Message<'a>) -> Result<()> {
         let scope = outer.with(message.features);
         let name = join(scope_name, message.name);
         for nested in &message.messages {
@@ -295,30 +267,30 @@ impl<'a> Compiler<'a> {
                 compiled.presence = true;
                 compiled.oneof = *numbers
                     .get(&oneof)
-                    .ok_or_else(|| SchemaError::new(scope.file, &symbol, format!("oneof {oneof} does not exist")))?;
+                    .ok_or_else(|| DescriptorError::new(scope.file, &symbol, format!("oneof {oneof} does not exist")))?;
             }
             fields.push(compiled);
         }
         let Some(&Symbol::Message(index)) = self.tables.symbols.get(name.as_str()) else {
-            return Err(SchemaError::new(scope.file, &name, "is not registered"));
+            return Err(DescriptorError::new(scope.file, &name, "is not registered"));
         };
         let table = &mut self.tables.messages[index as usize];
         table.fields.append(&mut fields);
         table.oneofs = numbers.len() as u16;
         table.shape = if message.map_entry {
-            Shape::MapEntry
+            JsonMapping::MapEntry
         } else if message.message_set {
-            Shape::MessageSet
+            JsonMapping::MessageSet
         } else {
             well_known(&name)
         };
         if !has_expected_fields(table) {
-            return Err(SchemaError::new(scope.file, &name, "does not have the fields that its kind of message has"));
+            return Err(DescriptorError::new(scope.file, &name, "does not have the fields that its kind of message has"));
         }
         Ok(())
     }
 
-    fn define_extension(&mut self, scope: Scope<'a>, scope_name: &str, field: &descriptor::Field<'a>) -> Result<()> {
+    fn define_extension(&mut self, scope: Scope<'a>, scope_name: &str, field: &decode::Field<'a>) -> Result<()> {
         let name = join(scope_name, field.name);
         let key = format!("[{name}]");
         let extendee = self.resolve_message(scope.file, &name, field.extendee)?;
@@ -334,9 +306,9 @@ impl<'a> Compiler<'a> {
         symbol: &str,
         name: &str,
         json_name: &str,
-        field: &descriptor::Field<'a>,
+        field: &decode::Field<'a>,
     ) -> Result<Field> {
-        let error = |problem: String| SchemaError::new(outer.file, symbol, problem);
+        let error = |problem: String| DescriptorError::new(outer.file, symbol, problem);
         let scope = outer.with(field.features);
         if !(1..1 << 29).contains(&field.number) {
             return Err(error(format!("field number {} is out of range", field.number)));
@@ -364,8 +336,7 @@ impl<'a> Compiler<'a> {
         }
         compiled.presence = compiled.cardinality == Cardinality::Singular
             && (compiled.is_message() || field.proto3_optional || scope.explicit_presence());
-        // REQUIRED, in field_behavior.proto.
-        compiled.required = field.behaviors.contains(&2);
+        compiled.options = field.options.concat().into();
         compiled.set_tag();
         Ok(compiled)
     }
@@ -373,17 +344,17 @@ impl<'a> Compiler<'a> {
     fn resolve_message(&self, file: &str, symbol: &str, name: &str) -> Result<u32> {
         match self.tables.symbols.get(absolute(name)) {
             Some(Symbol::Message(index)) => Ok(*index),
-            _ => Err(SchemaError::new(file, symbol, format!("unknown message `{name}`"))),
+            _ => Err(DescriptorError::new(file, symbol, format!("unknown message `{name}`"))),
         }
     }
 
-    fn define_enum(&mut self, outer: Scope<'a>, scope_name: &str, enumeration: &descriptor::Enum<'a>) -> Result<()> {
+    fn define_enum(&mut self, outer: Scope<'a>, scope_name: &str, enumeration: &decode::Enum<'a>) -> Result<()> {
         let name = join(scope_name, enumeration.name);
         let Some(&Symbol::Enum(index)) = self.tables.symbols.get(name.as_str()) else {
-            return Err(SchemaError::new(outer.file, &name, "is not registered"));
+            return Err(DescriptorError::new(outer.file, &name, "is not registered"));
         };
         if enumeration.values.is_empty() {
-            return Err(SchemaError::new(outer.file, &name, "an enum without values"));
+            return Err(DescriptorError::new(outer.file, &name, "an enum without values"));
         }
         let table = &mut self.tables.enums[index as usize];
         table.closed = outer.with(enumeration.features).closed_enum();
@@ -402,11 +373,11 @@ impl<'a> Compiler<'a> {
             let table = &mut self.tables.messages[extendee as usize];
             if table.fields.iter().any(|other| other.number == field.number) {
                 let problem = format!("number {} of `{}` is taken", field.number, table.name);
-                return Err(SchemaError::new(file, field.name.trim_matches(['[', ']']), problem));
+                return Err(DescriptorError::new(file, field.name.trim_matches(['[', ']']), problem));
             }
             table.fields.push(field);
         }
-        let shapes: Vec<Shape> = self.tables.messages.iter().map(|table| table.shape).collect();
+        let shapes: Vec<JsonMapping> = self.tables.messages.iter().map(|table| table.shape).collect();
         for (table, file) in self.tables.messages.iter_mut().zip(&self.message_files) {
             seal(file, table, &shapes, &self.tables.enums)?;
         }
@@ -415,37 +386,37 @@ impl<'a> Compiler<'a> {
 }
 
 /// Sorts the fields and builds the look-ups.
-fn seal(file: &str, table: &mut MessageType, shapes: &[Shape], enums: &[EnumType]) -> Result<()> {
+fn seal(file: &str, table: &mut MessageType, shapes: &[JsonMapping], enums: &[EnumType]) -> Result<()> {
     if table.fields.len() >= usize::from(u16::MAX) {
-        return Err(SchemaError::new(file, &table.name, "more than 65,534 fields"));
+        return Err(DescriptorError::new(file, &table.name, "more than 65,534 fields"));
     }
     table.fields.sort_by_key(|field| field.number);
     if let Some(pair) = table.fields.windows(2).find(|pair| pair[0].number == pair[1].number) {
         let problem = format!("`{}` and `{}` have the same number", pair[0].name, pair[1].name);
-        return Err(SchemaError::new(file, &table.name, problem));
+        return Err(DescriptorError::new(file, &table.name, problem));
     }
     let shape_of_table = table.shape;
     let mut json_names = HashSet::new();
     for field in &mut table.fields {
         let shape = field.is_message().then(|| shapes[field.type_index as usize]);
-        if field.cardinality == Cardinality::Repeated && shape == Some(Shape::MapEntry) {
+        if field.cardinality == Cardinality::Repeated && shape == Some(JsonMapping::MapEntry) {
             field.cardinality = Cardinality::Map;
         }
         // Maps and their entries have lengths, whatever an edition's features say
         // of other messages.
-        let in_map = field.cardinality == Cardinality::Map || shape_of_table == Shape::MapEntry;
+        let in_map = field.cardinality == Cardinality::Map || shape_of_table == JsonMapping::MapEntry;
         if in_map && field.kind == Kind::Group {
             field.kind = Kind::Message;
             field.set_tag();
         }
         // The items of a MessageSet have a form of their own.
-        if field.cardinality == Cardinality::Singular && shape_of_table != Shape::MessageSet {
+        if field.cardinality == Cardinality::Singular && shape_of_table != JsonMapping::MessageSet {
             field.set_common(match field.kind {
                 Kind::Bool => Common::Bool,
                 Kind::String => Common::Text,
                 Kind::Enum if enums[field.type_index as usize].is_plain() => Common::Enum,
-                Kind::Message if shape == Some(Shape::Plain) => Common::Message,
-                Kind::Message if shape == Some(Shape::Timestamp) => Common::Timestamp,
+                Kind::Message if shape == Some(JsonMapping::Plain) => Common::Message,
+                Kind::Message if shape == Some(JsonMapping::Timestamp) => Common::Timestamp,
                 _ => Common::No,
             });
         }
@@ -498,21 +469,21 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-fn well_known(name: &str) -> Shape {
+fn well_known(name: &str) -> JsonMapping {
     match name.strip_prefix("google.protobuf.") {
-        Some("Any") => Shape::Any,
-        Some("Timestamp") => Shape::Timestamp,
-        Some("Duration") => Shape::Duration,
-        Some("FieldMask") => Shape::FieldMask,
-        Some("Struct") => Shape::Struct,
-        Some("Value") => Shape::Value,
-        Some("ListValue") => Shape::ListValue,
-        Some("Empty") => Shape::Empty,
+        Some("Any") => JsonMapping::Any,
+        Some("Timestamp") => JsonMapping::Timestamp,
+        Some("Duration") => JsonMapping::Duration,
+        Some("FieldMask") => JsonMapping::FieldMask,
+        Some("Struct") => JsonMapping::Struct,
+        Some("Value") => JsonMapping::Value,
+        Some("ListValue") => JsonMapping::ListValue,
+        Some("Empty") => JsonMapping::Empty,
         Some(
             "DoubleValue" | "FloatValue" | "Int64Value" | "UInt64Value" | "Int32Value" | "UInt32Value" | "BoolValue"
             | "StringValue" | "BytesValue",
-        ) => Shape::Wrapper,
-        _ => Shape::Plain,
+        ) => JsonMapping::Wrapper,
+        _ => JsonMapping::Plain,
     }
 }
 
@@ -523,11 +494,11 @@ fn has_expected_fields(table: &MessageType) -> bool {
         table.fields.iter().any(|field| field.number == number && allowed.contains(&field.kind))
     };
     match table.shape {
-        Shape::Any => has(1, &[Kind::String]) && has(2, &[Kind::Bytes]),
-        Shape::Timestamp | Shape::Duration => has(1, &[Kind::Int64]) && has(2, &[Kind::Int32]),
-        Shape::FieldMask => has(1, &[Kind::String]),
-        Shape::Struct | Shape::ListValue => has(1, &[Kind::Message]),
-        Shape::Value => {
+        JsonMapping::Any => has(1, &[Kind::String]) && has(2, &[Kind::Bytes]),
+        JsonMapping::Timestamp | JsonMapping::Duration => has(1, &[Kind::Int64]) && has(2, &[Kind::Int32]),
+        JsonMapping::FieldMask => has(1, &[Kind::String]),
+        JsonMapping::Struct | JsonMapping::ListValue => has(1, &[Kind::Message]),
+        JsonMapping::Value => {
             has(1, &[Kind::Enum])
                 && has(2, &[Kind::Double])
                 && has(3, &[Kind::String])
@@ -535,11 +506,11 @@ fn has_expected_fields(table: &MessageType) -> bool {
                 && has(5, &[Kind::Message])
                 && has(6, &[Kind::Message])
         }
-        Shape::Wrapper => {
+        JsonMapping::Wrapper => {
             let scalar = |field: &Field| !field.is_message() && field.kind != Kind::Enum;
             table.fields.len() == 1 && table.fields[0].number == 1 && scalar(&table.fields[0])
         }
-        Shape::MapEntry => {
+        JsonMapping::MapEntry => {
             table.fields.len() == 2
                 && table.fields.iter().any(|field| field.number == 2)
                 && table.fields.iter().any(|field| {
@@ -550,6 +521,6 @@ fn has_expected_fields(table: &MessageType) -> bool {
                         )
                 })
         }
-        Shape::Plain | Shape::MessageSet | Shape::Empty => true,
+        JsonMapping::Plain | JsonMapping::MessageSet | JsonMapping::Empty => true,
     }
 }

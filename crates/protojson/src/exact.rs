@@ -9,10 +9,10 @@ use super::{
     scalar,
     write::{Step, Stop, Writer},
 };
-use crate::schema::{
+use crate::descriptor::{
     Cardinality, Field, Kind, MessageType, NO_ONEOF, Tables,
-    wire::{self, Payload, Reader},
 };
+use crate::wire::{self, Payload, Reader};
 
 pub(super) fn fields(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
     let fields = Fields::read(writer.tables, message, pieces)?;

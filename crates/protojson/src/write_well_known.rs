@@ -7,28 +7,28 @@ use super::{
     number, scalar, time,
     write::{Step, Stop, Writer},
 };
-use crate::schema::{
-    Kind, MessageType, Shape,
-    wire::{Payload, Reader, WireError},
+use crate::descriptor::{
+    Kind, MessageType, JsonMapping,
 };
+use crate::wire::{Payload, Reader, WireError};
 
 pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
     match message.shape {
-        Shape::Timestamp => timestamp(writer, pieces)?,
-        Shape::Duration => {
+        JsonMapping::Timestamp => timestamp(writer, pieces)?,
+        JsonMapping::Duration => {
             let (seconds, nanos) = seconds_and_nanos(pieces)?;
             let text = time::format_duration(seconds, nanos).map_err(WriteError::new)?;
             writer.out.push(b'"');
             writer.out.extend_from_slice(text.as_bytes());
             writer.out.push(b'"');
         }
-        Shape::FieldMask => field_mask(writer, pieces)?,
-        Shape::Wrapper => wrapper(writer, message, pieces)?,
-        Shape::Struct => {
+        JsonMapping::FieldMask => field_mask(writer, pieces)?,
+        JsonMapping::Wrapper => wrapper(writer, message, pieces)?,
+        JsonMapping::Struct => {
             let Some(fields) = message.fields.first() else { return Ok(()) };
             super::exact::map_object(writer, fields, &occurrences(pieces, fields.tag)?, depth)?;
         }
-        Shape::ListValue => {
+        JsonMapping::ListValue => {
             let start = writer.out.len();
             let Some(values) = message.fields.first() else { return Ok(()) };
             for (i, value) in occurrences(pieces, values.tag)?.into_iter().enumerate() {
@@ -36,13 +36,13 @@ pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[
             }
             writer.close(start, b'[', b']');
         }
-        Shape::Value => value(writer, message, pieces, depth)?,
-        Shape::Any => any(writer, pieces, depth)?,
-        Shape::Empty => {
+        JsonMapping::Value => value(writer, message, pieces, depth)?,
+        JsonMapping::Any => any(writer, pieces, depth)?,
+        JsonMapping::Empty => {
             each(pieces, |_, _| {})?;
             writer.out.extend_from_slice(b"{}");
         }
-        Shape::Plain | Shape::MapEntry | Shape::MessageSet => {}
+        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => {}
     }
     Ok(())
 }
@@ -76,7 +76,7 @@ fn occurrences<'a>(pieces: &[&'a [u8]], wanted: u32) -> Result<Vec<&'a [u8]>, Wi
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
+pub(super) fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
     let (mut seconds, mut nanos) = (0, 0);
     for piece in pieces {
         let mut reader = Reader::new(piece);
@@ -92,20 +92,25 @@ fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
 }
 
 fn field_mask(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
+    Ok(scalar::put_text(writer.out, &mask_text(pieces)?)?)
+}
+
+/// The paths of a field mask in JSON names, with commas between.
+pub(super) fn mask_text(pieces: &[&[u8]]) -> Result<Vec<u8>, Box<WriteError>> {
     let mut text = Vec::new();
     for (i, path) in occurrences(pieces, 0x0a)?.into_iter().enumerate() {
         if i > 0 {
             text.push(b',');
         }
         if simdutf8::basic::from_utf8(path).is_err() {
-            return Err(WriteError::malformed("a string that is not UTF-8").into());
+            return Err(WriteError::malformed("a string that is not UTF-8"));
         }
         if !mask::put_camel(&mut text, path) {
             let path = String::from_utf8_lossy(path);
-            return Err(WriteError::new(format!("the path `{path}` of a field mask has no JSON form")).into());
+            return Err(WriteError::new(format!("the path `{path}` of a field mask has no JSON form")));
         }
     }
-    Ok(scalar::put_text(writer.out, &text)?)
+    Ok(text)
 }
 
 fn wrapper(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]]) -> Step {
@@ -201,8 +206,8 @@ fn any(writer: &mut Writer<'_>, pieces: &[&[u8]], depth: u32) -> Step {
     match inner.shape {
         // http.proto and the JSON page treat Empty as any other message: no
         // `value`.
-        Shape::Plain | Shape::MapEntry | Shape::MessageSet => writer.fields(inner, &[content], depth - 1)?,
-        Shape::Empty => {}
+        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => writer.fields(inner, &[content], depth - 1)?,
+        JsonMapping::Empty => {}
         _ => {
             writer.out.extend_from_slice(b",\"value\":");
             writer.message(inner, &[content], depth - 1)?;

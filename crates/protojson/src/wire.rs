@@ -1,30 +1,46 @@
-//! The protobuf wire format, as far as reading it goes.
+//! The protobuf wire format: a cursor over the fields of an encoded message, and what
+//! appends fields to one.
 //!
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
 use std::fmt;
 
-pub(crate) const VARINT: u8 = 0;
-pub(crate) const FIXED64: u8 = 1;
-pub(crate) const LEN: u8 = 2;
-pub(crate) const START: u8 = 3;
-pub(crate) const END: u8 = 4;
-pub(crate) const FIXED32: u8 = 5;
+/// Wire type of varints.
+pub const VARINT: u8 = 0;
+/// Wire type of eight bytes.
+pub const FIXED64: u8 = 1;
+/// Wire type of what a length comes before.
+pub const LEN: u8 = 2;
+/// Wire type that begins a group.
+pub const START: u8 = 3;
+/// Wire type that ends a group.
+pub const END: u8 = 4;
+/// Wire type of four bytes.
+pub const FIXED32: u8 = 5;
 
 /// How deep messages and groups may nest, here and in ProtoJSON: protobuf's
 /// own default.
-pub(crate) const DEPTH: u32 = 100;
+pub const DEPTH: u32 = 100;
 
-/// What can be wrong with wire bytes.
+/// What can be wrong with an encoded message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WireError {
+#[non_exhaustive]
+pub enum WireError {
+    /// The bytes end in the middle of a field.
     Truncated,
+    /// A varint is longer than ten bytes.
     Varint,
+    /// A tag has a field number that is out of range, or no known wire type.
     Tag,
+    /// A group ends without having begun, or never ends.
     Group,
+    /// Messages nest deeper than [`DEPTH`] levels.
     Depth,
+    /// A name is not UTF-8.
     Utf8,
 }
+
+impl std::error::Error for WireError {}
 
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,15 +55,15 @@ impl fmt::Display for WireError {
     }
 }
 
-/// A cursor over wire bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
+/// A cursor over an encoded message.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 /// A field's payload, not yet interpreted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Payload<'a> {
+pub enum Payload<'a> {
     /// A varint, or the little-endian bits of a fixed field.
     Bits(u64),
     /// The content of a length-delimited field or of a group.
@@ -55,14 +71,16 @@ pub(crate) enum Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    pub(crate) fn bytes(self) -> &'a [u8] {
+    /// The content; empty for bits.
+    pub fn bytes(self) -> &'a [u8] {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Bits(_) => &[],
         }
     }
 
-    pub(crate) fn bits(self) -> u64 {
+    /// The bits; 0 for a content.
+    pub fn bits(self) -> u64 {
         match self {
             Self::Bits(bits) => bits,
             Self::Bytes(_) => 0,
@@ -71,8 +89,9 @@ impl<'a> Payload<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// A cursor at the first field of `bytes`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -240,9 +259,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next field with its payload, or `None` at the end.
+    /// The next field with its tag (the field number times eight, plus the wire type) and
+    /// its payload, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no encoded message; the cursor is of no use afterwards.
     #[inline]
-    pub(crate) fn field(&mut self) -> Result<Option<(u32, Payload<'a>)>, WireError> {
+    pub fn field(&mut self) -> Result<Option<(u32, Payload<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -279,7 +303,7 @@ fn long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), WireError> {
 
 /// Appends a varint.
 #[inline]
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -288,14 +312,14 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a length-delimited field.
-pub(crate) fn put_len(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub fn put_len(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_varint(out, u64::from(number << 3 | u32::from(LEN)));
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Appends a varint field.
-pub(crate) fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
+pub fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, u64::from(number << 3));
     put_varint(out, value);
 }

@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{names::NameTable, template::PathTemplate};
+use crate::{
+    names::NameTable,
+    raw,
+    wire::{self, END, FIXED32, FIXED64, LEN, START, VARINT},
+};
 
 /// Everything in a set.
 #[derive(Debug, Default)]
@@ -47,7 +51,7 @@ pub(crate) enum Symbol {
 #[derive(Debug, Default)]
 pub(crate) struct MessageType {
     pub(crate) name: Box<str>,
-    pub(crate) shape: Shape,
+    pub(crate) shape: JsonMapping,
     /// In the order of their numbers.
     pub(crate) fields: Vec<Field>,
     /// The [`Key::head`] of each field.
@@ -102,31 +106,44 @@ impl MessageType {
     }
 }
 
-/// What is special about a message's JSON form.
+/// How a message is mapped to JSON: as an object of its fields, or as one of the
+/// well-known types is.
 ///
 /// Source: <https://protobuf.dev/programming-guides/json/>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Shape {
+#[non_exhaustive]
+pub enum JsonMapping {
+    /// An object of the message's fields.
     #[default]
     Plain,
+    /// An entry of a map, which is a member of the map's object.
     MapEntry,
+    /// A MessageSet: an object whose keys are names of extensions.
     MessageSet,
+    /// `google.protobuf.Any`: an object with an `@type`.
     Any,
+    /// `google.protobuf.Timestamp`: a string by RFC 3339.
     Timestamp,
+    /// `google.protobuf.Duration`: a string such as `"1.5s"`.
     Duration,
+    /// `google.protobuf.FieldMask`: a string of paths with commas between.
     FieldMask,
+    /// `google.protobuf.Struct`: any object.
     Struct,
+    /// `google.protobuf.Value`: any value.
     Value,
+    /// `google.protobuf.ListValue`: any array.
     ListValue,
-    /// A message of one field, `value`, that stands for that value.
+    /// A wrapper such as `google.protobuf.StringValue`: the value of its only field.
     Wrapper,
+    /// `google.protobuf.Empty`: an object without members.
     Empty,
 }
 
-impl Shape {
+impl JsonMapping {
     /// Whether the JSON form is one string, number or bool, which a path and a query can
     /// hold as well.
-    pub(crate) fn is_text(self) -> bool {
+    pub fn is_text(self) -> bool {
         matches!(self, Self::Timestamp | Self::Duration | Self::FieldMask | Self::Wrapper)
     }
 }
@@ -149,8 +166,8 @@ pub(crate) struct Field {
     pub(crate) packed: bool,
     /// Whether set and unset differ, so that a default value is printed.
     pub(crate) presence: bool,
-    /// `google.api.field_behavior` holds REQUIRED.
-    pub(crate) required: bool,
+    /// Its encoded `google.protobuf.FieldOptions`.
+    pub(crate) options: Box<[u8]>,
     /// The index of the oneof among the message's (synthetic ones aside).
     pub(crate) oneof: u16,
     /// The message or enum type, by its index in the tables.
@@ -176,7 +193,7 @@ impl Field {
             truth: u32::MAX,
             packed: false,
             presence: false,
-            required: false,
+            options: Box::default(),
             oneof: NO_ONEOF,
             type_index: u32::MAX,
             json_key: Key::field(json_name),
@@ -187,7 +204,7 @@ impl Field {
     }
 
     pub(super) fn set_tag(&mut self) {
-        let wire_type = if self.packed { super::wire::LEN } else { self.kind.wire_type() };
+        let wire_type = if self.packed { LEN } else { self.kind.wire_type() };
         self.tag = self.number << 3 | u32::from(wire_type);
         self.encoded = Tag::new(self.tag);
     }
@@ -220,18 +237,22 @@ impl Field {
     /// Appends the field, a message or a group, with its content.
     pub(crate) fn put_content(&self, out: &mut Vec<u8>, content: &[u8]) {
         if self.kind != Kind::Group {
-            return super::wire::put_len(out, self.number, content);
+            return wire::put_len(out, self.number, content);
         }
         out.extend_from_slice(self.tag_bytes());
         out.extend_from_slice(content);
-        super::wire::put_varint(out, u64::from(self.number << 3 | u32::from(super::wire::END)));
+        wire::put_varint(out, u64::from(self.number << 3 | u32::from(END)));
     }
 }
 
+/// How many values a field has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cardinality {
+pub enum Cardinality {
+    /// At most one.
     Singular,
+    /// Any number.
     Repeated,
+    /// Any number, each with a key.
     Map,
 }
 
@@ -246,7 +267,7 @@ pub(crate) struct Tag {
 impl Tag {
     fn new(tag: u32) -> Self {
         let mut encoded = Vec::with_capacity(5);
-        super::wire::put_varint(&mut encoded, u64::from(tag));
+        wire::put_varint(&mut encoded, u64::from(tag));
         let mut bytes = [0; 8];
         bytes[..encoded.len()].copy_from_slice(&encoded);
         Self { bytes, len: encoded.len() as u8 }
@@ -299,7 +320,8 @@ impl Common {
 /// A field's type, numbered as in `FieldDescriptorProto.Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+#[expect(missing_docs, reason = "the names of descriptor.proto say it")]
+pub enum Kind {
     Double = 1,
     Float,
     Int64,
@@ -331,7 +353,6 @@ impl Kind {
     }
 
     pub(crate) fn wire_type(self) -> u8 {
-        use super::wire::{FIXED32, FIXED64, LEN, START, VARINT};
         match self {
             Self::Double | Self::Fixed64 | Self::Sfixed64 => FIXED64,
             Self::Float | Self::Fixed32 | Self::Sfixed32 => FIXED32,
@@ -454,7 +475,10 @@ impl Key {
 
 /// `text` as a JSON string.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut quoted = vec![b'"'];
+    // The text of a `str` is UTF-8, so that nothing of it is replaced.
+    raw::put_string(&mut quoted, text.as_bytes());
+    String::from_utf8_lossy(&quoted).into_owned()
 }
 
 #[derive(Debug, Default)]
@@ -514,40 +538,6 @@ pub(crate) struct MethodType {
     pub(crate) output: u32,
     pub(crate) client_streaming: bool,
     pub(crate) server_streaming: bool,
-    /// The HTTP bindings that can be used, in declared order.
-    pub(crate) rules: Vec<HttpRule>,
-    /// The others.
-    pub(crate) unusable: Vec<UnusableRule>,
-}
-
-/// An HTTP binding that cannot be used. Only it is lost: the method keeps its other
-/// bindings, and gRPC.
-#[derive(Clone, Debug)]
-pub(crate) struct UnusableRule {
-    /// HTTP method and path template, as the rule has them.
-    pub(crate) binding: Box<str>,
-    pub(crate) problem: Box<str>,
-}
-
-/// One HTTP binding of a method, resolved.
-#[derive(Clone, Debug)]
-pub(crate) struct HttpRule {
-    pub(crate) verb: http::Method,
-    /// `custom` with the kind `*`: any verb.
-    pub(crate) any_verb: bool,
-    pub(crate) template: PathTemplate,
-    /// For each variable of the template, the field indices that lead to it.
-    pub(crate) variables: Vec<Box<[u16]>>,
-    pub(crate) body: Body,
-    /// The index of the response field that makes up the answer's body.
-    pub(crate) response_body: Option<u16>,
-}
-
-/// Which part of the request message is the HTTP body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    None,
-    /// Every field that the path does not bind.
-    Rest,
-    Field(u16),
+    /// Its encoded `google.protobuf.MethodOptions`.
+    pub(crate) options: Box<[u8]>,
 }

@@ -1,0 +1,60 @@
+//! Protobuf's wire format to ProtoJSON and back, in one pass.
+//!
+//! Both directions are driven by a descriptor set that is decoded once, and go from byte
+//! slice to buffer: no message tree, no generated code. So they serve prost, other code
+//! generators, and programs that have no generated code at all.
+//!
+//! ```
+//! use protojson::DescriptorPool;
+//!
+//! // message Room { string display_name = 1; int64 seats = 2; }
+//! let pool = DescriptorPool::decode(include_bytes!("../tests/room.bin"))?;
+//! let room = pool.message("example.Room").unwrap();
+//! let encoded = room.from_json(r#"{"displayName": "Library", "seats": 12}"#)?;
+//! assert_eq!(encoded, b"\x0a\x07Library\x10\x0c");
+//! assert_eq!(room.to_json(&encoded)?, r#"{"displayName":"Library","seats":"12"}"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`DescriptorPool`] holds the definitions; [`MessageDescriptor`] writes and reads JSON.
+//! - [`MergedMessage`] has the fields of an encoded message, as protobuf reads them.
+//! - [`FieldPath`] leads to a field in a message, or below, whose value a text can give,
+//!   as the path and the query of a URL do.
+//! - [`wire`] reads and writes the encoded form itself.
+//!
+//! Messages nest up to 100 levels.
+//!
+//! Source: <https://protobuf.dev/programming-guides/json/>.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod descriptor;
+mod error;
+mod exact;
+mod field_path;
+mod indent;
+mod json;
+mod mask;
+mod merged;
+mod names;
+mod number;
+mod options;
+mod raw;
+mod read;
+mod read_well_known;
+mod scalar;
+mod text;
+mod time;
+pub mod wire;
+mod write;
+mod write_well_known;
+
+pub use descriptor::{
+    Cardinality, DescriptorError, DescriptorPool, EnumDescriptor, FieldDescriptor, JsonMapping, Kind,
+    MessageDescriptor, MethodDescriptor,
+};
+pub use error::{ParseError, TextError, WriteError};
+pub use field_path::FieldPath;
+pub use merged::{MergedField, MergedMessage};
+pub use options::{Defaults, ReadOptions, WriteOptions};
+pub use text::Base64;
