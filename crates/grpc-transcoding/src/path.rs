@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use crate::schema::{
-    Literal, PathTemplate, Segment,
+use crate::{
+    PathTemplate,
     percent::{decode, encode},
+    template::{Literal, Segment},
 };
 
 /// Why a variable's value does not fit into a path template.

@@ -1,9 +1,9 @@
 //! The grammar of path templates. What they do with a path is in
-//! [`crate::transcoding`].
+//! [`crate::path`].
 
 use std::{fmt, ops::Range};
 
-use super::percent;
+use crate::percent;
 
 /// The path template of an HTTP rule, parsed.
 ///

@@ -120,6 +120,12 @@ impl WriteError {
     }
 }
 
+impl From<WireError> for WriteError {
+    fn from(error: WireError) -> Self {
+        *WriteError::malformed(error.to_string())
+    }
+}
+
 impl From<WireError> for Box<WriteError> {
     fn from(error: WireError) -> Self {
         WriteError::malformed(error.to_string())

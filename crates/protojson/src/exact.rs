@@ -9,9 +9,7 @@ use super::{
     scalar,
     write::{Step, Stop, Writer},
 };
-use crate::descriptor::{
-    Cardinality, Field, Kind, MessageType, NO_ONEOF, Tables,
-};
+use crate::descriptor::{Cardinality, Field, Kind, MessageType, NO_ONEOF, Tables};
 use crate::wire::{self, Payload, Reader};
 
 pub(super) fn fields(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {

@@ -150,11 +150,11 @@ impl fmt::Debug for FieldPath {
     }
 }
 
-impl FieldDescriptor<'_> {
+impl<'p> FieldDescriptor<'p> {
     /// The name by which [`FieldPath::parse`] finds the field: its JSON name; or its proto
     /// name, where dots in the JSON name would make a path of it, or another field is
     /// found by it. `None` if neither is of use.
-    pub fn path_name(&self) -> Option<&str> {
+    pub fn path_name(self) -> Option<&'p str> {
         [self.json_name(), self.name()].into_iter().find(|name| {
             let mut parts = names(name);
             parts.next() == Some(name)

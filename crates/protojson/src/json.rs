@@ -1,8 +1,8 @@
 //! The codec's public face: what descriptors do with bytes and text.
 
-use crate::{
-    DescriptorPool, FieldDescriptor, MessageDescriptor, ParseError, ReadOptions, WriteError, WriteOptions, read, write,
-};
+#[cfg(feature = "prost")]
+use crate::DescriptorPool;
+use crate::{FieldDescriptor, MessageDescriptor, ParseError, ReadOptions, WriteError, WriteOptions, read, write};
 
 impl MessageDescriptor {
     /// Writes an encoded message as JSON.
@@ -104,7 +104,6 @@ impl DescriptorPool {
         let failed = |problem: String| ParseError::new(problem, 0).locate(json.as_ref());
         let descriptor = self.message(&name).ok_or_else(|| failed(format!("the pool has no message `{name}`")))?;
         let wire = descriptor.from_json(json.as_ref())?;
-        M::decode(wire.as_slice())
-            .map_err(|error| failed(format!("the pool's `{name}` is not the program's: {error}")))
+        M::decode(wire.as_slice()).map_err(|error| failed(format!("the pool's `{name}` is not the program's: {error}")))
     }
 }

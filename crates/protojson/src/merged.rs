@@ -10,14 +10,9 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    Base64, DescriptorPool, FieldDescriptor, FieldPath, MessageDescriptor, WriteError, scalar, text,
-};
-use crate::descriptor::{
-    NO_ONEOF,
-    Cardinality, Field, Kind, MessageType, JsonMapping, Tables,
-};
+use crate::descriptor::{Cardinality, Field, JsonMapping, Kind, MessageType, NO_ONEOF, Tables};
 use crate::wire::{self, Payload, Reader, WireError};
+use crate::{Base64, DescriptorPool, FieldDescriptor, FieldPath, MessageDescriptor, WriteError, scalar, text};
 
 /// A field as it came.
 #[derive(Clone, Copy)]

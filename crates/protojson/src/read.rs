@@ -6,9 +6,7 @@ use std::{
 };
 
 use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigzag, time};
-use crate::descriptor::{
-    Cardinality, Common, Field, Kind, MessageType, NO_ONEOF, JsonMapping, Tables, heads_of,
-};
+use crate::descriptor::{Cardinality, Common, Field, JsonMapping, Kind, MessageType, NO_ONEOF, Tables, heads_of};
 use crate::wire::{self, Reader, put_varint};
 
 pub(super) type Parsed<T = ()> = Result<T, Box<ParseError>>;

@@ -6,9 +6,7 @@ use super::{
     read::{Parsed, Parser},
     time,
 };
-use crate::descriptor::{
-    MessageType, JsonMapping,
-};
+use crate::descriptor::{JsonMapping, MessageType};
 use crate::wire::{put_len, put_uint, put_varint};
 
 pub(super) fn read(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -> Parsed {

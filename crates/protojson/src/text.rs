@@ -13,7 +13,7 @@ use super::{
     merged::{self, Fields, Occurrence},
     scalar, time, write_well_known,
 };
-use crate::descriptor::{Field, Kind, JsonMapping, Tables,};
+use crate::descriptor::{Field, JsonMapping, Kind, Tables};
 use crate::wire::Payload;
 
 /// The alphabet that bytes are spelled in.

@@ -95,8 +95,9 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
+    /// Whether there is nothing left.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
@@ -129,8 +130,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a varint, as an element of a packed field.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes do not begin with one.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
+    pub fn varint(&mut self) -> Result<u64, WireError> {
         match *self.rest {
             [byte, ref rest @ ..] if byte < 0x80 => {
                 self.rest = rest;

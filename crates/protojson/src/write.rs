@@ -1,9 +1,7 @@
 //! Wire bytes to JSON, streaming.
 
 use super::{WriteError, WriteOptions, exact, indent, raw, scalar, write_well_known};
-use crate::descriptor::{
-    Cardinality, Common, Field, Key, Kind, MessageType, NO_ONEOF, JsonMapping, Tables,
-};
+use crate::descriptor::{Cardinality, Common, Field, JsonMapping, Key, Kind, MessageType, NO_ONEOF, Tables};
 use crate::wire::{self, Reader, WireError};
 
 /// Why streaming stopped.

@@ -7,9 +7,7 @@ use super::{
     number, scalar, time,
     write::{Step, Stop, Writer},
 };
-use crate::descriptor::{
-    Kind, MessageType, JsonMapping,
-};
+use crate::descriptor::{JsonMapping, Kind, MessageType};
 use crate::wire::{Payload, Reader, WireError};
 
 pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
@@ -206,7 +204,9 @@ fn any(writer: &mut Writer<'_>, pieces: &[&[u8]], depth: u32) -> Step {
     match inner.shape {
         // http.proto and the JSON page treat Empty as any other message: no
         // `value`.
-        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => writer.fields(inner, &[content], depth - 1)?,
+        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => {
+            writer.fields(inner, &[content], depth - 1)?
+        }
         JsonMapping::Empty => {}
         _ => {
             writer.out.extend_from_slice(b",\"value\":");

@@ -298,7 +298,11 @@ fn method(bytes: &[u8]) -> Read<Method<'_>> {
             1 => method.name = text(payload)?,
             2 => method.input = text(payload)?,
             3 => method.output = text(payload)?,
-            4 => method.options.push(payload.bytes()),
+            4 => {
+                // Whoever reads an option may count on the others.
+                fields(payload.bytes(), |_, _| Ok(()))?;
+                method.options.push(payload.bytes());
+            }
             5 => method.client_streaming = payload.bits() != 0,
             6 => method.server_streaming = payload.bits() != 0,
             _ => {}

@@ -6,7 +6,8 @@ use super::{
     DescriptorError,
     decode::{self, Features, Syntax},
     table::{
-        Cardinality, Common, EnumType, Field, Key, Kind, MessageType, MethodType, JsonMapping, Symbol, TRUTHS, Tables, quoted,
+        Cardinality, Common, EnumType, Field, JsonMapping, Key, Kind, MessageType, MethodType, Symbol, TRUTHS, Tables,
+        quoted,
     },
 };
 use crate::names::NameTable;
@@ -72,7 +73,11 @@ fn distinct<'f, 'a>(files: &'f [decode::File<'a>]) -> Result<Vec<&'f decode::Fil
     for file in files {
         match by_name.get(file.name) {
             Some(first) if *first != file => {
-                return Err(DescriptorError::new(file.name, "", "comes twice in the set, and the two differ; keep one"));
+                return Err(DescriptorError::new(
+                    file.name,
+                    "",
+                    "comes twice in the set, and the two differ; keep one",
+                ));
             }
             Some(_) => {}
             None => {
@@ -159,7 +164,9 @@ impl<'a> Compiler<'a> {
                     self.tables.symbols.insert(package.as_str().into(), Symbol::Package);
                 }
                 Some(Symbol::Package) => {}
-                Some(_) => return Err(DescriptorError::new(file.name, &package, "is both a package and something else")),
+                Some(_) => {
+                    return Err(DescriptorError::new(file.name, &package, "is both a package and something else"));
+                }
             }
         }
         for message in &file.messages {
@@ -265,9 +272,9 @@ impl<'a> Compiler<'a> {
             let mut compiled = self.field(scope, &symbol, field.name, &json_name, field)?;
             if let Some(oneof) = field.oneof.filter(|_| !field.proto3_optional) {
                 compiled.presence = true;
-                compiled.oneof = *numbers
-                    .get(&oneof)
-                    .ok_or_else(|| DescriptorError::new(scope.file, &symbol, format!("oneof {oneof} does not exist")))?;
+                compiled.oneof = *numbers.get(&oneof).ok_or_else(|| {
+                    DescriptorError::new(scope.file, &symbol, format!("oneof {oneof} does not exist"))
+                })?;
             }
             fields.push(compiled);
         }
@@ -285,7 +292,11 @@ impl<'a> Compiler<'a> {
             well_known(&name)
         };
         if !has_expected_fields(table) {
-            return Err(DescriptorError::new(scope.file, &name, "does not have the fields that its kind of message has"));
+            return Err(DescriptorError::new(
+                scope.file,
+                &name,
+                "does not have the fields that its kind of message has",
+            ));
         }
         Ok(())
     }

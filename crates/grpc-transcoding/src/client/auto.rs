@@ -1,0 +1,111 @@
+//! How calls travel, and the choice where it is left to the network.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tokio::sync::OnceCell;
+use tonic::body::Body;
+use tower::{Service, ServiceExt};
+
+use super::{BoxError, Connector, Origin, failure::unavailable};
+use crate::rpc::{deadline::Deadline, response::failure};
+
+/// How calls travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Wire {
+    /// gRPC where the network between lets HTTP/2 through, else HTTP/JSON.
+    ///
+    /// The first connection decides, for as long as the client lives: gRPC if TLS
+    /// agreed on HTTP/2 there (ALPN). Without TLS it is gRPC on loopback, else
+    /// HTTP/JSON. An answer never decides, whatever it is.
+    #[default]
+    Auto,
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// HTTP/JSON, by gRPC Transcoding. Passes wherever HTTP passes.
+    HttpJson,
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "gRPC or HTTP/JSON",
+            Self::Grpc => "gRPC",
+            Self::HttpJson => "HTTP/JSON",
+        })
+    }
+}
+
+/// A service that sends calls by one of two, gRPC or HTTP/JSON, as
+/// [`Wire::Auto`] says. Clones share the choice.
+#[derive(Clone, Debug)]
+pub struct Auto<G, J> {
+    grpc: G,
+    http_json: J,
+    connector: Connector,
+    chosen: Arc<OnceCell<Wire>>,
+}
+
+impl<G, J> Auto<G, J> {
+    /// Chooses between the services, which send to `origin` by `connector`.
+    pub fn new(connector: Connector, origin: Origin, grpc: G, http_json: J) -> Self {
+        let known = match origin.is_https() {
+            true => None,
+            false if origin.is_confidential() => Some(Wire::Grpc),
+            false => Some(Wire::HttpJson),
+        };
+        Self { grpc, http_json, connector, chosen: Arc::new(OnceCell::new_with(known)) }
+    }
+
+    /// The choice; it holds [`Wire::Auto`]'s outcome once it is made.
+    pub fn chosen(&self) -> Arc<OnceCell<Wire>> {
+        Arc::clone(&self.chosen)
+    }
+}
+
+impl<G, J> Service<Request<Body>> for Auto<G, J>
+where
+    G: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    G::Future: Send,
+    J: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    J::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Which of the two it will be is not known yet.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Request<Body>) -> Self::Future {
+        match self.chosen.get() {
+            Some(Wire::Grpc) => return Box::pin(self.grpc.clone().oneshot(call)),
+            Some(_) => return Box::pin(self.http_json.clone().oneshot(call)),
+            None => {}
+        }
+        let this = self.clone();
+        let deadline = Deadline::of(call.headers());
+        let answer = Box::pin(async move {
+            let choose = async || match this.connector.speaks_h2().await? {
+                true => Ok(Wire::Grpc),
+                false => Ok(Wire::HttpJson),
+            };
+            match this.chosen.get_or_try_init(choose).await {
+                Ok(Wire::Grpc) => this.grpc.oneshot(call).await,
+                Ok(_) => this.http_json.oneshot(call).await,
+                Err::<_, BoxError>(error) => Ok(failure(unavailable("the request failed", &*error))),
+            }
+        });
+        deadline.hold(answer, |expired| Ok(expired.into_http()))
+    }
+}

@@ -1,0 +1,460 @@
+//! From a stub to a REST API.
+
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    response::Parts,
+};
+use http_body_util::Full;
+use tonic::{Code, Status, body::Body, metadata::MetadataMap};
+use tower::Service;
+use tracing::Span;
+
+use super::{
+    BoxError, Broken, Connector, Origin, PooledClient,
+    failure::unsent,
+    grpc_body::{GrpcBodyFromJson, read},
+};
+use protojson::JsonMapping;
+
+use crate::{
+    Binding, HttpPayload, HttpRequest, HttpRules, MethodBindings, Options,
+    rpc::{
+        MESSAGE_LIMIT,
+        deadline::{Deadline, parse_timeout},
+        frame, gzip, header,
+        metadata::{mend, metadata},
+        response::{self, CollectError, GRPC_ENCODING, GRPC_TIMEOUT, collect},
+        status,
+    },
+    rules::NoBindings,
+};
+
+/// The metadata of a failed call over HTTP/JSON that says which HTTP status the
+/// response had.
+pub const HTTP_STATUS: &str = "http-status";
+
+/// A tower service that goes under a generated tonic stub and sends its calls
+/// as HTTP/JSON, by the `google.api.http` rules of the stub's own protos.
+///
+/// It is generic over the HTTP service that does the sending: anything that
+/// takes an `http::Request<Full<Bytes>>`.
+///
+/// Every failure is a gRPC status. One that the server reports has the code,
+/// message and details that it would have over gRPC.
+#[derive(Clone)]
+pub struct HttpJson<S = PooledClient> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    rules: HttpRules,
+    origin: Origin,
+    limit: usize,
+    options: Options,
+}
+
+/// Builds an [`HttpJson`].
+#[derive(Debug)]
+pub struct HttpJsonBuilder {
+    rules: HttpRules,
+    origin: String,
+    limit: usize,
+    options: Options,
+}
+
+/// Why an [`HttpJson`] cannot be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The endpoint is not a URL of the kind that is needed.
+    Origin(super::OriginError),
+    /// The system's certificates cannot be read.
+    Connect(super::ConnectError),
+    /// No method can be called over HTTP/JSON.
+    Rules(NoBindings),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin(error) => error.fmt(f),
+            Self::Connect(error) => error.fmt(f),
+            Self::Rules(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for BuildError {
+    // The error that is wrapped says all that the display does; its own cause is next.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Origin(error) => error.source(),
+            Self::Connect(error) => error.source(),
+            Self::Rules(error) => error.source(),
+        }
+    }
+}
+
+impl HttpJsonBuilder {
+    /// Sets the largest answer that is read, in bytes. The default is 4 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Sends enum values as numbers and asks for them so
+    /// (`$alt=json;enum-encoding=int`), as Google's own clients do, in place of
+    /// their names. Answers are read in either form.
+    #[must_use]
+    pub fn enums_as_integers(mut self, integers: bool) -> Self {
+        self.options.write.enums_as_integers = integers;
+        self
+    }
+
+    /// Builds the service over hyper-util's pooled client. Does no IO but
+    /// reading the system's certificates.
+    ///
+    /// # Errors
+    ///
+    /// If the endpoint or the schema cannot be used.
+    pub fn build(self) -> Result<HttpJson, BuildError> {
+        let origin = Origin::parse(&self.origin).map_err(BuildError::Origin)?;
+        let connector = super::connector(&origin).map_err(BuildError::Connect)?;
+        self.build_connecting(connector)
+    }
+
+    /// Builds the service over hyper-util's pooled client, with a connector for
+    /// the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// If the endpoint or the schema cannot be used.
+    pub fn build_connecting(self, connector: Connector) -> Result<HttpJson, BuildError> {
+        self.build_over(PooledClient::new(connector))
+    }
+
+    /// Builds the service over an HTTP service of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// If the endpoint or the schema cannot be used.
+    pub fn build_over<S>(self, inner: S) -> Result<HttpJson<S>, BuildError> {
+        let origin = Origin::parse(&self.origin).map_err(BuildError::Origin)?;
+        self.rules.check().map_err(BuildError::Rules)?;
+        let shared = Shared { rules: self.rules, origin, limit: self.limit, options: self.options };
+        Ok(HttpJson { inner, shared: Arc::new(shared) })
+    }
+}
+
+impl HttpJson {
+    /// Begins to build the service for the methods of a
+    /// [`DescriptorPool`](crate::DescriptorPool), or of [`HttpRules`] with a service
+    /// config, at an endpoint such as `https://library.googleapis.com`.
+    pub fn builder(rules: impl Into<HttpRules>, endpoint: impl Into<String>) -> HttpJsonBuilder {
+        HttpJsonBuilder {
+            rules: rules.into(),
+            origin: endpoint.into(),
+            limit: MESSAGE_LIMIT,
+            options: Options::default(),
+        }
+    }
+}
+
+impl<S> fmt::Debug for HttpJson<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpJson").field("endpoint", &self.shared.origin).finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Service<Request<Body>> for HttpJson<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The inner service is made ready within the call, so that its failure
+        // becomes a status.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut call: Request<Body>) -> Self::Future {
+        let (mut inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
+        let timeout = call.headers().get(&GRPC_TIMEOUT).and_then(parse_timeout);
+        let deadline = Deadline::after(timeout);
+        let answer = Box::pin(async move {
+            let answer = shared.call(&mut inner, &mut call, timeout, deadline).await;
+            Ok(answer.unwrap_or_else(response::failure))
+        });
+        deadline.hold(answer, |expired| Ok(response::failure(expired)))
+    }
+}
+
+impl Shared {
+    /// One call: find the method, take the message, build the request, send,
+    /// build the response.
+    async fn call<S, B>(
+        &self,
+        inner: &mut S,
+        call: &mut Request<Body>,
+        timeout: Option<Duration>,
+        deadline: Deadline,
+    ) -> Result<Response<Body>, Status>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let bindings = self.rules.method(call.uri().path()).ok_or_else(|| {
+            Status::unimplemented(format!(
+                "the schema has no method {}; decode the descriptor set that the stub was generated from",
+                call.uri().path()
+            ))
+        })?;
+        if !bindings.is_servable() {
+            return Err(Status::unimplemented(format!(
+                "{} streams its requests, which HTTP/JSON can only for google.api.HttpBody; call it over gRPC",
+                bindings.method().path()
+            )));
+        }
+        let upload = bindings.method().is_client_streaming();
+        // A stub's own message may be as large as the stub likes; an upload is
+        // kept until it is sent, and so is bounded.
+        let limit = if upload { self.limit } else { usize::MAX };
+        let framed = collect(call.body_mut(), limit).await.map_err(|error| broken("the request", error))?;
+        let encoding = call.headers().get(&GRPC_ENCODING).map(HeaderValue::as_bytes);
+        let (binding, request) = if upload {
+            self.upload(bindings, framed, encoding)?
+        } else {
+            bindings.encode_request(&frame::unary(framed, encoding, limit)?, &self.options)?
+        };
+        let request = self.request(request, std::mem::take(call.headers_mut()), timeout)?;
+        self.exchange(inner, binding, request, deadline).await
+    }
+
+    /// Sends a request and makes the stub's response of the server's.
+    async fn exchange<S, B>(
+        &self,
+        inner: &mut S,
+        binding: &Binding,
+        request: Request<Full<Bytes>>,
+        deadline: Deadline,
+    ) -> Result<Response<Body>, Status>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let span = Span::current();
+        span.record("http.request.method", request.method().as_str());
+        span.record("url.template", binding.template().as_str());
+        std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(|error| unsent(error.into()))?;
+        let answer = inner.call(request).await.map_err(|error| unsent(error.into()))?;
+        let (head, body) = answer.into_parts();
+        response::record(&span, head.status, head.version);
+        let packed = header::times_packed(&head.headers).map_err(Status::internal);
+        if !head.status.is_success() {
+            let body = match packed {
+                Ok(times) => self.body(body, times).await,
+                Err(unknown) => Err(unknown),
+            };
+            return Err(with_answer(self.failure(&head, body), head));
+        }
+        let times = match packed {
+            Ok(times) => times,
+            Err(unknown) => return Err(with_answer(unknown, head)),
+        };
+        if binding.method().is_server_streaming() {
+            let body = GrpcBodyFromJson::new(binding.clone(), &head.headers, body, times, self.limit, deadline);
+            return Ok(response::grpc(body, head.headers));
+        }
+        let framed = self.body(body, times).await.and_then(|body| decode(binding, &head, body));
+        match framed {
+            Ok(framed) => Ok(response::grpc(response::Unary::Message(framed), head.headers)),
+            Err(failed) => Err(with_answer(failed, head)),
+        }
+    }
+
+    /// The request of an upload: that of its first message, with the data of the
+    /// others behind its own.
+    fn upload<'b>(
+        &self,
+        bindings: &'b MethodBindings,
+        framed: Bytes,
+        encoding: Option<&[u8]>,
+    ) -> Result<(&'b Binding, HttpRequest), Status> {
+        let mut frames = frame::Frames::new(encoding, self.limit);
+        frames.push(framed);
+        let first = frames.next()?.unwrap_or_default();
+        let (binding, mut request) = bindings.encode_request(&first, &self.options)?;
+        let mut data = Vec::new();
+        while let Some(message) = frames.next()? {
+            data.extend_from_slice(&binding.encode_more(&message)?);
+        }
+        if frames.rest() > 0 {
+            return Err(Status::internal("the last message is cut off"));
+        }
+        if let Some(payload) = request.payload.as_mut().filter(|_| !data.is_empty()) {
+            payload.body = [&payload.body, &*data].concat().into();
+        }
+        Ok((binding, request))
+    }
+
+    /// The whole body of an answer that is packed so many times.
+    async fn body<B>(&self, body: B, times: usize) -> Result<Bytes, Status>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let mut body = collect(body, self.limit).await.map_err(|error| broken("the answer", error))?;
+        for _ in 0..times {
+            if !body.is_empty() {
+                body = gzip::decompress(&body, self.limit).map_err(|error| unpacking(error, self.limit))?;
+            }
+        }
+        Ok(body)
+    }
+
+    /// The status of an answer that is not a success. Even if its body is unreadable, the
+    /// HTTP status decides the code.
+    fn failure(&self, head: &Parts, body: Result<Bytes, Status>) -> Status {
+        let (mut failed, said) = match body {
+            Ok(body) => status::from_http(Some(self.rules.pool()), head.status, &body),
+            Err(problem) => (status::unreadable(head.status, problem.message()), false),
+        };
+        if !said && let Some(redirect) = status::redirect(head.status, &head.headers) {
+            failed = redirect;
+        }
+        // A 502 to 504 without a gRPC code comes from a proxy: the API may have received
+        // the call.
+        if failed.code() == Code::Unavailable && !said { Broken::Lost.cause(failed) } else { failed }
+    }
+
+    fn request(
+        &self,
+        request: HttpRequest,
+        headers: HeaderMap,
+        timeout: Option<Duration>,
+    ) -> Result<Request<Full<Bytes>>, Status> {
+        let bad = |error: &dyn fmt::Display| Status::internal(format!("the request cannot be built: {error}"));
+        let HttpRequest { method, target, payload } = request;
+        let path = http::uri::PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|error| bad(&error))?;
+        let url = self.origin.url(path).map_err(|error| bad(&error))?;
+        let (content_type, body) = match payload {
+            Some(payload) => (payload.content_type, payload.body),
+            None => (None, Bytes::new()),
+        };
+        // An HttpBody may leave its type open.
+        let content_type = match content_type {
+            Some(Cow::Borrowed(kind)) => HeaderValue::from_bytes(kind).ok(),
+            Some(Cow::Owned(kind)) => {
+                let kind = HeaderValue::try_from(kind);
+                Some(kind.map_err(|_| Status::invalid_argument("the HttpBody's content type is no header's value"))?)
+            }
+            None => None,
+        };
+        let bodyless = body.is_empty();
+        let takes_content = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = url;
+        *request.headers_mut() = metadata(headers, content_type);
+        let headers = request.headers_mut();
+        if bodyless && takes_content {
+            // RFC 9110, section 8.6; there are servers that answer 411 otherwise.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(timeout) = timeout {
+            // Seconds, as Google's front ends read it.
+            if let Ok(seconds) = HeaderValue::try_from(timeout.as_secs_f64().to_string()) {
+                headers.insert(HeaderName::from_static("x-server-timeout"), seconds);
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// The response of a unary call that is a success, framed.
+///
+/// # Errors
+///
+/// The error that the body holds in place of a message; INTERNAL if it holds neither.
+fn decode(binding: &Binding, head: &Parts, body: Bytes) -> Result<Bytes, Status> {
+    if let Some(failed) = error_in_place(binding, &body) {
+        return Err(failed);
+    }
+    let output = binding.method().output();
+    // Only a message that is always empty may be left out.
+    if body.trim_ascii().is_empty() && output.json_mapping() != JsonMapping::Empty && !binding.gives_http_body() {
+        return Err(Status::internal(format!(
+            "the answer, HTTP {}, has no body, where a {} was expected; the call may have been carried out: look before \
+             it is made again",
+            head.status,
+            output.name()
+        )));
+    }
+    let content_type = head.headers.get(CONTENT_TYPE).map(|kind| Cow::Owned(kind.as_bytes().to_vec()));
+    read(binding, HttpPayload { content_type: content_type.filter(|_| binding.gives_http_body()), body })
+}
+
+/// The error that JSON holds in place of a message, as `{"error":{…}}`.
+pub(super) fn error_in_place(binding: &Binding, json: &[u8]) -> Option<Status> {
+    let foreign = !binding.gives_http_body() && binding.has_no_response_field("error");
+    foreign.then(|| status::in_place_of_message(Some(binding.method().pool()), json)).flatten()
+}
+
+/// A failure with what the answer's headers say, and its HTTP status.
+fn with_answer(mut failed: Status, head: Parts) -> Status {
+    let mut headers = metadata(head.headers, None);
+    mend(&mut headers);
+    headers.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));
+    *failed.metadata_mut() = MetadataMap::from_headers(headers);
+    failed
+}
+
+pub(super) fn unpacking(error: gzip::GzipError, limit: usize) -> Status {
+    match error {
+        gzip::GzipError::TooLarge => {
+            let problem = format!("the answer unpacks to more than the limit of {limit} bytes");
+            Broken::TooLarge.cause(Status::resource_exhausted(problem))
+        }
+        gzip::GzipError::Malformed => Status::internal("the answer is not gzip, as it says"),
+    }
+}
+
+fn broken(what: &str, error: CollectError) -> Status {
+    match error {
+        CollectError::TooLarge => {
+            Broken::TooLarge.cause(Status::resource_exhausted(format!("{what} is larger than the limit")))
+        }
+        CollectError::Malformed(cause) | CollectError::Failed(cause) => {
+            Broken::Lost.cause(Status::unavailable(format!("{what} broke off: {cause}")))
+        }
+    }
+}

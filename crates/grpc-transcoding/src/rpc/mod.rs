@@ -1,0 +1,38 @@
+//! gRPC itself, as far as the client and the server share it.
+
+pub(crate) mod deadline;
+pub(crate) mod failure;
+pub(crate) mod frame;
+pub(crate) mod gzip;
+pub(crate) mod header;
+pub(crate) mod metadata;
+pub(crate) mod response;
+pub(crate) mod status;
+
+/// The error of a body or a service that this crate is generic over.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Marks a call, among the extensions of its request, that may last: its answer is a
+/// stream, or is taken at somebody else's pace. `Grpc` sends such calls
+/// over connections of their own, where they cannot hold up others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lasting;
+
+/// The largest message that is taken from the network, in bytes: tonic's own
+/// default.
+pub(crate) const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,242 @@
+//! Responses to a stub, and what of a response both sides need.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use tonic::{Status, body::Body, metadata::MetadataMap};
+
+use super::{
+    failure::Broken,
+    metadata::{is_sound_status, mend, mend_status, metadata},
+};
+
+pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+pub(crate) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
+
+/// An answer whose body makes the frames and the trailers. Its metadata is what
+/// there is among `headers`, as far as gRPC can carry it.
+pub(crate) fn grpc<B>(body: B, headers: HeaderMap) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<super::BoxError>,
+{
+    let mut response = Response::new(Body::new(body));
+    *response.headers_mut() = metadata(headers, Some(GRPC));
+    mend(response.headers_mut());
+    response
+}
+
+/// An answer of a gRPC server as a stub can read it, whatever the server says in its
+/// headers and trailers.
+pub(crate) fn mended(mut response: Response<Body>) -> Response<Body> {
+    mend_status(response.headers_mut());
+    mend(response.headers_mut());
+    response.map(|body| Body::new(Mended(body)))
+}
+
+/// A body whose trailers are mended as the headers are.
+struct Mended(Body);
+
+impl http_body::Body for Mended {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.get_mut().0).poll_frame(context);
+        polled.map_ok(|mut frame| {
+            if let Some(trailers) = frame.trailers_mut() {
+                mend_status(trailers);
+                mend(trailers);
+            }
+            frame
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// The body of a unary call's success: one message, framed, then the trailers.
+pub(crate) enum Unary {
+    Message(Bytes),
+    Trailers,
+    End,
+}
+
+impl http_body::Body for Unary {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let next = if matches!(this, Self::Message(_)) { Self::Trailers } else { Self::End };
+        Poll::Ready(match std::mem::replace(this, next) {
+            Self::Message(framed) => Some(Ok(Frame::data(framed))),
+            Self::Trailers => {
+                let mut trailers = HeaderMap::with_capacity(1);
+                trailers.insert(&GRPC_STATUS, HeaderValue::from_static("0"));
+                Some(Ok(Frame::trailers(trailers)))
+            }
+            Self::End => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::End)
+    }
+}
+
+/// The status that headers or trailers hold.
+pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
+    if is_sound_status(headers) {
+        return Status::from_header_map(headers);
+    }
+    let mut mended = headers.clone();
+    mend_status(&mut mended);
+    Status::from_header_map(&mended)
+}
+
+/// A status that has, beside its own metadata, that of the headers which came before it;
+/// its own counts where both have a name.
+pub(crate) fn after_headers(mut status: Status, headers: HeaderMap) -> Status {
+    let mut both = std::mem::take(status.metadata_mut()).into_headers();
+    let mut name = None;
+    let mut skip = false;
+    for (next, value) in metadata(headers, None) {
+        // A name comes with the first of its values only.
+        if let Some(next) = next {
+            skip = both.contains_key(&next);
+            name = Some(next);
+        }
+        if let (Some(name), false) = (&name, skip) {
+            both.append(name, value);
+        }
+    }
+    *status.metadata_mut() = MetadataMap::from_headers(both);
+    status
+}
+
+/// A status as the trailers of a body.
+pub(crate) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        trailers.insert(&GRPC_STATUS, HeaderValue::from_static("13"));
+    }
+    trailers
+}
+
+/// A failed call: HTTP 200, with the status among the headers.
+pub(crate) fn failure(status: Status) -> Response<Body> {
+    let cause = std::error::Error::source(&status).and_then(|cause| cause.downcast_ref::<Broken>()).copied();
+    let mut response: Response<Body> = status.into_http();
+    if let Some(cause) = cause {
+        response.extensions_mut().insert(cause);
+    }
+    response
+}
+
+/// An error to a client of REST, as a service has it that knows no schema.
+pub(crate) fn error(status: &Status, http: StatusCode) -> Response<Body> {
+    let body = super::status::to_body(None, status, http);
+    let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
+    *response.status_mut() = http;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Collects a body, up to a limit. One that comes in one piece is not copied.
+pub(crate) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, CollectError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<super::BoxError>,
+{
+    // A body that says how long it is need not be waited for.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(CollectError::TooLarge);
+    }
+    let mut body = std::pin::pin!(body);
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        let frame = frame.map_err(|error| CollectError::of(&*error.into()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > limit - whole.len().max(joined.len()) {
+            return Err(CollectError::TooLarge);
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = data;
+            continue;
+        }
+        if joined.is_empty() {
+            joined = std::mem::take(&mut whole).into();
+        }
+        joined.extend_from_slice(&data);
+    }
+    Ok(if joined.is_empty() { whole } else { joined.freeze() })
+}
+
+#[derive(Debug)]
+pub(crate) enum CollectError {
+    TooLarge,
+    /// What was sent is not HTTP.
+    Malformed(String),
+    /// The sender is gone.
+    Failed(String),
+}
+
+impl CollectError {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        use std::io::ErrorKind::{InvalidData, InvalidInput};
+        let text = super::chain(error);
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            // As hyper has it for chunks that are none.
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(kind, Some(InvalidData | InvalidInput)) {
+                return Self::Malformed(text);
+            }
+            cause = error.source();
+        }
+        Self::Failed(text)
+    }
+}
+
+/// Tells the span of an attempt, if there is one, what HTTP says of it.
+pub(crate) fn record(span: &tracing::Span, status: http::StatusCode, version: http::Version) {
+    span.record("http.response.status_code", status.as_u16());
+    span.record("network.protocol.version", if version == http::Version::HTTP_2 { "2" } else { "1.1" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_that_are_no_base64_are_left_out() {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", HeaderValue::from_static("14"));
+        headers.insert("grpc-status-details-bin", HeaderValue::from_static("YQ"));
+        assert_eq!(status(&headers).unwrap().details(), b"a");
+        for bad in ["a,b", "_-8", "a"] {
+            headers.insert("grpc-status-details-bin", HeaderValue::from_static(bad));
+            let status = status(&headers).unwrap();
+            assert_eq!((status.code(), status.details()), (tonic::Code::Unavailable, &b""[..]), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,653 @@
+//! From REST clients to a gRPC service.
+
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE, VARY},
+};
+use http_body_util::Full;
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use protojson::{DescriptorPool, ReadOptions, WriteOptions};
+
+use super::{
+    BoxError,
+    budget::{Budget, Charged, Share},
+    grpc_response::GrpcResponse,
+    idle::{Idle, Silence},
+    json_body::{Form, JsonBodyFromGrpc},
+};
+use crate::{
+    Binding, HttpPayload, HttpRules, Lint, MethodBindings, MethodDescriptor, NoBindings, Options, Query, Route, Router,
+    SystemParams, TranscodeError,
+    rpc::{
+        Lasting, MESSAGE_LIMIT, chain,
+        deadline::{Deadline, parse_timeout},
+        frame, gzip, header,
+        metadata::{METADATA_LIMIT, MetadataError, check, metadata},
+        response::{self, CollectError, GRPC_TIMEOUT, JSON, after_headers, collect},
+        status,
+    },
+};
+
+/// How long a body must be for gzip to pay: about what goes in one packet, which is there
+/// no sooner for being smaller.
+const WORTH_PACKING: usize = 1400;
+
+/// How long a call may take by default.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a stream may be without a message by default.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// How many bytes of bodies are held by default.
+const BODIES: usize = 256 * 1024 * 1024;
+
+/// A tower service that stands in front of a gRPC service and offers its
+/// methods as REST, by their `google.api.http` rules. Calls that are gRPC
+/// already pass through, unless [`GatewayLayer::passthrough`] says otherwise.
+///
+/// The gRPC service may be in the process, such as tonic's router, or elsewhere,
+/// by way of `Grpc`.
+///
+/// A binding that is never used, because its rule cannot be or because another has the
+/// same HTTP method and path, is logged as a warning, and among
+/// [`GatewayLayer::warnings`].
+///
+/// An answer that is an error has its [`Code`](tonic::Code) among its extensions, for
+/// those who count or log: HTTP's statuses are fewer.
+#[derive(Clone)]
+pub struct Gateway<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+/// How a [`Gateway`] reads and answers; also the tower layer that makes one.
+#[derive(Clone)]
+pub struct GatewayLayer(Shared);
+
+#[derive(Clone)]
+struct Shared {
+    rules: HttpRules,
+    router: Arc<Router>,
+    limit: usize,
+    path_length: usize,
+    path_segments: usize,
+    metadata_limit: usize,
+    options: Options,
+    passthrough: bool,
+    timeout: Option<Duration>,
+    idle: Option<Duration>,
+    budget: Budget,
+}
+
+impl GatewayLayer {
+    /// Makes gateways for the methods of a [`DescriptorPool`], or of [`HttpRules`] with a
+    /// service config.
+    ///
+    /// # Errors
+    ///
+    /// If no method has an HTTP rule that can be used.
+    pub fn new(rules: impl Into<HttpRules>) -> Result<Self, NoBindings> {
+        let rules = rules.into();
+        rules.check()?;
+        let layer = Self(Shared {
+            router: Arc::new(Router::new(&rules)),
+            rules,
+            limit: MESSAGE_LIMIT,
+            metadata_limit: METADATA_LIMIT,
+            path_length: 8 * 1024,
+            path_segments: 256,
+            options: Options::default(),
+            passthrough: true,
+            timeout: Some(TIMEOUT),
+            idle: Some(IDLE),
+            budget: Budget::new(BODIES),
+        });
+        for warning in layer.warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(layer)
+    }
+
+    /// The bindings that are never used, and why. [`HttpRules::lint`] lists more.
+    pub fn warnings(&self) -> Vec<Lint> {
+        self.0.rules.unused()
+    }
+
+    /// Sets the longest path that is taken, in bytes without the query, and how many
+    /// segments it may have. Others are answered with 414. The default is 8 KiB and 256
+    /// segments.
+    #[must_use]
+    pub fn max_path(mut self, bytes: usize, segments: usize) -> Self {
+        (self.0.path_length, self.0.path_segments) = (bytes, segments);
+        self
+    }
+
+    /// Sets the largest body that is taken, in bytes, and the largest message of
+    /// an answer. The default is 4 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.0.limit = bytes;
+        self
+    }
+
+    /// Sets whether calls that are gRPC already pass through, to any method of the server
+    /// behind the gateway, whether or not it has an HTTP rule. If not, they are answered
+    /// with UNIMPLEMENTED. By default they pass.
+    #[must_use]
+    pub fn passthrough(mut self, pass: bool) -> Self {
+        self.0.passthrough = pass;
+        self
+    }
+
+    /// Sets how long a call may take whose client does not ask for less; it holds for
+    /// streams only as far as their client asks. The default is 60 seconds.
+    #[must_use]
+    pub fn timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.timeout = limit;
+        self
+    }
+
+    /// Sets how long the server behind the gateway may leave a stream, or a gRPC call that
+    /// passes through, without a message; then it ends with DEADLINE_EXCEEDED. The default
+    /// is 10 minutes.
+    #[must_use]
+    pub fn stream_idle_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.idle = limit;
+        self
+    }
+
+    /// Sets how many bytes of bodies are held at a time, of all requests together, beside
+    /// the first 16 KiB of each. A request for which there is no room is answered with 503
+    /// and `Retry-After`. The default is 256 MiB.
+    #[must_use]
+    pub fn max_body_memory(mut self, bytes: usize) -> Self {
+        self.0.budget = Budget::new(bytes);
+        self
+    }
+
+    /// Sets how large the headers of a request may be that become a call's metadata,
+    /// counted as HTTP/2 does: name, value and 32 bytes for each. The default is 8 KiB, as
+    /// gRPC recommends to servers. More than the backend takes would cost the connection
+    /// that all calls share.
+    #[must_use]
+    pub fn max_metadata_size(mut self, bytes: usize) -> Self {
+        self.0.metadata_limit = bytes;
+        self
+    }
+
+    /// Sets how bodies are read. By default a field that the request does not
+    /// have is an error.
+    #[must_use]
+    pub fn read_options(mut self, options: ReadOptions) -> Self {
+        self.0.options.read = options;
+        self
+    }
+
+    /// Sets how answers are written. A client's system parameters (`$alt`,
+    /// `prettyPrint`) come before it.
+    #[must_use]
+    pub fn write_options(mut self, options: WriteOptions) -> Self {
+        self.0.options.write = options;
+        self
+    }
+}
+
+impl<S> Layer<S> for GatewayLayer {
+    type Service = Gateway<S>;
+
+    fn layer(&self, inner: S) -> Gateway<S> {
+        Gateway { inner, shared: Arc::new(self.0.clone()) }
+    }
+}
+
+impl fmt::Debug for GatewayLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayLayer").field("rules", &self.0.rules).finish_non_exhaustive()
+    }
+}
+
+impl<S> Gateway<S> {
+    /// Puts a gateway for the methods of a [`DescriptorPool`], or of [`HttpRules`], in
+    /// front of `inner`, with [`GatewayLayer`]'s defaults.
+    ///
+    /// # Errors
+    ///
+    /// If no method has an HTTP rule that can be used.
+    pub fn new(rules: impl Into<HttpRules>, inner: S) -> Result<Self, NoBindings> {
+        GatewayLayer::new(rules).map(|layer| layer.layer(inner))
+    }
+}
+
+impl<S> fmt::Debug for Gateway<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("rules", &self.shared.rules).finish_non_exhaustive()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Gateway<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
+        if header::is_grpc(request.headers()) {
+            if !shared.passthrough {
+                return Box::pin(std::future::ready(Ok(response::failure(Status::unimplemented(
+                    "gRPC calls are not passed through here; send them to the server itself, or call the method as REST",
+                )))));
+            }
+            let mut call = request.map(Body::new);
+            call.extensions_mut().insert(Lasting);
+            let checked = check(call.headers_mut(), shared.metadata_limit);
+            return Box::pin(async move {
+                let answer = match checked {
+                    Ok(()) => patiently(shared.idle, send(inner, call)).await,
+                    Err(error) => Err(unfit(&error)),
+                };
+                Ok(answer.map_or_else(response::failure, |response| {
+                    response.map(|body| Body::new(Idle::new(body, shared.idle)))
+                }))
+            });
+        }
+        let asked = timeout(request.headers());
+        let deadline = Deadline::after(asked);
+        let late = Arc::clone(&self.shared);
+        let head = request.method() == Method::HEAD;
+        let answer = Box::pin(async move {
+            let answer = shared.rest(inner, request, asked).await;
+            let answer = answer.unwrap_or_else(|refusal| refusal.into_response(shared.rules.pool()));
+            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
+        });
+        deadline.hold(answer, move |expired| {
+            let refusal: Box<Refusal> = expired.into();
+            let answer = refusal.into_response(late.rules.pool());
+            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
+        })
+    }
+}
+
+/// A request that is answered with an error.
+struct Refusal {
+    status: Status,
+    http: Option<StatusCode>,
+    allow: Vec<Method>,
+}
+
+impl From<Status> for Box<Refusal> {
+    fn from(status: Status) -> Self {
+        Box::new(Refusal { status, http: None, allow: Vec::new() })
+    }
+}
+
+impl From<TranscodeError> for Box<Refusal> {
+    fn from(error: TranscodeError) -> Self {
+        Status::from(error).into()
+    }
+}
+
+impl From<MetadataError> for Box<Refusal> {
+    fn from(error: MetadataError) -> Self {
+        let status = Status::invalid_argument(error.to_string());
+        match error {
+            MetadataError::TooLarge(_) => Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, status),
+            _ => status.into(),
+        }
+    }
+}
+
+/// The status of a gRPC call whose metadata is not passed on.
+fn unfit(error: &MetadataError) -> Status {
+    match error {
+        // As gRPC's own servers have it.
+        MetadataError::TooLarge(_) => Status::resource_exhausted(error.to_string()),
+        _ => Status::invalid_argument(error.to_string()),
+    }
+}
+
+impl Refusal {
+    fn new(http: StatusCode, status: Status) -> Box<Self> {
+        let mut refusal: Box<Self> = status.into();
+        refusal.http = Some(http);
+        refusal
+    }
+
+    fn too_large(limit: usize) -> Box<Self> {
+        let status = Status::invalid_argument(format!("the body is larger than {limit} bytes"));
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, status)
+    }
+
+    fn into_response(self, pool: &DescriptorPool) -> Response<Body> {
+        let http = self.http.unwrap_or_else(|| status::http_status(self.status.code()));
+        let body = status::to_body(Some(pool), &self.status, http);
+        let mut response = answer(http, JSON, body, self.status.metadata().clone().into_headers());
+        response.extensions_mut().insert(self.status.code());
+        for verb in self.allow {
+            if let Ok(verb) = HeaderValue::from_str(verb.as_str()) {
+                response.headers_mut().append(ALLOW, verb);
+            }
+        }
+        response
+    }
+}
+
+fn answer(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>, headers: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(body.into())));
+    *response.status_mut() = status;
+    *response.headers_mut() = metadata(headers, Some(kind));
+    response
+}
+
+impl Shared {
+    /// One request: find the method, take the body, make the message, call,
+    /// answer.
+    async fn rest<S, B, R>(
+        &self,
+        inner: S,
+        request: Request<B>,
+        asked: Option<Duration>,
+    ) -> Result<Response<Body>, Box<Refusal>>
+    where
+        S: Service<Request<Body>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+        R: http_body::Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let (mut head, body) = request.into_parts();
+        if let Some(verb) = overridden(&head)? {
+            head.method = verb;
+        }
+        let (binding, variables) = self.route(&head.method, head.uri.path())?;
+        let method = binding.method();
+        let query = Query::parse(head.uri.query().unwrap_or_default())?;
+        let system = SystemParams::read(binding, &query, self.options.write.clone())?;
+        if !self.rules.method(method.path()).is_some_and(MethodBindings::is_servable) {
+            let name = method.path().trim_start_matches('/');
+            return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
+        }
+        // A stream may last.
+        let timeout = match self.timeout.filter(|_| !method.is_server_streaming()) {
+            Some(limit) => Some(asked.map_or(limit, |asked| asked.min(limit))),
+            None => asked,
+        };
+        let deadline = Deadline::after(timeout);
+        let mut share = self.budget.share();
+        let body = deadline.within(self.body(&head.headers, body, &mut share)).await?;
+        // Without a body its type says nothing.
+        if !binding.takes_http_body() && !body.is_empty() {
+            check_content_type(&head.headers)?;
+        }
+        let content_type = head.headers.get(CONTENT_TYPE).filter(|_| binding.takes_http_body());
+        let content_type = content_type.map(|kind| Cow::Owned(kind.as_bytes().to_vec()));
+        let mut message = frame::room(body.len());
+        let payload = HttpPayload { content_type, body };
+        binding.decode_request(&variables, &query, &payload, &self.options, &mut message)?;
+        let message = frame::frame(message)?;
+        let (form, packs) = (Form::asked_for(&head.headers), header::prefers_gzip(&head.headers));
+        let mut call = call(method, message, head.headers, timeout)?;
+        if let Some(token) = &system.access_token
+            && !call.headers().contains_key(AUTHORIZATION)
+        {
+            let mut token = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| Status::invalid_argument("access_token: it holds what a header cannot"))?;
+            token.set_sensitive(true);
+            call.headers_mut().insert(AUTHORIZATION, token);
+        }
+        check(call.headers_mut(), self.metadata_limit)?;
+        if method.is_server_streaming() {
+            call.extensions_mut().insert(Lasting);
+        }
+        let response = deadline.within(send(inner, call)).await?;
+        let (mut headers, incoming) = GrpcResponse::new(response, self.limit, deadline)?;
+        // What the backend said before the call failed is worth as much as what it said then.
+        let answer = match method.is_server_streaming() {
+            true => self.stream(binding, system, form, &mut headers, incoming).await,
+            false => respond(binding, &system, packs, &mut headers, incoming).await,
+        };
+        answer.map_err(|failed| after_headers(failed, headers).into())
+    }
+
+    /// The response of a server-streaming call that has begun well.
+    async fn stream<R>(
+        &self,
+        binding: &Binding,
+        system: SystemParams,
+        form: Form,
+        headers: &mut HeaderMap,
+        mut incoming: GrpcResponse<R>,
+    ) -> Result<Response<Body>, Status>
+    where
+        R: http_body::Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        incoming.limit_silence(self.idle);
+        let first = incoming.next().await?;
+        let form = match (binding.gives_http_body(), system.events) {
+            (true, _) => Form::Raw,
+            (false, true) => Form::Events,
+            (false, false) => form,
+        };
+        let mut kind = form.content_type();
+        if let (Form::Raw, Some(message)) = (form, &first) {
+            kind = media_type(binding.encode_response(message, &system.write)?.content_type.as_deref());
+        }
+        let mut options = system.write;
+        // A line is a message; an array's elements may be laid out.
+        options.indent = options.indent.filter(|_| form == Form::Array);
+        let body = JsonBodyFromGrpc::new(incoming, first, binding.clone(), form, options);
+        let mut response = Response::new(Body::new(body));
+        *response.headers_mut() = metadata(std::mem::take(headers), Some(kind));
+        Ok(response)
+    }
+
+    /// The whole body of a request, unpacked.
+    async fn body<B>(&self, headers: &HeaderMap, body: B, share: &mut Share) -> Result<Bytes, Box<Refusal>>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let times = header::times_packed(headers).map_err(|problem| {
+            let status = Status::invalid_argument(format!("{problem}; send gzip, or no encoding"));
+            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, status)
+        })?;
+        let body = std::pin::pin!(body);
+        let body = collect(Charged { body, share }, self.limit).await;
+        let mut body = body.map_err(|error| match error {
+            CollectError::TooLarge => Refusal::too_large(self.limit),
+            CollectError::Malformed(cause) => Status::invalid_argument(format!("the body is not HTTP: {cause}")).into(),
+            CollectError::Failed(_) if share.is_refused() => no_room(),
+            CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {cause}")).into(),
+        })?;
+        for _ in 0..times {
+            body = gzip::decompress(&body, self.limit).map_err(|error| match error {
+                gzip::GzipError::TooLarge => Refusal::too_large(self.limit),
+                gzip::GzipError::Malformed => Status::invalid_argument("the body is not gzip, as it says").into(),
+            })?;
+            if !share.grow(body.len()) {
+                return Err(no_room());
+            }
+        }
+        Ok(body)
+    }
+
+    fn route(&self, method: &Method, path: &str) -> Result<(&Binding, Vec<String>), Box<Refusal>> {
+        // Before anything is done for each byte or segment of it.
+        let (length, segments) = (self.path_length, self.path_segments);
+        if path.len() > length || memchr::memchr_iter(b'/', path.as_bytes()).count() > segments {
+            let problem = format!("the path is longer than {length} bytes or {segments} segments");
+            return Err(Refusal::new(StatusCode::URI_TOO_LONG, Status::invalid_argument(problem)));
+        }
+        let find = |method: &Method| self.router.find(method, path);
+        let found = match find(method)? {
+            Route::MethodNotAllowed(allow) if method == Method::HEAD && allow.contains(&Method::GET) => {
+                find(&Method::GET)?
+            }
+            other => other,
+        };
+        match found {
+            Route::Found { binding, variables } => Ok((binding, variables)),
+            Route::MethodNotAllowed(allow) => {
+                let status = Status::unimplemented(format!("{path} cannot be requested with {method}"));
+                let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, status);
+                refusal.allow = allow;
+                Err(refusal)
+            }
+            Route::Unknown => Err(Status::not_found(format!("nothing is served at {path}")).into()),
+        }
+    }
+}
+
+/// The answer to a request whose body has no room beside those of others.
+fn no_room() -> Box<Refusal> {
+    let mut status =
+        Status::unavailable("the bodies of other requests take all room; send the request again in a second");
+    status.metadata_mut().insert("retry-after", tonic::metadata::MetadataValue::from_static("1"));
+    status.into()
+}
+
+/// The work, or DEADLINE_EXCEEDED if nothing has come of it for so long.
+async fn patiently<T>(limit: Option<Duration>, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let mut silence = Silence::new(limit);
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => silence.poll(context).map(Err),
+    })
+    .await
+}
+
+/// The response of a unary call that has begun well.
+async fn respond<R>(
+    binding: &Binding,
+    system: &SystemParams,
+    packs: bool,
+    headers: &mut HeaderMap,
+    mut incoming: GrpcResponse<R>,
+) -> Result<Response<Body>, Status>
+where
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let message = incoming.one().await?;
+    let HttpPayload { content_type, body } = binding.encode_response(&message, &system.write)?;
+    let headers = std::mem::take(headers);
+    if binding.gives_http_body() {
+        return Ok(answer(StatusCode::OK, media_type(content_type.as_deref()), body, headers));
+    }
+    if body.len() < WORTH_PACKING {
+        return Ok(answer(StatusCode::OK, JSON, body, headers));
+    }
+    let body = if packs { gzip::compress(&body).into() } else { body };
+    let mut answer = answer(StatusCode::OK, JSON, body, headers);
+    answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+    if packs {
+        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(answer)
+}
+
+/// The HTTP method that a POST stands for where a client has no other: Google's Java client
+/// sends PATCH so. Google's front ends take the header and the system parameter
+/// `$httpMethod`.
+fn overridden(head: &http::request::Parts) -> Result<Option<Method>, Box<Refusal>> {
+    if head.method != Method::POST {
+        return Ok(None);
+    }
+    let header = head.headers.get("x-http-method-override").map(HeaderValue::as_bytes);
+    let parameter = || method_parameter(&head.uri).map(str::as_bytes);
+    let Some(verb) = header.or_else(parameter) else { return Ok(None) };
+    let refused = |_| Status::invalid_argument("the method to be used in place of POST is none of HTTP's");
+    Ok(Some(Method::from_bytes(verb).map_err(refused)?))
+}
+
+/// The value of the system parameter `$httpMethod`.
+pub(super) fn method_parameter(uri: &http::Uri) -> Option<&str> {
+    let mut pairs = uri.query()?.split('&');
+    pairs.find_map(|pair| ["$httpMethod=", "%24httpMethod="].iter().find_map(|name| pair.strip_prefix(name)))
+}
+
+/// The content type of an HttpBody, as a header.
+fn media_type(kind: Option<&[u8]>) -> HeaderValue {
+    let known = kind.and_then(|kind| HeaderValue::from_bytes(kind).ok());
+    known.unwrap_or(HeaderValue::from_static("application/octet-stream"))
+}
+
+/// How long the client waits: gRPC's own header, or Google's in seconds.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = || headers.get("x-server-timeout")?.to_str().ok()?.parse().ok();
+    let given = headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
+    given.or_else(|| seconds().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
+    let Some(kind) = headers.get(CONTENT_TYPE).filter(|kind| !header::is_json(kind)) else { return Ok(()) };
+    let kind = header::essence(kind.as_bytes());
+    let problem = format!("the content type is `{}`; send application/json", kind.escape_ascii());
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)))
+}
+
+/// The gRPC call of a message.
+fn call(
+    method: &MethodDescriptor,
+    message: Bytes,
+    headers: HeaderMap,
+    timeout: Option<Duration>,
+) -> Result<Request<Body>, Status> {
+    let mut call = Request::new(Body::new(Full::new(message)));
+    *call.method_mut() = Method::POST;
+    *call.uri_mut() = method
+        .path()
+        .parse()
+        .map_err(|error| Status::internal(format!("the method's path cannot be requested: {error}")))?;
+    *call.version_mut() = http::Version::HTTP_2;
+    *call.headers_mut() = metadata(headers, Some(response::GRPC));
+    call.headers_mut().remove("x-http-method-override");
+    call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    if let Some(timeout) = timeout {
+        // Eight digits of milliseconds are more than a day.
+        let millis = timeout.as_millis().min(99_999_999);
+        if let Ok(value) = HeaderValue::try_from(format!("{millis}m")) {
+            call.headers_mut().insert(&GRPC_TIMEOUT, value);
+        }
+    }
+    Ok(call)
+}
+
+async fn send<S, R>(mut inner: S, call: Request<Body>) -> Result<Response<R>, Status>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+{
+    let unavailable = |error: S::Error| Status::unavailable(format!("the backend failed: {}", chain(&*error.into())));
+    std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(unavailable)?;
+    inner.call(call).await.map_err(unavailable)
+}

@@ -1,0 +1,113 @@
+//! The messages of a gRPC answer, as they come, and the status at its end.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response};
+use tonic::Status;
+
+use super::{BoxError, idle::Silence};
+use crate::rpc::{
+    chain,
+    deadline::{Deadline, Expiry},
+    frame::Frames,
+    response::{self, GRPC_ENCODING},
+};
+
+pub(super) struct GrpcResponse<R> {
+    body: Pin<Box<R>>,
+    frames: Frames,
+    expiry: Expiry,
+    silence: Silence,
+    /// What the trailers, or the headers in their place, say.
+    status: Option<Status>,
+    ended: bool,
+}
+
+impl<R> GrpcResponse<R>
+where
+    R: http_body::Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    /// Takes the headers off an answer.
+    ///
+    /// # Errors
+    ///
+    /// The status of an answer that has failed already.
+    pub(super) fn new(response: Response<R>, limit: usize, deadline: Deadline) -> Result<(HeaderMap, Self), Status> {
+        let (head, body) = response.into_parts();
+        let status = response::status(&head.headers);
+        if let Some(failed) = status.clone().filter(|status| status.code() != tonic::Code::Ok) {
+            return Err(failed);
+        }
+        let frames = Frames::new(head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes), limit);
+        let silence = Silence::new(None);
+        let expiry = deadline.expiry();
+        Ok((head.headers, Self { body: Box::pin(body), frames, expiry, silence, status, ended: false }))
+    }
+
+    /// Ends the answer if nothing comes for so long.
+    pub(super) fn limit_silence(&mut self, limit: Option<std::time::Duration>) {
+        self.silence = Silence::new(limit);
+    }
+
+    /// The next message; `None` at the end of an answer that is a success.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        loop {
+            if let Some(message) = self.frames.next()? {
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if self.ended {
+                return Poll::Ready(self.end());
+            }
+            if let Poll::Ready(expired) = self.expiry.poll(context) {
+                return Poll::Ready(Err(expired));
+            }
+            let frame = match self.body.as_mut().poll_frame(context) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => return self.silence.poll(context).map(Err),
+            };
+            self.silence.broken();
+            match frame {
+                Some(Ok(piece)) => match piece.into_data() {
+                    Ok(data) => self.frames.push(data),
+                    Err(piece) => {
+                        let trailers = piece.into_trailers().unwrap_or_default();
+                        self.status = response::status(&trailers).or(self.status.take());
+                    }
+                },
+                Some(Err(error)) => {
+                    let cause = chain(&*error.into());
+                    return Poll::Ready(Err(Status::unavailable(format!("the answer broke off: {cause}"))));
+                }
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn end(&self) -> Result<Option<Bytes>, Status> {
+        match &self.status {
+            Some(status) if status.code() != tonic::Code::Ok => Err(status.clone()),
+            Some(_) if self.frames.rest() > 0 => Err(Status::internal("the answer's last message is cut off")),
+            Some(_) => Ok(None),
+            None => Err(Status::unknown("the backend's answer has no grpc-status; it is not a gRPC server")),
+        }
+    }
+
+    /// The one message of a unary call.
+    pub(super) async fn one(&mut self) -> Result<Bytes, Status> {
+        let message = self.next().await?;
+        let message = message.ok_or_else(|| Status::internal("the backend answered without a message"))?;
+        match self.next().await? {
+            None => Ok(message),
+            Some(_) => Err(Status::internal("the backend answered a unary call with more than one message")),
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! One request and its answer: the limits of time and number that hold for any service,
+//! and what becomes of a body that the service has not read.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, EXPECT, RETRY_AFTER},
+};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep},
+};
+use tonic::{Status, body::Body};
+use tower::{Service, ServiceExt};
+
+use super::{Limits, SEND, connections::Entry};
+use crate::{
+    rpc::{BoxError, header, response},
+    server::host,
+};
+
+/// How much of a body is read, and for how long, that the service has answered without:
+/// then the connection serves the next request. A longer one ends the connection.
+const REST: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
+
+/// Serves the requests of one connection.
+pub(super) struct Exchanges<S> {
+    pub(super) service: S,
+    pub(super) entry: Arc<Entry>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) requests: Arc<Semaphore>,
+}
+
+/// What a request's body and its answer share.
+struct Exchange {
+    entry: Arc<Entry>,
+    ours: AtomicBool,
+    left: Mutex<Left>,
+    late: AtomicBool,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What the service has left of a request's body.
+enum Left {
+    /// It has it still.
+    InUse,
+    Nothing,
+    Rest(Incoming),
+    /// It did not come whole.
+    Broken,
+}
+
+impl Exchange {
+    fn turn(&self, ours: bool) {
+        if self.ours.swap(ours, Relaxed) != ours {
+            self.entry.turn(ours);
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the rest of a body that nobody wants; whether the connection can go on.
+    async fn settle(&self) -> bool {
+        let left = std::mem::replace(&mut *self.left(), Left::Nothing);
+        let mut body = match left {
+            Left::Nothing => return true,
+            Left::InUse => {
+                *self.left() = Left::InUse;
+                return true;
+            }
+            Left::Rest(body) if body.size_hint().lower() <= REST.0 => body,
+            Left::Rest(_) | Left::Broken => {
+                self.entry.leave_unread();
+                return false;
+            }
+        };
+        self.turn(false);
+        let mut size = 0;
+        let read = tokio::time::timeout(REST.1, async {
+            while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+                let Ok(frame) = frame else { return false };
+                size += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if size > REST.0 {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+        self.turn(true);
+        let whole = read.unwrap_or(false);
+        if !whole {
+            self.entry.leave_unread();
+        }
+        whole
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.turn(false);
+        self.entry.end_request();
+    }
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Exchanges<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    type Response = Response<AnswerBody>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let permit = Arc::clone(&self.requests).try_acquire_owned().ok();
+        let taken = permit.is_some();
+        self.entry.begin_request();
+        let exchange = Arc::new(Exchange {
+            entry: Arc::clone(&self.entry),
+            ours: AtomicBool::new(false),
+            left: Mutex::new(Left::InUse),
+            late: AtomicBool::new(false),
+            _permit: permit,
+        });
+        exchange.turn(true);
+        let grpc = header::is_grpc(request.headers());
+        let http_1 = request.version() < Version::HTTP_2;
+        let expects = request.headers().contains_key(EXPECT);
+        let time = if grpc { None } else { Instant::now().checked_add(self.limits.body) };
+        let request = request.map(|body| RequestBody {
+            body: Some(body),
+            exchange: Arc::clone(&exchange),
+            read: false,
+            expects,
+            time,
+            timer: None,
+        });
+        let (service, limits) = (self.service.clone(), Arc::clone(&self.limits));
+        Box::pin(async move {
+            let mut response = if let Some(refusal) = host::refusal(&request) {
+                drop(request);
+                refusal
+            } else if taken {
+                match tokio::time::timeout(limits.answer, service.oneshot(request)).await {
+                    Ok(answer) => answer.map_err(Into::into)?,
+                    Err(_) => {
+                        let status = Status::deadline_exceeded(format!("no answer within {:?}", limits.answer));
+                        refusal(grpc, StatusCode::GATEWAY_TIMEOUT, &status)
+                    }
+                }
+            } else {
+                drop(request);
+                let status = Status::unavailable("too many requests are under way; send it again in a second");
+                let mut response = refusal(grpc, StatusCode::SERVICE_UNAVAILABLE, &status);
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            };
+            if exchange.late.load(Relaxed) {
+                let status = Status::deadline_exceeded(format!("the body did not come within {:?}", limits.body));
+                response = refusal(grpc, StatusCode::REQUEST_TIMEOUT, &status);
+            }
+            if http_1 && !exchange.settle().await {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| AnswerBody::new(body, exchange)))
+        })
+    }
+}
+
+/// An answer in the place of the service's.
+fn refusal(grpc: bool, http: StatusCode, status: &Status) -> Response<Body> {
+    if grpc { status.clone().into_http() } else { response::error(status, http) }
+}
+
+/// The body of a request to a service under [`serve`](super::serve). It ends with an
+/// error if it does not come in time.
+pub struct RequestBody {
+    body: Option<Incoming>,
+    exchange: Arc<Exchange>,
+    /// Some of it was asked for.
+    read: bool,
+    /// The client sends it only once some of it is asked for.
+    expects: bool,
+    time: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl std::fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestBody").finish_non_exhaustive()
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        this.read = true;
+        let frame = match Pin::new(body).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                this.exchange.turn(false);
+                let Some(time) = this.time else { return Poll::Pending };
+                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(time)));
+                if timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                this.exchange.late.store(true, Relaxed);
+                this.body = None;
+                *this.exchange.left() = Left::Broken;
+                return Poll::Ready(Some(Err("it did not come in time".into())));
+            }
+        };
+        this.exchange.turn(true);
+        match &frame {
+            Some(Ok(_)) => this.exchange.entry.touch(),
+            Some(Err(_)) => {
+                this.body = None;
+                *this.exchange.left() = Left::Broken;
+            }
+            None => {
+                this.body = None;
+                *this.exchange.left() = Left::Nothing;
+            }
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map(Incoming::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take() else { return };
+        *self.exchange.left() = match body.is_end_stream() {
+            true => Left::Nothing,
+            // To read it would be to ask the client for it.
+            false if self.expects && !self.read => Left::Broken,
+            false => Left::Rest(body),
+        };
+    }
+}
+
+/// The body of an answer, which keeps the request's place among all until its end, or until
+/// its client has not taken it for too long.
+///
+/// hyper asks for more of it only once the client has taken what there was; over HTTP/2 a
+/// window that the client never opens looks like any open stream otherwise.
+pub(super) struct AnswerBody {
+    answer: Arc<Mutex<Answer>>,
+    entry: Arc<Entry>,
+    number: u64,
+}
+
+/// What the connection takes back where an answer is not taken.
+pub(super) struct Answer {
+    /// `None` once it was taken back.
+    body: Option<Body>,
+    /// What is left of a large piece.
+    rest: Bytes,
+    exchange: Option<Arc<Exchange>>,
+    /// When the last piece was given for sending, if no other was asked for since.
+    given: Option<Instant>,
+}
+
+impl AnswerBody {
+    fn new(body: Body, exchange: Arc<Exchange>) -> Self {
+        let entry = Arc::clone(&exchange.entry);
+        let answer =
+            Answer { body: Some(body), rest: Bytes::new(), exchange: Some(exchange), given: Some(Instant::now()) };
+        let answer = Arc::new(Mutex::new(answer));
+        let number = entry.keep(&answer);
+        Self { answer, entry, number }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answer> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.entry.forget(self.number);
+    }
+}
+
+impl Answer {
+    /// Ends an answer of which nothing was taken for so long, and gives back all that it
+    /// holds: its place, and the call behind it.
+    pub(super) fn end_if_untaken(answer: &Mutex<Self>, limit: Duration) {
+        let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if answer.given.is_some_and(|given| given.elapsed() >= limit) {
+            let held = (answer.body.take(), answer.exchange.take());
+            answer.rest = Bytes::new();
+            drop(answer);
+            drop(held);
+        }
+    }
+
+    /// The next piece, none of which is larger than what may wait for a client.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if !self.rest.is_empty() {
+            let len = self.rest.len().min(SEND);
+            return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(len)))));
+        }
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Some(Err(Status::deadline_exceeded("the client did not take the answer in time"))));
+        };
+        let frame = Pin::new(body).poll_frame(context);
+        let Poll::Ready(Some(Ok(frame))) = frame else { return frame };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(mut data) if data.len() > SEND => {
+                let first = data.split_to(SEND);
+                self.rest = data;
+                Frame::data(first)
+            }
+            Ok(data) => Frame::data(data),
+            Err(other) => other,
+        })))
+    }
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let mut answer = self.lock();
+        let frame = answer.poll_piece(context);
+        answer.given = frame.is_ready().then(Instant::now);
+        if let Some(exchange) = &answer.exchange {
+            exchange.turn(frame.is_pending());
+        }
+        let ended = match frame {
+            Poll::Ready(None | Some(Err(_))) => answer.exchange.take(),
+            _ => None,
+        };
+        drop(answer);
+        drop(ended);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let answer = self.lock();
+        answer.rest.is_empty() && answer.body.as_ref().is_some_and(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let answer = self.lock();
+        let rest = answer.rest.len() as u64;
+        let Some(body) = &answer.body else { return SizeHint::default() };
+        let hint = body.size_hint();
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
+    }
+}
