@@ -7,12 +7,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let version = String::from_utf8(rustc)?.split(' ').nth(1).unwrap_or("unknown").trim().to_owned();
     println!("cargo:rustc-env=GOOGLE_CHAT_RUSTC={version}");
     println!("cargo:rerun-if-changed=build.rs");
-    #[cfg(feature = "chat")]
     generate()?;
     Ok(())
 }
 
-#[cfg(feature = "chat")]
 fn generate() -> Result<(), Box<dyn std::error::Error>> {
     use std::path::PathBuf;
 

@@ -2,74 +2,50 @@
 //! HTTP/JSON, and the engine that makes that possible for any API with
 //! `google.api.http` annotations.
 //!
-//! ```
-//! # #[cfg(feature = "emulator")]
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use google_chat::{Client, Credentials, Space, Wire, emulator::Emulator};
+//! ```no_run
+//! # async fn create() -> Result<(), Box<dyn std::error::Error>> {
+//! use google_chat::{Client, Space};
 //!
-//! let emulator = Emulator::start().await?;
-//! let chat = Client::builder()
-//!     .endpoint(emulator.endpoint())
-//!     .credentials(Credentials::anonymous())
-//!     .wire(Wire::HttpJson)
-//!     .build()?;
+//! let chat = Client::new()?; // with application default credentials
 //! let space = chat.create_space(Space::named("Launch room")).await?;
-//! assert_eq!(space.display_name, "Launch room");
+//! println!("{}", space.name);
 //! # Ok(())
 //! # }
-//! # #[cfg(not(feature = "emulator"))]
-//! # fn main() {}
 //! ```
 //!
 //! From the top down:
 //!
-#![cfg_attr(feature = "chat", doc = "- [`Client`]: Google Chat, with its defaults and errors that say what to do.")]
-#![cfg_attr(feature = "chat", doc = "- [`proto`]: the generated messages and the stub.")]
-#![cfg_attr(feature = "emulator", doc = "- [`emulator`]: Google Chat's `spaces.create` as a local server.")]
-//! - [`policy`], [`Credentials`]: what any stub needs over either wire.
-//! - [`transport`]: services to go under a stub or in front of a server.
-//! - [`transcoding`]: the rules of `google.api.http`, without IO.
-//! - [`json`]: protobuf wire bytes to ProtoJSON and back.
-//! - [`schema`]: descriptor sets, compiled into tables.
+//! - [`Client`]: Google Chat, with its defaults and errors that say what to do.
+//! - [`proto`]: the generated messages and the stub.
+//! - [`policy`], [`Credentials`]: what any stub needs over either protocol.
+//! - [`grpc_transcoding`]: the engine under it, for any API with `google.api.http`
+//!   annotations: HTTP/JSON under a stub, REST in front of a gRPC server.
+//! - [`protojson`]: protobuf's wire format to ProtoJSON and back.
 //!
 //! # Features
 //!
-//! | feature | what it adds |
-//! |---|---|
-//! | `chat`, on by default | the client and the generated messages and stub of Google Chat |
-//! | `server` | the generated server trait, and serving on a port |
-//! | `emulator` | a local server of Google Chat for tests and development |
-//! | `emulator-store` | the emulator's spaces in a file |
-//!
-//! Without any, there is the engine for other APIs, and no code is generated.
+//! `server` adds the generated server trait, and the server side of the engine. A local
+//! server of Google Chat, for tests, is the crate `google-chat-emulator`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "chat")]
+mod transport {
+    pub(crate) use grpc_transcoding::{client::*, rpc::*};
+}
+mod transcoding {
+    pub(crate) use grpc_transcoding::rpc as frame;
+    pub(crate) use grpc_transcoding::rpc as status;
+}
 mod client;
 mod credentials;
-#[cfg(feature = "emulator")]
-pub mod emulator;
-pub mod json;
 pub mod policy;
-#[cfg(feature = "chat")]
 pub mod proto;
-pub mod schema;
-pub mod transcoding;
-pub mod transport;
 
-#[cfg(feature = "chat")]
 pub use client::{
     Channel, Client, ClientBuilder, ClientError, CreateSpace, CreateSpaceWithResponse, CreatedSpace, ENDPOINT, Error,
-    MethodScopes, Wire,
+    MethodScopes,
 };
 pub use credentials::{Credentials, CredentialsError};
-#[cfg(feature = "chat")]
+pub use grpc_transcoding::client::Wire;
 pub use proto::google::chat::v1::{CreateSpaceRequest, Space};
-pub use schema::{Schema, SchemaError};
-
-/// The programs of the README.
-#[cfg(all(doctest, feature = "emulator"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+pub use {grpc_transcoding, protojson};

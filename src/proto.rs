@@ -8,9 +8,9 @@
 //! This is the only file that includes what `build.rs` generates.
 
 /// The descriptor set of everything here: an encoded `FileDescriptorSet` with
-/// all imports and with the `google.api` options. [`Schema::decode`] reads it.
+/// all imports and with the `google.api` options. [`DescriptorPool::decode`] reads it.
 ///
-/// [`Schema::decode`]: crate::Schema::decode
+/// [`DescriptorPool::decode`]: protojson::DescriptorPool::decode
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/google_chat.bin"));
 
 /// The protobuf package `google`.

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The floors of the house, and what the crate's root re-exports of them.
-const FLOORS: [(&str, &str, u8); 9] = [
+const FLOORS: [(&str, &str, u8); 8] = [
     ("proto", "CreateSpaceRequest Space", 0),
     ("schema", "Schema SchemaError", 1),
     ("json", "", 2),
@@ -15,7 +15,6 @@ const FLOORS: [(&str, &str, u8); 9] = [
     ("policy", "", 5),
     ("credentials", "Credentials CredentialsError", 5),
     ("client", "Channel Client ClientBuilder ClientError CreateSpace CreatedSpace ENDPOINT Error Wire", 6),
-    ("emulator", "", 7),
 ];
 
 fn floor(name: &str) -> Option<u8> {

@@ -7,11 +7,11 @@ use std::{sync::Arc, time::Duration};
 
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
-    emulator::{Emulator, Fault},
     policy::RetryPolicy,
     proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
     transport::{Connector, Origin},
 };
+use google_chat_emulator::{Emulator, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Code;
 

@@ -4,7 +4,6 @@ use std::{convert::Infallible, future::Future};
 
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
-    emulator::Emulator,
     proto::{
         self,
         google::{
@@ -18,6 +17,7 @@ use google_chat::{
     },
     transport::Gateway,
 };
+use google_chat_emulator::Emulator;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,

@@ -14,13 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::{
-    emulator::Emulator,
-    transport::{
-        BackendLimits, Broken, Gateway, GatewayLayer, Grpc, Lasting, Limits, Origin, RequestBody, ServeOptions,
-        connector, serve,
-    },
+use google_chat::transport::{
+    BackendLimits, Broken, Gateway, GatewayLayer, Grpc, Lasting, Limits, Origin, RequestBody, ServeOptions, connector,
+    serve,
 };
+use google_chat_emulator::Emulator;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};

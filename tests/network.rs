@@ -8,11 +8,11 @@ use std::{
 
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, Schema, Space, Wire,
-    emulator::Emulator,
     policy::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
     transport::{Auto, BrowserGuardLayer, Connector, Grpc, HttpJson, Origin, RequestBody, ServeOptions, serve},
 };
+use google_chat_emulator::Emulator;
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
 use tokio::{

@@ -8,9 +8,9 @@ use std::{convert::Infallible, net::SocketAddr};
 use bytes::Bytes;
 use google_chat::{
     Schema,
-    emulator::Emulator,
     transport::{Gateway, Grpc, Origin, RequestBody, ServeOptions, serve},
 };
+use google_chat_emulator::Emulator;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use shelf::{SCHEMA, frame, method};

@@ -19,9 +19,9 @@ use std::{
 use bytes::Bytes;
 use google_chat::{
     Schema,
-    emulator::Emulator,
     transport::{Gateway, ServeOptions, serve},
 };
+use google_chat_emulator::Emulator;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, MethodScopes, Wire, emulator::Emulator};
+use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, MethodScopes, Wire};
+use google_chat_emulator::Emulator;
 use serde::Deserialize;
 
 use crate::{config::Config, failure::Failure};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use google_chat::emulator::{Emulator, Fault};
+use google_chat_emulator::{Emulator, Fault};
 use serde_json::Value;
 
 use crate::{browser::BrowserFlags, failure::Failure, output, signals::Signals};

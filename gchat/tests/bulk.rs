@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use google_chat::emulator::{Emulator, Fault};
+use google_chat_emulator::{Emulator, Fault};
 use serde_json::Value;
 
 /// A folder for one test, without anything in it.

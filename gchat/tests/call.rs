@@ -7,7 +7,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 use support::{ended, file, text};
 
 fn gchat(args: &[&str], input: &str) -> Output {

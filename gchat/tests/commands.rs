@@ -12,10 +12,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use google_chat::{
-    Schema,
-    emulator::{Emulator, Settings},
-};
+use google_chat::Schema;
+use google_chat_emulator::{Emulator, Settings};
 use support::{descriptor_set, ended, file, gchat, signal, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

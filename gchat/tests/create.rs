@@ -7,7 +7,7 @@ use std::{
     process::{Output, Stdio},
 };
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 use serde_json::Value;
 use support::{Server, gchat, run, text};
 

@@ -7,11 +7,8 @@ use std::{
     time::Duration,
 };
 
-use google_chat::{
-    Client, Credentials, Space, Wire,
-    emulator::{Emulator, Fault},
-    policy::RetryPolicy,
-};
+use google_chat::{Client, Credentials, Space, Wire, policy::RetryPolicy};
+use google_chat_emulator::{Emulator, Fault};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::Code;
 

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 use support::gchat;
 
 /// The target and the credentials of each tunnel.

@@ -3,7 +3,7 @@
 //! [`Client`] puts the generated stub over the wire that is asked for, with the
 //! credentials in between. [`Client::stub`] hands out that stub.
 
-pub(crate) mod checks;
+mod checks;
 mod create_space;
 mod error;
 mod scopes;
@@ -11,19 +11,19 @@ mod scopes;
 use std::{convert::Infallible, fmt, sync::Arc, task};
 
 use bytes::Bytes;
+use grpc_transcoding::{DescriptorPool, HttpRules, client::Wire};
 use http::{HeaderMap, HeaderValue, Request, Response, header::USER_AGENT};
 use http_body_util::Full;
 use tokio::sync::OnceCell;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
-pub use crate::transport::Wire;
 pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
 pub use error::Error;
 pub use scopes::MethodScopes;
 
 use crate::{
-    Credentials, Schema,
+    Credentials,
     policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, RoutingHeader, Trace, service::Answer},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
     transport::{Auto, BoxError, BuildError, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
@@ -118,7 +118,7 @@ pub enum ClientError {
     /// The credentials would travel in clear text.
     Authorize(AuthorizeError),
     /// The embedded schema does not compile; it always does.
-    Schema(crate::SchemaError),
+    Schema(protojson::DescriptorError),
     /// The quota project holds what a header cannot.
     QuotaProject(String),
 }
@@ -292,7 +292,7 @@ impl ClientBuilder {
         let channel = match self.wire {
             Wire::Grpc => Channel(Arc::new(grpc)),
             Wire::HttpJson => Channel(Arc::new(http_json)),
-            Wire::Auto => {
+            _ => {
                 let auto = Auto::new(connector, origin.clone(), grpc, http_json);
                 wire = auto.chosen();
                 Channel(Arc::new(auto))
@@ -322,9 +322,10 @@ impl ClientBuilder {
         self.over(Channel(Arc::new(http_json)), wire, &origin, schema)
     }
 
-    fn parts(&self) -> Result<(Origin, Schema), ClientError> {
+    fn parts(&self) -> Result<(Origin, HttpRules), ClientError> {
         let origin = Origin::parse(&self.endpoint).map_err(BuildError::Origin).map_err(ClientError::Transport)?;
-        Ok((origin, Schema::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?))
+        let pool = DescriptorPool::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?;
+        Ok((origin, HttpRules::new(&pool)))
     }
 
     /// Puts the policies over what sends.
@@ -333,7 +334,7 @@ impl ClientBuilder {
         channel: Channel,
         wire: Arc<OnceCell<Wire>>,
         origin: &Origin,
-        schema: Schema,
+        schema: HttpRules,
     ) -> Result<Client, ClientError> {
         let app = self.credentials.is_app();
         let rules = Arc::new(checks::Rules { check: self.checks, app, scopes: self.scopes.clone() });
@@ -352,7 +353,7 @@ impl ClientBuilder {
         let channel = channel.map_err(ClientError::Authorize)?;
         let channel = Trace::attempts(channel, origin);
         let repeated = Retry::new(channel, schema.clone(), self.retry);
-        let known = RequestId::new(repeated, schema.clone()).fill(self.fill_request_ids);
+        let known = RequestId::new(repeated, schema.pool().clone()).fill(self.fill_request_ids);
         let routed = RoutingHeader::new(known, schema);
         let checked = checks::Checks::new(routed, Arc::clone(&rules));
         let channel = Channel(Arc::new(Trace::calls(checked, origin)));

@@ -11,7 +11,6 @@ use tonic::Status;
 
 use key::Key;
 
-#[cfg(feature = "chat")]
 use crate::transport::{ConnectError, ConnectorBuilder};
 
 /// Who makes a call. Cheap to clone; clones share their tokens.
@@ -157,8 +156,7 @@ impl Credentials {
     }
 
     /// Has a key's exchange use connections made this way.
-    #[cfg(feature = "chat")]
-    pub(crate) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<(), ConnectError> {
+        pub(crate) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<(), ConnectError> {
         match &self.0 {
             Source::Key(key) => key.connect_by(connector).map(drop),
             _ => Ok(()),
@@ -229,7 +227,7 @@ fn without_secrets(error: &gcp_auth::Error) -> String {
             let (line, column) = (json.line(), json.column());
             format!("{what}: it is not the JSON that is expected (line {line}, column {column})")
         }
-        gcp_auth::Error::Other(what, cause) if cause.is::<rustls::pki_types::pem::Error>() => (*what).to_owned(),
+        gcp_auth::Error::Other(what, cause) if cause.is::<grpc_transcoding::rustls::pki_types::pem::Error>() => (*what).to_owned(),
         gcp_auth::Error::NoAuthMethod(..) => "no available authentication method found".to_owned(),
         other => crate::transport::chain(other),
     }

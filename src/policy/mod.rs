@@ -20,7 +20,6 @@ use http::{Request, request::Parts};
 use tonic::{Status, body::Body};
 
 pub use authorize::{Authorize, AuthorizeError, Scopes};
-#[cfg(feature = "chat")]
 pub(crate) use request_id::uuid;
 pub use request_id::{Repeatable, RequestId};
 pub use retry::{ATTEMPTS, Retry, RetryPolicy};

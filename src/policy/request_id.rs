@@ -6,13 +6,10 @@ use super::{
     service::{Answer, Inner, service},
     take,
 };
-use crate::{
-    Schema,
-    schema::{
-        Cardinality, Kind, Method,
-        wire::{Reader, put_len},
-    },
-    transcoding::frame,
+use grpc_transcoding::rpc as frame;
+use protojson::{
+    Cardinality, DescriptorPool, Kind,
+    wire::{Reader, put_len},
 };
 
 /// A tower service that fills in an empty `request_id` with a random UUID, once
@@ -24,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct RequestId<S> {
     inner: S,
-    schema: Schema,
+    schema: DescriptorPool,
     fill: bool,
 }
 
@@ -35,7 +32,7 @@ pub struct Repeatable;
 
 impl<S> RequestId<S> {
     /// Fills in the request ids of the methods of `schema`.
-    pub fn new(inner: S, schema: Schema) -> Self {
+    pub fn new(inner: S, schema: DescriptorPool) -> Self {
         Self { inner, schema, fill: true }
     }
 
@@ -49,10 +46,10 @@ impl<S> RequestId<S> {
 
     /// The number of the field, for a method that has it.
     fn field(&self, path: &str) -> Option<u32> {
-        let method: Method = self.schema.method(path).filter(|method| !method.is_client_streaming())?;
+        let method = self.schema.method(path).filter(|method| !method.is_client_streaming())?;
         let input = method.input();
-        let (_, field) = input.table().field_named(b"request_id")?;
-        (field.kind == Kind::String && field.cardinality == Cardinality::Singular).then_some(field.number)
+        let field = input.field_named("request_id")?;
+        (field.kind() == Kind::String && field.cardinality() == Cardinality::Singular).then_some(field.number())
     }
 }
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::RETRY_
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
+use grpc_transcoding::{HttpRules, MethodDescriptor};
 use tonic::{Code, Status, body::Body};
 
 use super::{
@@ -14,7 +15,6 @@ use super::{
     take,
 };
 use crate::{
-    Schema,
     transcoding::status,
     transport::{self, Broken, GRPC_TIMEOUT, parse_timeout},
 };
@@ -104,13 +104,13 @@ impl RetryPolicy {
 #[derive(Clone, Debug)]
 pub struct Retry<S> {
     inner: S,
-    shared: Arc<(Schema, RetryPolicy)>,
+    shared: Arc<(HttpRules, RetryPolicy)>,
 }
 
 impl<S> Retry<S> {
     /// Makes calls of the methods of `schema` again. Streams, and methods that
     /// the schema does not have, pass through.
-    pub fn new(inner: S, schema: Schema, policy: RetryPolicy) -> Self {
+    pub fn new(inner: S, schema: HttpRules, policy: RetryPolicy) -> Self {
         Self { inner, shared: Arc::new((schema, policy)) }
     }
 }
@@ -121,13 +121,13 @@ impl<S> Retry<S> {
     fn through<I: Inner>(&self, mut inner: I, mut call: Request<Body>) -> service::Answer {
         let (schema, policy) = &*self.shared;
         let method = schema.method(call.uri().path());
-        let Some(method) = method.filter(|method| !method.is_client_streaming() && !method.is_server_streaming())
-        else {
+        let streams = |method: &MethodDescriptor| method.is_client_streaming() || method.is_server_streaming();
+        let Some(method) = method.filter(|method| !streams(method.method())) else {
             return Box::pin(inner.call(call));
         };
         let has_id = call.extensions().get::<Repeatable>().is_some();
         // A GET only reads.
-        if method.http_bindings().next().is_some_and(|(verb, _)| verb == http::Method::GET) {
+        if method.bindings().first().is_some_and(|first| first.http_method() == Some(&http::Method::GET)) {
             call.extensions_mut().insert(Repeatable);
         }
         let policy = call.extensions().get::<RetryPolicy>().unwrap_or(policy).clone();

@@ -6,11 +6,7 @@ use super::{
     service::{Answer, Inner, service},
     take,
 };
-use crate::{
-    Schema,
-    schema::Method,
-    transcoding::{frame, request},
-};
+use grpc_transcoding::{HttpRules, MethodBindings, rpc as frame};
 
 /// The metadata that says which resource a call is about.
 const REQUEST_PARAMS: HeaderName = HeaderName::from_static("x-goog-request-params");
@@ -25,19 +21,19 @@ const REQUEST_PARAMS: HeaderName = HeaderName::from_static("x-goog-request-param
 #[derive(Clone, Debug)]
 pub struct RoutingHeader<S> {
     inner: S,
-    schema: Schema,
+    schema: HttpRules,
 }
 
 impl<S> RoutingHeader<S> {
     /// Adds the header to the calls of the methods of `schema`.
-    pub fn new(inner: S, schema: Schema) -> Self {
+    pub fn new(inner: S, schema: HttpRules) -> Self {
         Self { inner, schema }
     }
 
-    fn routed(&self, call: &Request<Body>) -> Option<Method> {
+    fn routed(&self, call: &Request<Body>) -> Option<&MethodBindings> {
         let method = self.schema.method(call.uri().path())?;
-        let has_variables = method.http_bindings().next()?.1.variables().next().is_some();
-        let wanted = has_variables && !method.is_client_streaming() && !call.headers().contains_key(REQUEST_PARAMS);
+        let has_variables = method.bindings().first()?.template().variables().next().is_some();
+        let wanted = has_variables && !method.method().is_client_streaming() && !call.headers().contains_key(REQUEST_PARAMS);
         wanted.then_some(method)
     }
 }
@@ -46,9 +42,13 @@ service!(RoutingHeader);
 
 impl<S> RoutingHeader<S> {
     fn through<I: Inner>(&self, mut inner: I, call: Request<Body>) -> Answer {
-        let Some(method) = self.routed(&call) else { return Box::pin(inner.call(call)) };
+        if self.routed(&call).is_none() {
+            return Box::pin(inner.call(call));
+        }
+        let rules = self.schema.clone();
         Box::pin(async move {
-            match with_header(call, &method).await {
+            let Some(method) = rules.method(call.uri().path()) else { return inner.call(call).await };
+            match with_header(call, method).await {
                 Ok(call) => inner.call(call).await,
                 Err(status) => Ok(status.into_http()),
             }
@@ -56,12 +56,11 @@ impl<S> RoutingHeader<S> {
     }
 }
 
-async fn with_header(call: Request<Body>, method: &Method) -> Result<Request<Body>, Status> {
+async fn with_header(call: Request<Body>, method: &MethodBindings) -> Result<Request<Body>, Status> {
     let (mut head, frames) = take(call).await?;
     let encoding = head.headers.get("grpc-encoding").map(HeaderValue::as_bytes);
     let message = frame::unary(frames.clone(), encoding, usize::MAX)?;
-    let params =
-        request::routing_params(method.tables(), method.table(), &message).map_err(Status::invalid_argument)?;
+    let params = method.routing_params(&message)?;
     if let (false, Ok(value)) = (params.is_empty(), HeaderValue::try_from(params)) {
         head.headers.insert(REQUEST_PARAMS, value);
     }

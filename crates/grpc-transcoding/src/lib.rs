@@ -53,7 +53,8 @@ mod percent;
 mod query;
 mod router;
 #[cfg(any(feature = "client", feature = "server"))]
-mod rpc;
+#[cfg_attr(not(all(feature = "client", feature = "server")), expect(dead_code, reason = "each side needs a part"))]
+pub mod rpc;
 mod rules;
 #[cfg(feature = "server")]
 pub mod server;
@@ -72,3 +73,8 @@ pub use rules::{ConfigError, HttpRules, MethodBindings, NoBindings};
 pub use stream::{JsonStreamDecoder, JsonStreamError};
 pub use system_params::SystemParams;
 pub use template::{PathTemplate, TemplateError};
+
+/// Third-party crates whose types are in signatures here.
+pub use {bytes, http};
+#[cfg(any(feature = "client", feature = "server"))]
+pub use {rustls, tonic, tower};

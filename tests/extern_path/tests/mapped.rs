@@ -1,7 +1,8 @@
 //! The mapped message is the library's own, in memory and on the wire.
 
 use extern_path::acme::Onboarding;
-use google_chat::{Client, Credentials, Space, Wire, emulator::Emulator};
+use google_chat::{Client, Credentials, Space, Wire};
+use google_chat_emulator::Emulator;
 use prost::Message;
 
 #[tokio::test]

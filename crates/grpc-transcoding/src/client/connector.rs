@@ -340,7 +340,7 @@ impl Error for OriginError {}
 
 impl OriginError {
     /// What is wrong, without the text.
-    pub(crate) fn problem(&self) -> &'static str {
+    pub fn problem(&self) -> &'static str {
         self.problem
     }
 }
@@ -416,11 +416,13 @@ impl Origin {
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    pub(crate) fn host(&self) -> &str {
+    /// The host, without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
         self.authority.host()
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port; the scheme's own where the URL has none.
+    pub fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 

@@ -13,7 +13,7 @@ pub const MISCONFIGURED: &str = "misconfigured-connection";
 
 /// UNAVAILABLE for want of a connection: what failed, and why. It says so if another
 /// try cannot help.
-pub(crate) fn unavailable(what: &str, error: &(dyn std::error::Error + 'static)) -> Status {
+pub fn unavailable(what: &str, error: &(dyn std::error::Error + 'static)) -> Status {
     let Some(connector::Misconfigured(problem)) = connector::find(error) else {
         return Status::unavailable(format!("{what}: {}", chain(error)));
     };

@@ -123,7 +123,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for DeadlineBody<B> {
 /// Reads `grpc-timeout`: up to eight digits and a unit.
 ///
 /// Source: gRPC over HTTP/2, "Timeout".
-pub(crate) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
+pub fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {

@@ -11,7 +11,7 @@ use super::gzip;
 /// Takes the one message of a unary call.
 ///
 /// `encoding` is the call's `grpc-encoding`.
-pub(crate) fn unary(body: Bytes, encoding: Option<&[u8]>, limit: usize) -> Result<Bytes, Status> {
+pub fn unary(body: Bytes, encoding: Option<&[u8]>, limit: usize) -> Result<Bytes, Status> {
     // Nearly always it is all there is, and as it is.
     if let Some(&[0, a, b, c, d]) = body.first_chunk()
         && u32::from_be_bytes([a, b, c, d]) as usize == body.len() - HEADER
@@ -39,7 +39,7 @@ pub(crate) const HEADER: usize = 5;
 /// # Errors
 ///
 /// RESOURCE_EXHAUSTED if it is longer than 4 GiB.
-pub(crate) fn frame(mut message: Vec<u8>) -> Result<Bytes, Status> {
+pub fn frame(mut message: Vec<u8>) -> Result<Bytes, Status> {
     let len = u32::try_from(message.len().saturating_sub(HEADER))
         .map_err(|_| Status::resource_exhausted("the message is longer than gRPC's framing can say"))?;
     if let Some(header) = message.first_chunk_mut::<HEADER>() {
@@ -50,7 +50,7 @@ pub(crate) fn frame(mut message: Vec<u8>) -> Result<Bytes, Status> {
 }
 
 /// Room for a message of about `len` bytes, with its header.
-pub(crate) fn room(len: usize) -> Vec<u8> {
+pub fn room(len: usize) -> Vec<u8> {
     let mut room = Vec::with_capacity(HEADER + len);
     room.resize(HEADER, 0);
     room

@@ -25,14 +25,9 @@ pub(crate) fn essence(element: &[u8]) -> &[u8] {
     split(element, b';').next().unwrap_or_default()
 }
 
-/// Whether a content type is this media type, whatever its parameters.
-pub(crate) fn is_type(content_type: &[u8], media_type: &str) -> bool {
-    essence(content_type).eq_ignore_ascii_case(media_type.as_bytes())
-}
-
-/// Whether the content type is gRPC's: `application/grpc`, or that with the name of a
-/// codec after a plus. gRPC-Web (`application/grpc-web`) is another protocol.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request or a response is one of gRPC, by its content type: `application/grpc`,
+/// or that with the name of a codec after a plus. gRPC-Web (`application/grpc-web`) is another protocol.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| essence(kind.as_bytes()));
     kind.split_at_checked(GRPC.len())

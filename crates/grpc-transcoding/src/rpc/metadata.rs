@@ -35,7 +35,7 @@ const JOINED: usize = 100;
 
 /// Leaves of a message's headers those that are a call's metadata: all but those of the
 /// connection and of gRPC itself. The content type is the one given.
-pub(crate) fn metadata(mut headers: HeaderMap, content_type: Option<HeaderValue>) -> HeaderMap {
+pub fn metadata(mut headers: HeaderMap, content_type: Option<HeaderValue>) -> HeaderMap {
     while let Some(other) = headers.keys().find(|name| !is_metadata(name.as_str())).cloned() {
         if other == CONNECTION {
             // What the connection names as its own is not passed on (RFC 9110, 7.6.1).

@@ -1,4 +1,5 @@
-//! gRPC itself, as far as the client and the server share it.
+//! gRPC over HTTP: frames, statuses, metadata and deadlines, as far as the client and the
+//! server share them, and as layers of your own need them.
 
 pub(crate) mod deadline;
 pub(crate) mod failure;
@@ -8,6 +9,14 @@ pub(crate) mod header;
 pub(crate) mod metadata;
 pub(crate) mod response;
 pub(crate) mod status;
+
+pub use deadline::parse_timeout;
+pub use failure::Broken;
+pub use frame::{frame, room, unary};
+pub use header::is_grpc;
+pub use metadata::metadata;
+pub use response::{CollectError, GRPC_TIMEOUT, collect, error_response, failure, status};
+pub use status::{asked_wait, code, code_name, http_status};
 
 /// The error of a body or a service that this crate is generic over.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,7 +32,7 @@ pub struct Lasting;
 pub(crate) const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
 
 /// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -18,7 +18,10 @@ use super::{
 };
 
 pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// The metadata that says how long a call may take.
+///
+/// Source: gRPC over HTTP/2, "Timeout".
+pub static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(crate) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 pub(crate) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -103,7 +106,7 @@ impl http_body::Body for Unary {
 }
 
 /// The status that headers or trailers hold.
-pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
+pub fn status(headers: &HeaderMap) -> Option<Status> {
     if is_sound_status(headers) {
         return Status::from_header_map(headers);
     }
@@ -142,7 +145,7 @@ pub(crate) fn trailers(status: &Status) -> HeaderMap {
 }
 
 /// A failed call: HTTP 200, with the status among the headers.
-pub(crate) fn failure(status: Status) -> Response<Body> {
+pub fn failure(status: Status) -> Response<Body> {
     let cause = std::error::Error::source(&status).and_then(|cause| cause.downcast_ref::<Broken>()).copied();
     let mut response: Response<Body> = status.into_http();
     if let Some(cause) = cause {
@@ -151,8 +154,11 @@ pub(crate) fn failure(status: Status) -> Response<Body> {
     response
 }
 
-/// An error to a client of REST, as a service has it that knows no schema.
-pub(crate) fn error(status: &Status, http: StatusCode) -> Response<Body> {
+/// Makes the response of a call over HTTP/JSON that failed: the error as JSON, in Google's
+/// form, with the details whose types are Google's own. It is for what stands in front of a
+/// [`Gateway`](super::Gateway) and answers by itself; over gRPC, [`Status::into_http`] does
+/// the same.
+pub fn error_response(status: &Status, http: StatusCode) -> Response<Body> {
     let body = super::status::to_body(None, status, http);
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() = http;
@@ -161,7 +167,7 @@ pub(crate) fn error(status: &Status, http: StatusCode) -> Response<Body> {
 }
 
 /// Collects a body, up to a limit. One that comes in one piece is not copied.
-pub(crate) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, CollectError>
+pub async fn collect<B>(body: B, limit: usize) -> Result<Bytes, CollectError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<super::BoxError>,
@@ -191,8 +197,10 @@ where
     Ok(if joined.is_empty() { whole } else { joined.freeze() })
 }
 
+/// Why a body cannot be collected.
 #[derive(Debug)]
-pub(crate) enum CollectError {
+pub enum CollectError {
+    /// It is larger than the limit.
     TooLarge,
     /// What was sent is not HTTP.
     Malformed(String),

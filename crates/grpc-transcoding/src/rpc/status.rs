@@ -30,8 +30,8 @@ static RPC: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::
 /// How much of a body that is not JSON goes into a message, in bytes.
 const EXCERPT: usize = 200;
 
-/// The HTTP status that a gRPC code is answered with.
-pub(crate) fn http_status(code: Code) -> StatusCode {
+/// The HTTP status that a gRPC code is answered with, as `google.rpc.Code` has it.
+pub fn http_status(code: Code) -> StatusCode {
     let status = match code {
         Code::Ok => 200,
         Code::Cancelled => 499,
@@ -50,7 +50,7 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
 }
 
 /// The gRPC code of an HTTP status, where the body does not name one.
-pub(crate) fn code(status: StatusCode) -> Code {
+pub fn code(status: StatusCode) -> Code {
     match status.as_u16() {
         200..300 => Code::Ok,
         400 => Code::InvalidArgument,
@@ -340,7 +340,7 @@ pub(crate) fn to_body(pool: Option<&DescriptorPool>, status: &Status, http: Stat
 
 /// How long a server asks to wait: `Retry-After` (RFC 9110, section 10.2.3) in seconds
 /// or as a date, or RetryInfo. A date that is past means now.
-pub(crate) fn asked_wait(headers: &HeaderMap, details: &[u8]) -> Option<Duration> {
+pub fn asked_wait(headers: &HeaderMap, details: &[u8]) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let date = |name| text(name).and_then(|text| httpdate::parse_http_date(text).ok());
     let until = || {

@@ -211,7 +211,7 @@ where
         match self.rules.check(&head, !body.is_end_stream()) {
             Ok(()) => Box::pin(self.inner.call(Request::from_parts(head, body))),
             Err((_, status)) if header::is_grpc(&head.headers) => Box::pin(ready(Ok(status.into_http()))),
-            Err((http, status)) => Box::pin(ready(Ok(response::error(&status, http)))),
+            Err((http, status)) => Box::pin(ready(Ok(response::error_response(&status, http)))),
         }
     }
 }

@@ -186,7 +186,7 @@ where
 
 /// An answer in the place of the service's.
 fn refusal(grpc: bool, http: StatusCode, status: &Status) -> Response<Body> {
-    if grpc { status.clone().into_http() } else { response::error(status, http) }
+    if grpc { status.clone().into_http() } else { response::error_response(status, http) }
 }
 
 /// The body of a request to a service under [`serve`](super::serve). It ends with an

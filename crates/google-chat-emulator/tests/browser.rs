@@ -1,11 +1,8 @@
 //! What web pages can have a browser send, as raw requests: what is refused, and that
 //! nothing was done then.
 
-use google_chat::{
-    Space,
-    emulator::{Emulator, EmulatorBuilder},
-    transport::BrowserGuardLayer,
-};
+use google_chat::{Space, transport::BrowserGuardLayer};
+use google_chat_emulator::{Emulator, EmulatorBuilder};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

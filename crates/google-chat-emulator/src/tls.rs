@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio_rustls::rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer};
 
-use crate::transport::BoxError;
+use google_chat::grpc_transcoding::rpc::BoxError;
 
 /// Whom a certificate of an emulator's names as its issuer and its subject.
 pub(super) const ISSUER: &str = "Google Chat emulator of google-chat";

@@ -12,7 +12,7 @@ use http_body::{Body, Frame};
 use tonic::Code;
 
 use super::{State, lock};
-use crate::transport::{BoxError, RequestBody};
+use google_chat::grpc_transcoding::{rpc::BoxError, server::RequestBody};
 
 /// How many calls are kept, at most.
 const CALLS: usize = 1_000;

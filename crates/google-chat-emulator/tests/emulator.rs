@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use google_chat::{
-    emulator::Emulator,
-    proto::google::chat::v1::{HistoryState, space::SpaceThreadingState},
-};
+use google_chat::proto::google::chat::v1::{HistoryState, space::SpaceThreadingState};
+use google_chat_emulator::Emulator;
 use http::{Request, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};

@@ -12,7 +12,7 @@ use prost_types::Timestamp;
 use tonic::Status;
 
 use super::{identity::Grant, ids, index::Index, lock, room::Room, rules, settings::Settings};
-use crate::proto::google::chat::v1::Space;
+use google_chat::proto::google::chat::v1::Space;
 
 /// Where rooms are kept, each at its place: the order of their creation. What fails
 /// here is INTERNAL, and undoes what the call has done.
@@ -35,11 +35,11 @@ pub(super) trait Rows: Send {
     /// At most so many rooms, the newest first.
     fn newest(&mut self, limit: usize) -> Result<Vec<Room>, Status>;
     /// Begins what [`Rows::commit`] makes last, all of it or nothing.
-    #[cfg(feature = "emulator-store")]
+    #[cfg(feature = "store")]
     fn begin(&mut self) -> Result<(), Status> {
         Ok(())
     }
-    #[cfg(feature = "emulator-store")]
+    #[cfg(feature = "store")]
     fn commit(&mut self) -> Result<(), Status> {
         Ok(())
     }
@@ -55,7 +55,7 @@ impl Store {
         Self { rows }
     }
 
-    #[cfg(feature = "emulator-store")]
+    #[cfg(feature = "store")]
     pub(super) fn rows(&mut self) -> &mut dyn Rows {
         &mut *self.rows
     }
@@ -304,7 +304,7 @@ impl Rows for Memory {
 #[derive(Clone)]
 pub(super) enum Keeper {
     Memory(Arc<Mutex<Store>>),
-    #[cfg(feature = "emulator-store")]
+    #[cfg(feature = "store")]
     Disk(super::disk::Writer),
 }
 
@@ -330,7 +330,7 @@ impl Keeper {
     ) -> Result<T, Status> {
         match self {
             Self::Memory(store) => operation(&mut lock(store)),
-            #[cfg(feature = "emulator-store")]
+            #[cfg(feature = "store")]
             Self::Disk(writer) => writer.run(operation).await,
         }
     }
@@ -340,7 +340,7 @@ impl Keeper {
     pub(super) async fn close(&self) {
         match self {
             Self::Memory(_) => {}
-            #[cfg(feature = "emulator-store")]
+            #[cfg(feature = "store")]
             Self::Disk(writer) => writer.close().await,
         }
     }
@@ -352,7 +352,7 @@ impl Keeper {
     ) -> Result<T, Status> {
         match self {
             Self::Memory(store) => operation(&mut lock(store)),
-            #[cfg(feature = "emulator-store")]
+            #[cfg(feature = "store")]
             Self::Disk(writer) => writer.run_blocking(operation),
         }
     }
@@ -361,7 +361,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::identity::Identity;
+    use crate::identity::Identity;
 
     fn create(store: &mut Store, space: Space, id: &str) -> Result<Space, tonic::Code> {
         let grant = Grant::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);

@@ -3,7 +3,6 @@
 
 use google_chat::{
     Channel, Client, CreateSpaceRequest, Credentials, Space, Wire,
-    emulator::Emulator,
     proto::google::chat::v1::{
         Audience, CompleteImportSpaceRequest, CreateMembershipRequest, DeleteMembershipRequest, DeleteSpaceRequest,
         GetSpaceRequest, Group, ListMembershipsRequest, ListSpacesRequest, Membership, UpdateSpaceRequest, User,
@@ -16,6 +15,7 @@ use google_chat::{
         user,
     },
 };
+use google_chat_emulator::Emulator;
 use prost_types::FieldMask;
 use tonic::Code;
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::proto::google::chat::v1::{HistoryState, space::SpaceThreadingState};
+use google_chat::proto::google::chat::v1::{HistoryState, space::SpaceThreadingState};
 
 /// What the emulated organization is like, and what the emulator does where the
 /// documentation leaves it open.
@@ -112,8 +112,8 @@ macro_rules! by_name {
     };
 }
 
-by_name!(history, crate::proto::google::chat::v1::HistoryState);
-by_name!(threading, crate::proto::google::chat::v1::space::SpaceThreadingState);
+by_name!(history, google_chat::proto::google::chat::v1::HistoryState);
+by_name!(threading, google_chat::proto::google::chat::v1::space::SpaceThreadingState);
 
 #[cfg(test)]
 mod tests {

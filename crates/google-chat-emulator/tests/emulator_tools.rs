@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
-    emulator::{Emulator, Fault},
     policy::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
     transport::{Gateway, Grpc, HttpJson, Origin, reflect},
 };
+use google_chat_emulator::{Emulator, Fault};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client as HyperClient, rt::TokioExecutor};

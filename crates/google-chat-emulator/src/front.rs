@@ -14,17 +14,13 @@ use http::{
     header::{CONTENT_TYPE, HOST},
 };
 use http_body::Frame;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use tonic::{Code, Status, body::Body};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::{Service, ServiceExt};
 
 use super::{State, admin, faults::Fault, lock, received::Watched, service::Chat};
-use crate::{
-    proto::google::chat::v1::chat_service_server::ChatServiceServer,
-    transcoding,
-    transport::{self, BoxError, Gateway, Reflection, RequestBody, collect},
-};
+use google_chat::{grpc_transcoding::{rpc::{BoxError, error_response, http_status, is_grpc}, server::{Gateway, Reflection, RequestBody}}, proto::google::chat::v1::chat_service_server::ChatServiceServer};
 
 /// What a token request may hold.
 const LIMIT: usize = 64 * 1024;
@@ -58,7 +54,7 @@ impl Service<Request<RequestBody>> for Front {
                 }
                 _ => {}
             }
-            let is_call = transcoding::header::is_grpc(request.headers()) || request.uri().path().contains("/v1/");
+            let is_call = is_grpc(request.headers()) || request.uri().path().contains("/v1/");
             let (request, number) = front.watched(request);
             // What is no call of the API takes no fault from one that is.
             let fault = if is_call { lock(&front.state.faults).roll() } else { None };
@@ -88,7 +84,7 @@ impl Front {
 
     async fn token(self, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-        let form = collect(request.into_body(), LIMIT).await.unwrap_or_default();
+        let form = collect(request.into_body(), LIMIT).await;
         let settings = self.state.settings();
         let uris = [Some(self.state.token_uri()), host.map(|host| format!("{}://{host}/token", self.state.scheme))];
         let uris: Vec<String> = uris.into_iter().flatten().collect();
@@ -102,7 +98,7 @@ impl Front {
     }
 
     async fn fail(self, request: Request<Body>, fault: Fault) -> Result<Response<Body>, BoxError> {
-        let grpc = transcoding::header::is_grpc(request.headers());
+        let grpc = is_grpc(request.headers());
         match fault {
             Fault::Latency(time) => {
                 tokio::time::sleep(time).await;
@@ -113,6 +109,7 @@ impl Front {
             Fault::Html => {
                 let page = Full::new(Bytes::from_static(b"<!DOCTYPE html><title>Error 500</title>"));
                 let response = Response::builder().status(500).header(CONTENT_TYPE, "text/html; charset=UTF-8");
+                let response = response.extension(Code::Internal);
                 Ok(response.body(Body::new(page))?)
             }
             Fault::ResetBefore => Err("a fault: the connection ends".into()),
@@ -138,19 +135,30 @@ impl Front {
     }
 }
 
-/// What an answer says became of the call, on either wire.
-fn code(answer: &Response<Body>) -> Code {
-    let grpc = transport::status(answer.headers()).map(|status| status.code());
-    let rest = answer.extensions().get::<Code>().copied();
-    grpc.or(rest).unwrap_or_else(|| transcoding::status::code(answer.status()))
+/// A body, up to a limit; nothing if it is longer or does not come.
+pub(super) async fn collect<B>(body: B, limit: usize) -> Bytes
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    Limited::new(body, limit).collect().await.map(Collected::to_bytes).unwrap_or_default()
+}
+
+/// How a call ended, over either protocol. A response to REST that failed has its code among
+/// the extensions.
+fn code(response: &Response<Body>) -> Code {
+    let grpc = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    let rest = response.extensions().get::<Code>().copied();
+    grpc.or(rest).unwrap_or(Code::Ok)
 }
 
 /// Answers a call with a status, in the form of its wire.
 fn refuse(grpc: bool, status: Status, retry_after: Option<u64>) -> Result<Response<Body>, BoxError> {
     let mut response: Response<Body> = match grpc {
-        true => status.into_http(),
-        false => transport::error(&status, transcoding::status::http_status(status.code())),
+        true => status.clone().into_http(),
+        false => error_response(&status, http_status(status.code())),
     };
+    response.extensions_mut().insert(status.code());
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
     }

@@ -12,16 +12,7 @@ use super::{
     identity::{Grant, Identity, PROJECT},
     settings::Settings,
 };
-use crate::client::checks::{DESCRIPTION, DISPLAY_NAME, GUIDELINES};
-use crate::proto::google::{
-    chat::v1::{
-        Membership, Space,
-        membership::MemberType,
-        space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType},
-        user,
-    },
-    rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation},
-};
+use google_chat::proto::google::{chat::v1::{Membership, Space, membership::MemberType, space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType}, user}, rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation}};
 
 /// The domain of the reasons that this emulator made up, because the
 /// documentation gives none.
@@ -31,6 +22,11 @@ const SYNTHETIC: &str = "emulator.google-chat.invalid";
 const APP_SCOPES: [&str; 2] = ["chat.app.spaces.create", "chat.app.spaces"];
 const USER_SCOPES: [&str; 2] = ["chat.spaces.create", "chat.spaces"];
 const IMPORT_SCOPE: &str = "chat.import";
+
+/// The longest texts, in characters. Source: the comments of the fields in Google's protos.
+const DISPLAY_NAME: usize = 128;
+const DESCRIPTION: usize = 150;
+const GUIDELINES: usize = 5_000;
 
 /// The first time that an imported space can have been created, 2000-01-01.
 const IMPORT_BEGIN: i64 = 946_684_800;

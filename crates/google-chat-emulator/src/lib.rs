@@ -2,7 +2,7 @@
 //! development.
 //!
 //! One port serves gRPC (HTTP/2 without TLS), HTTP/JSON (HTTP/1.1 or HTTP/2,
-//! through the crate's own [`Gateway`]) and an OAuth 2.0 token endpoint, whose
+//! through a [`Gateway`]) and an OAuth 2.0 token endpoint, whose
 //! tokens [`Emulator::credentials`] gets as any client of Google's would; also gRPC
 //! reflection and health, a page at `/` that shows the spaces and the last calls, and
 //! `/emulator/settings`, `/emulator/faults`, `/emulator/clock` and `/emulator/calls` for
@@ -14,7 +14,8 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use google_chat::{Client, Space, emulator::{Emulator, Fault}};
+//! use google_chat::{Client, Space};
+//! use google_chat_emulator::{Emulator, Fault};
 //!
 //! let emulator = Emulator::start().await?;
 //! emulator.configure(|settings| settings.anonymous = false);
@@ -31,7 +32,7 @@
 //! ```
 
 mod admin;
-#[cfg(feature = "emulator-store")]
+#[cfg(feature = "store")]
 mod disk;
 mod faults;
 mod filter;
@@ -70,11 +71,7 @@ use self::{
     received::Log,
     store::Keeper,
 };
-use crate::{
-    Credentials, CredentialsError, Schema, Space,
-    proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::{BrowserGuardLayer, Connector, ConnectorBuilder, Gateway, Reflection, ServeOptions, serve},
-};
+use google_chat::{Credentials, CredentialsError, Space, grpc_transcoding::{client::{Connector, ConnectorBuilder}, server::{BrowserGuardLayer, Gateway, Reflection, ServeOptions, serve}}, proto::{self, google::chat::v1::chat_service_server::ChatServiceServer}, protojson::DescriptorPool};
 
 /// How long a write counts against the quota.
 const QUOTA_WINDOW: Duration = Duration::from_secs(60);
@@ -97,7 +94,7 @@ pub struct EmulatorBuilder {
     tls: bool,
     key: Option<String>,
     guard: Option<BrowserGuardLayer>,
-    #[cfg(feature = "emulator-store")]
+    #[cfg(feature = "store")]
     data: Option<(std::path::PathBuf, bool)>,
 }
 
@@ -179,7 +176,7 @@ impl Emulator {
             tls: false,
             key: None,
             guard: None,
-            #[cfg(feature = "emulator-store")]
+            #[cfg(feature = "store")]
             data: None,
         }
     }
@@ -328,7 +325,7 @@ impl EmulatorBuilder {
     /// Keeps spaces, members and request ids in a file, each before it is
     /// answered, so that a killed emulator has them when it is started again.
     /// `durable`: they survive a loss of power, too, which takes longer.
-    #[cfg(feature = "emulator-store")]
+    #[cfg(feature = "store")]
     pub fn data(mut self, file: impl Into<std::path::PathBuf>, durable: bool) -> Self {
         self.data = Some((file.into(), durable));
         self
@@ -340,13 +337,13 @@ impl EmulatorBuilder {
     ///
     /// If the address cannot be listened at, or the file or the key cannot be used.
     pub async fn start(self) -> io::Result<Emulator> {
-        let schema = Schema::decode(proto::DESCRIPTOR_SET).map_err(io::Error::other)?;
-        #[cfg(feature = "emulator-store")]
+        let schema = DescriptorPool::decode(proto::DESCRIPTOR_SET).map_err(io::Error::other)?;
+        #[cfg(feature = "store")]
         let store = match &self.data {
             None => Keeper::in_memory(),
             Some((file, durable)) => Keeper::Disk(disk::Writer::open(file, *durable).map_err(io::Error::other)?),
         };
-        #[cfg(not(feature = "emulator-store"))]
+        #[cfg(not(feature = "store"))]
         let store = Keeper::in_memory();
         let key = self.key.map_or_else(ServiceKey::published, ServiceKey::new).map_err(io::Error::other)?;
         let listener = TcpListener::bind(self.address).await?;

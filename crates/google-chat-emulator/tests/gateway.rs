@@ -1,6 +1,6 @@
 //! What the emulator's REST side answers to requests of any kind.
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;

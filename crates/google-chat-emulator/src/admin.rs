@@ -17,20 +17,13 @@ use tonic::{Status, body::Body};
 use super::{
     State,
     faults::{Fault, Faults, Share},
+    front,
     identity::{Grant, Identity},
     lock,
     received::Received,
     settings::{Settings, seconds},
 };
-use crate::{
-    Space,
-    proto::google::chat::v1::space::SpaceType,
-    transcoding::{
-        header::{is_grpc, is_json},
-        status::{code_name, http_status},
-    },
-    transport::{self, BoxError, collect},
-};
+use google_chat::{Space, grpc_transcoding::rpc::{BoxError, code_name, error_response, http_status, is_grpc}, proto::google::chat::v1::space::SpaceType};
 
 /// What a request here may hold.
 const LIMIT: usize = 64 * 1024;
@@ -66,7 +59,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (head, body) = request.into_parts();
-    let body = collect(body, LIMIT).await.unwrap_or_default();
+    let body = front::collect(body, LIMIT).await;
     let allow = match head.uri.path() {
         "/" | "/emulator/calls" => "GET, HEAD",
         "/emulator/settings" => "GET, HEAD, PATCH",
@@ -81,7 +74,7 @@ where
         ("/emulator/settings", "PATCH") | ("/emulator/faults" | "/emulator/clock", "POST") if !is_json => {
             let status =
                 Status::invalid_argument("the body is not said to be JSON; send content-type: application/json");
-            return Ok(transport::error(&status, StatusCode::UNSUPPORTED_MEDIA_TYPE));
+            return Ok(error_response(&status, StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         ("/emulator/settings", "PATCH") => change_settings(state, &body),
         ("/emulator/calls", _) if reads => {
@@ -105,7 +98,7 @@ where
         }),
         ("/" | "/emulator/settings" | "/emulator/calls" | "/emulator/faults" | "/emulator/clock", _) => {
             let status = Status::unimplemented(format!("{} takes {allow}", head.uri.path()));
-            let mut response = transport::error(&status, StatusCode::METHOD_NOT_ALLOWED);
+            let mut response = error_response(&status, StatusCode::METHOD_NOT_ALLOWED);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             return Ok(response);
         }
@@ -116,8 +109,14 @@ where
     };
     match answer {
         Ok(value) => response("application/json", format!("{value:#}\n")),
-        Err(status) => Ok(transport::error(&status, http_status(status.code()))),
+        Err(status) => Ok(error_response(&status, http_status(status.code()))),
     }
+}
+
+/// Whether a content type is that of JSON.
+fn is_json(kind: &HeaderValue) -> bool {
+    let essence = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn response(kind: &'static str, text: String) -> Result<Response<Body>, BoxError> {
