@@ -25,10 +25,10 @@ use crate::{
     transcoding::frame,
 };
 
-/// Source: the comments of the official protos.
-pub(crate) const DISPLAY_NAME: usize = 128;
-pub(crate) const DESCRIPTION: usize = 150;
-pub(crate) const GUIDELINES: usize = 5_000;
+/// The longest texts, in characters. Source: the comments of the fields in Google's protos.
+const DISPLAY_NAME: usize = 128;
+const DESCRIPTION: usize = 150;
+const GUIDELINES: usize = 5_000;
 
 /// A tower service that knows what creating a space needs.
 #[derive(Clone, Debug)]
@@ -170,6 +170,32 @@ impl Rules {
             if len > limit {
                 violations.push((field, format!("has {len} characters; at most {limit} are allowed")));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::google::chat::v1::space::SpaceDetails;
+
+    /// The numbers are those of Google's documentation, written out.
+    #[test]
+    fn texts_may_be_as_long_as_documented_and_no_longer() {
+        let rules = Rules { check: true, app: None, scopes: None };
+        let check = |name, description, guidelines| {
+            let text = |length| "\u{1F680}".repeat(length);
+            let details = SpaceDetails { description: text(description), guidelines: text(guidelines) };
+            let space = Space { space_details: Some(details), ..Space::named(text(name)) };
+            rules.check(&space.into()).map_or_else(|status| status.message().to_owned(), |()| "sent".to_owned())
+        };
+        assert_eq!(check(128, 150, 5_000), "sent");
+        for (outcome, problem) in [
+            (check(129, 150, 5_000), "space.display_name has 129 characters; at most 128 are allowed"),
+            (check(128, 151, 5_000), "space.space_details.description has 151 characters; at most 150 are allowed"),
+            (check(128, 150, 5_001), "space.space_details.guidelines has 5001 characters; at most 5000 are allowed"),
+        ] {
+            assert_eq!(outcome, format!("not sent, since it is certain to fail: {problem}"));
         }
     }
 }
