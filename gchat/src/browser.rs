@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use google_chat::transport::BrowserGuardLayer;
+use google_chat::grpc_transcoding::server::BrowserGuardLayer;
 
 #[derive(clap::Args)]
 pub(crate) struct BrowserFlags {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use google_chat::{CreateSpaceRequest, Error, Space, policy::RetryPolicy, transcoding::code_name};
+use google_chat::{CreateSpaceRequest, Error, Space, grpc_transcoding::rpc::code_name, policy::RetryPolicy};
 use tonic::Code;
 
 use crate::{

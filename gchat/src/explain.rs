@@ -4,8 +4,10 @@ use std::{io::BufRead, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{
-    Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT, Schema, policy::RetryPolicy, schema::Method,
-    transport::Origin,
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT,
+    grpc_transcoding::{HttpRules, Options, client::Origin},
+    policy::RetryPolicy,
+    protojson::{DescriptorPool, FieldPath, MethodDescriptor},
 };
 use http_body_util::{BodyExt, Full};
 use prost::{Message, bytes::Bytes};
@@ -70,7 +72,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     Origin::parse(&endpoint).map_err(Failure::usage)?;
     let request = match args.as_client {
         true => as_sent(Client::builder().endpoint(&endpoint), &method, &mut wire).await?,
-        false => method.to_http(&wire).map_err(Failure::unsent)?,
+        false => to_http(&HttpRules::new(&schema), &method, &wire)?,
     };
     let text = match args.format {
         Format::Json => format!("{}\n", as_json(&request)?),
@@ -92,7 +94,7 @@ pub(crate) async fn curl_of_create(target: &Target, request: &CreateSpaceRequest
 /// The HTTP request that the client makes of a call: it is let do so, and stopped
 /// before it sends. Credentials are left out, since getting a token would be a request
 /// of its own. A request id that it fills in is added to the message.
-async fn as_sent(builder: ClientBuilder, method: &Method, wire: &mut Vec<u8>) -> Result<Request, Failure> {
+async fn as_sent(builder: ClientBuilder, method: &MethodDescriptor, wire: &mut Vec<u8>) -> Result<Request, Failure> {
     let (sender, mut sent) = tokio::sync::mpsc::unbounded_channel();
     let http = tower::service_fn(move |request: http::Request<Full<Bytes>>| {
         let kept = sender.send(request);
@@ -111,17 +113,18 @@ async fn as_sent(builder: ClientBuilder, method: &Method, wire: &mut Vec<u8>) ->
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let id = target.split(['?', '&']).find_map(|part| part.strip_prefix("requestId="));
     if let Some(id) = id.map(decoded)
-        && method.input().put_text(wire, "requestId", &id).is_err()
+        && FieldPath::parse(&method.input(), "requestId").and_then(|field| field.put_text(wire, &id)).is_err()
     {
         return Err(Failure::machine("the request id has no place in the message"));
     }
     head.uri = target.parse().map_err(Failure::machine)?;
-    let body = body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     Ok(Request::from_parts(head, body))
 }
 
 /// One request a line in, one a line out: the HTTP request, or why there is none.
-fn lines(schema: &Schema) -> Result<(), Failure> {
+fn lines(schema: &DescriptorPool) -> Result<(), Failure> {
+    let rules = HttpRules::new(schema);
     let (mut count, mut refused) = (0, 0);
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.map_err(|error| Failure::usage(format!("cannot read line {}: {error}", number + 1)))?;
@@ -129,7 +132,7 @@ fn lines(schema: &Schema) -> Result<(), Failure> {
             continue;
         }
         count += 1;
-        let explained = explain_line(schema, &line).unwrap_or_else(|failure| {
+        let explained = explain_line(&rules, &line).unwrap_or_else(|failure| {
             refused += 1;
             serde_json::json!({"line": number + 1, "error": failure.to_string()})
         });
@@ -141,15 +144,22 @@ fn lines(schema: &Schema) -> Result<(), Failure> {
     }
 }
 
-fn explain_line(schema: &Schema, line: &str) -> Result<Value, Failure> {
+fn explain_line(rules: &HttpRules, line: &str) -> Result<Value, Failure> {
     let line: Value = serde_json::from_str(line).map_err(Failure::usage)?;
     let name = line.get("method").and_then(Value::as_str).ok_or_else(|| Failure::usage("`method` is missing"))?;
-    let method = input::method(schema, name)?;
+    let method = input::method(rules.pool(), name)?;
     let request = line.get("request").map_or_else(|| "{}".to_owned(), Value::to_string);
-    as_json(&method.to_http(&input::request(&method, &request)?)?)
+    as_json(&to_http(rules, &method, &input::request(&method, &request)?)?)
 }
 
-type Request = http::Request<Vec<u8>>;
+type Request = http::Request<Bytes>;
+
+/// The HTTP request that a message transcodes to.
+fn to_http(rules: &HttpRules, method: &MethodDescriptor, message: &[u8]) -> Result<Request, Failure> {
+    let bindings = rules.method(method.path()).ok_or_else(|| Failure::machine("the method is not in its schema"))?;
+    let encoded = bindings.encode_request(message, &Options::default()).and_then(|(_, request)| request.into_http());
+    encoded.map_err(|error| Failure::unsent(tonic::Status::from(error)))
+}
 
 fn as_json(request: &Request) -> Result<Value, Failure> {
     let query = request.uri().query().unwrap_or_default();
@@ -166,7 +176,7 @@ fn as_json(request: &Request) -> Result<Value, Failure> {
         .iter()
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
         .collect();
-    let body = match (request.body().as_slice(), is_json(request)) {
+    let body = match (&request.body()[..], is_json(request)) {
         ([], _) => Value::Null,
         (body, true) => serde_json::from_slice(body).map_err(Failure::machine)?,
         (body, false) => match as_text(body) {
@@ -247,7 +257,7 @@ fn as_curl(request: &Request, endpoint: &str, authorized: bool) -> String {
     command
 }
 
-fn as_grpcurl(method: &Method, wire: &[u8], args: &Args, endpoint: &str) -> Result<String, Failure> {
+fn as_grpcurl(method: &MethodDescriptor, wire: &[u8], args: &Args, endpoint: &str) -> Result<String, Failure> {
     let json = method.input().to_json(wire).map_err(Failure::machine)?;
     let (plain, host) = match endpoint.split_once("://") {
         Some(("http", host)) => (" -plaintext", host),

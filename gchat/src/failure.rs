@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use google_chat::{Error, Wire, transcoding::code_name};
+use google_chat::{Error, Wire, grpc_transcoding::rpc::code_name};
 
 /// Why a command did not do its work.
 #[derive(Debug)]

@@ -14,8 +14,11 @@ use std::{
 };
 
 use google_chat::{
-    json::{Defaults, ReadOptions, WriteOptions},
-    transport::{GatewayLayer, Grpc, Origin, ServeOptions, connector, reflect, serve},
+    grpc_transcoding::{
+        client::{Grpc, Origin, connector},
+        server::{GatewayLayer, ServeOptions, reflect, serve},
+    },
+    protojson::{Defaults, ReadOptions, WriteOptions},
 };
 use http::{HeaderValue, Request, Response, StatusCode};
 use tonic::body::Body;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use google_chat::transport::{BackendLimits, GatewayLayer, Limits};
+use google_chat::grpc_transcoding::{
+    client::BackendLimits,
+    server::{GatewayLayer, Limits},
+};
 
 /// Times are in seconds, with a fraction if need be.
 #[derive(clap::Args)]

@@ -24,6 +24,7 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use google_chat::grpc_transcoding::HttpRules;
 
 use failure::Failure;
 
@@ -150,7 +151,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Emulator(args) => emulator::run(args).await,
         Command::Gateway(args) => gateway::run(args).await,
         Command::Schema { lint: true, descriptor_set, .. } => {
-            let lints = input::schema(descriptor_set.as_deref())?.lint();
+            let lints = HttpRules::new(&input::schema(descriptor_set.as_deref())?).lint();
             for lint in &lints {
                 output::write(format!("{lint}\n").as_bytes())?;
             }

@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use google_chat::{Schema, Space, json::WriteOptions, proto};
+use google_chat::{
+    Space, proto,
+    protojson::{DescriptorPool, WriteOptions},
+};
 
 use crate::failure::Failure;
 
@@ -99,8 +102,8 @@ pub(crate) fn write(text: &[u8]) -> Result<(), Failure> {
 }
 
 /// The embedded schema.
-pub(crate) fn schema() -> Result<Schema, Failure> {
-    Schema::decode(proto::DESCRIPTOR_SET).map_err(Failure::machine)
+pub(crate) fn schema() -> Result<DescriptorPool, Failure> {
+    DescriptorPool::decode(proto::DESCRIPTOR_SET).map_err(Failure::machine)
 }
 
 fn json(space: &Space) -> Result<String, Failure> {

@@ -12,7 +12,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use google_chat::Schema;
+use google_chat::protojson::DescriptorPool;
 use google_chat_emulator::{Emulator, Settings};
 use support::{descriptor_set, ended, file, gchat, signal, text};
 
@@ -226,7 +226,7 @@ async fn what_is_shown_as_a_command_can_be_run() {
 #[test]
 fn the_schema_completions_and_man_pages_are_written() {
     let set = gchat(&["schema"]).output().unwrap().stdout;
-    let schema = Schema::decode(&set).unwrap();
+    let schema = DescriptorPool::decode(&set).unwrap();
     assert!(schema.method("/google.chat.v1.ChatService/CreateSpace").unwrap().http_bindings().next().is_some());
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = gchat(&["completions", shell]).output().unwrap();

@@ -12,8 +12,8 @@ use std::{
 };
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Space, Wire, policy::RetryPolicy,
-    proto::google::chat::v1::ListSpacesRequest, transport::Connector,
+    Client, CreateSpaceRequest, Credentials, Space, Wire, grpc_transcoding::client::Connector, policy::RetryPolicy,
+    proto::google::chat::v1::ListSpacesRequest,
 };
 use support::{Server, ended, fresh, run, text};
 use tokio::{sync::mpsc, task::JoinSet};

@@ -156,7 +156,7 @@ impl Credentials {
     }
 
     /// Has a key's exchange use connections made this way.
-        pub(crate) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<(), ConnectError> {
+    pub(crate) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<(), ConnectError> {
         match &self.0 {
             Source::Key(key) => key.connect_by(connector).map(drop),
             _ => Ok(()),
@@ -227,7 +227,9 @@ fn without_secrets(error: &gcp_auth::Error) -> String {
             let (line, column) = (json.line(), json.column());
             format!("{what}: it is not the JSON that is expected (line {line}, column {column})")
         }
-        gcp_auth::Error::Other(what, cause) if cause.is::<grpc_transcoding::rustls::pki_types::pem::Error>() => (*what).to_owned(),
+        gcp_auth::Error::Other(what, cause) if cause.is::<grpc_transcoding::rustls::pki_types::pem::Error>() => {
+            (*what).to_owned()
+        }
         gcp_auth::Error::NoAuthMethod(..) => "no available authentication method found".to_owned(),
         other => crate::transport::chain(other),
     }

@@ -1,11 +1,11 @@
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use grpc_transcoding::{HttpRules, MethodDescriptor};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::RETRY_AFTER, request, response};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
-use grpc_transcoding::{HttpRules, MethodDescriptor};
 use tonic::{Code, Status, body::Body};
 
 use super::{

@@ -33,7 +33,8 @@ impl<S> RoutingHeader<S> {
     fn routed(&self, call: &Request<Body>) -> Option<&MethodBindings> {
         let method = self.schema.method(call.uri().path())?;
         let has_variables = method.bindings().first()?.template().variables().next().is_some();
-        let wanted = has_variables && !method.method().is_client_streaming() && !call.headers().contains_key(REQUEST_PARAMS);
+        let wanted =
+            has_variables && !method.method().is_client_streaming() && !call.headers().contains_key(REQUEST_PARAMS);
         wanted.then_some(method)
     }
 }

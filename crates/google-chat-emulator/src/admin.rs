@@ -23,7 +23,11 @@ use super::{
     received::Received,
     settings::{Settings, seconds},
 };
-use google_chat::{Space, grpc_transcoding::rpc::{BoxError, code_name, error_response, http_status, is_grpc}, proto::google::chat::v1::space::SpaceType};
+use google_chat::{
+    Space,
+    grpc_transcoding::rpc::{BoxError, code_name, error_response, http_status, is_grpc},
+    proto::google::chat::v1::space::SpaceType,
+};
 
 /// What a request here may hold.
 const LIMIT: usize = 64 * 1024;

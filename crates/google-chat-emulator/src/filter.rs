@@ -4,7 +4,12 @@
 use tonic::Status;
 
 use super::rules;
-use google_chat::proto::google::chat::v1::{Membership, Space, membership::{MemberType, MembershipRole}, space::SpaceType, user};
+use google_chat::proto::google::chat::v1::{
+    Membership, Space,
+    membership::{MemberType, MembershipRole},
+    space::SpaceType,
+    user,
+};
 
 /// Of each group one condition must hold.
 #[derive(Debug)]

@@ -20,7 +20,13 @@ use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::{Service, ServiceExt};
 
 use super::{State, admin, faults::Fault, lock, received::Watched, service::Chat};
-use google_chat::{grpc_transcoding::{rpc::{BoxError, error_response, http_status, is_grpc}, server::{Gateway, Reflection, RequestBody}}, proto::google::chat::v1::chat_service_server::ChatServiceServer};
+use google_chat::{
+    grpc_transcoding::{
+        rpc::{BoxError, error_response, http_status, is_grpc},
+        server::{Gateway, Reflection, RequestBody},
+    },
+    proto::google::chat::v1::chat_service_server::ChatServiceServer,
+};
 
 /// What a token request may hold.
 const LIMIT: usize = 64 * 1024;

@@ -71,7 +71,15 @@ use self::{
     received::Log,
     store::Keeper,
 };
-use google_chat::{Credentials, CredentialsError, Space, grpc_transcoding::{client::{Connector, ConnectorBuilder}, server::{BrowserGuardLayer, Gateway, Reflection, ServeOptions, serve}}, proto::{self, google::chat::v1::chat_service_server::ChatServiceServer}, protojson::DescriptorPool};
+use google_chat::{
+    Credentials, CredentialsError, Space,
+    grpc_transcoding::{
+        client::{Connector, ConnectorBuilder},
+        server::{BrowserGuardLayer, Gateway, Reflection, ServeOptions, serve},
+    },
+    proto::{self, google::chat::v1::chat_service_server::ChatServiceServer},
+    protojson::DescriptorPool,
+};
 
 /// How long a write counts against the quota.
 const QUOTA_WINDOW: Duration = Duration::from_secs(60);

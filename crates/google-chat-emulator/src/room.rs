@@ -13,7 +13,15 @@ use super::{
     rules,
     settings::Settings,
 };
-use google_chat::proto::google::chat::v1::{Membership, Space, User, membership::{Affiliation, MemberType, MembershipRole, MembershipState}, space::{AccessSettings, MembershipCount, PermissionSetting, PermissionSettings, PredefinedPermissionSettings, SpacePermissionSettings, SpaceThreadingState, SpaceType, Type, access_settings::AccessState}, user};
+use google_chat::proto::google::chat::v1::{
+    Membership, Space, User,
+    membership::{Affiliation, MemberType, MembershipRole, MembershipState},
+    space::{
+        AccessSettings, MembershipCount, PermissionSetting, PermissionSettings, PredefinedPermissionSettings,
+        SpacePermissionSettings, SpaceThreadingState, SpaceType, Type, access_settings::AccessState,
+    },
+    user,
+};
 
 /// The organization that a private app's `customers/my_customer` stands for.
 const MY_CUSTOMER: &str = "customers/C01abc23d";

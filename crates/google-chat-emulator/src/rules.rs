@@ -12,7 +12,15 @@ use super::{
     identity::{Grant, Identity, PROJECT},
     settings::Settings,
 };
-use google_chat::proto::google::{chat::v1::{Membership, Space, membership::MemberType, space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType}, user}, rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation}};
+use google_chat::proto::google::{
+    chat::v1::{
+        Membership, Space,
+        membership::MemberType,
+        space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType},
+        user,
+    },
+    rpc::{self, BadRequest, ErrorInfo, bad_request::FieldViolation},
+};
 
 /// The domain of the reasons that this emulator made up, because the
 /// documentation gives none.

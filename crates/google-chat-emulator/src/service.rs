@@ -15,7 +15,13 @@ use super::{
     settings::Settings,
     store::Store,
 };
-use google_chat::proto::google::chat::v1::{CompleteImportSpaceRequest, CompleteImportSpaceResponse, CreateMembershipRequest, CreateSpaceRequest, DeleteMembershipRequest, DeleteSpaceRequest, GetSpaceRequest, ListMembershipsRequest, ListMembershipsResponse, ListSpacesRequest, ListSpacesResponse, Membership, Space, UpdateSpaceRequest, chat_service_server::ChatService, membership::{MemberType, MembershipState}};
+use google_chat::proto::google::chat::v1::{
+    CompleteImportSpaceRequest, CompleteImportSpaceResponse, CreateMembershipRequest, CreateSpaceRequest,
+    DeleteMembershipRequest, DeleteSpaceRequest, GetSpaceRequest, ListMembershipsRequest, ListMembershipsResponse,
+    ListSpacesRequest, ListSpacesResponse, Membership, Space, UpdateSpaceRequest,
+    chat_service_server::ChatService,
+    membership::{MemberType, MembershipState},
+};
 
 /// The service, as the generated server trait has it.
 #[derive(Clone, Debug)]

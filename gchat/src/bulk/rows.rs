@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use google_chat::{Space, schema::Message, transcoding::TextError};
+use google_chat::{
+    Space,
+    protojson::{FieldPath, MessageDescriptor, TextError},
+};
 use prost::Message as _;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -79,7 +82,7 @@ impl fmt::Display for Bad {
 /// Reads a file row by row.
 pub(super) struct Rows {
     form: Form,
-    space: Message,
+    space: MessageDescriptor,
     /// What each row begins with, encoded; the row's own fields come after it, and so
     /// count.
     template: Vec<u8>,
@@ -228,7 +231,7 @@ impl Rows {
     }
 }
 
-fn read_header(space: &Message, record: &Record) -> Result<Vec<Column>, Bad> {
+fn read_header(space: &MessageDescriptor, record: &Record) -> Result<Vec<Column>, Bad> {
     let mut columns: Vec<Column> = Vec::new();
     for (at, path) in record.values.iter().map(|path| path.trim()).enumerate() {
         let bad = |problem| Err(Bad { line: record.line, column: Some(at as u64 + 1), problem });
@@ -237,7 +240,8 @@ fn read_header(space: &Message, record: &Record) -> Result<Vec<Column>, Bad> {
             _ => Column::Field(path.to_owned()),
         };
         if let Column::Field(path) = &column
-            && let Err(TextError::Path(problem)) = space.put_text(&mut Vec::new(), path, "")
+            && let Err(TextError::Path(problem)) =
+                FieldPath::parse(space, path).and_then(|path| path.put_text(&mut Vec::new(), ""))
         {
             return bad(format!("the header: {problem}"));
         }
@@ -251,7 +255,7 @@ fn read_header(space: &Message, record: &Record) -> Result<Vec<Column>, Bad> {
 
 type Values = (Space, Option<String>);
 
-fn from_csv(space: &Message, template: &[u8], columns: &[Column], record: &Record) -> Result<Values, Bad> {
+fn from_csv(space: &MessageDescriptor, template: &[u8], columns: &[Column], record: &Record) -> Result<Values, Bad> {
     let Record { line, values } = record;
     if values.len() != columns.len() {
         let problem = format!("{} values, where the header has {} fields", values.len(), columns.len());
@@ -273,12 +277,13 @@ fn from_csv(space: &Message, template: &[u8], columns: &[Column], record: &Recor
     Ok((decode(&wire, *line)?, request_id))
 }
 
-fn put_text(space: &Message, wire: &mut Vec<u8>, path: &str, text: &str) -> Result<(), TextError> {
+fn put_text(space: &MessageDescriptor, wire: &mut Vec<u8>, path: &str, text: &str) -> Result<(), TextError> {
     // Spreadsheets write TRUE and FALSE. A field that is no bool has taken or refused the
     // text as it is.
     let lower = || Some(text.to_ascii_lowercase()).filter(|lower| lower == "true" || lower == "false");
-    space.put_text(wire, path, text).or_else(|error| match lower() {
-        Some(lower) => space.put_text(wire, path, &lower).map_err(|_| error),
+    let field = FieldPath::parse(space, path)?;
+    field.put_text(wire, text).or_else(|error| match lower() {
+        Some(lower) => field.put_text(wire, &lower).map_err(|_| error),
         None => Err(error),
     })
 }
@@ -286,10 +291,15 @@ fn put_text(space: &Message, wire: &mut Vec<u8>, path: &str, text: &str) -> Resu
 /// A row of NDJSON: a Space, perhaps with a `requestId` beside its fields, or an object
 /// with a `space` and a `requestId`, as a run writes the rows that it could not create.
 /// `None` for the line by which a run knows that file again.
-fn from_json(space: &Message, template: &Template<'_>, json: &[u8], line: u64) -> Result<Option<Values>, Bad> {
+fn from_json(
+    space: &MessageDescriptor,
+    template: &Template<'_>,
+    json: &[u8],
+    line: u64,
+) -> Result<Option<Values>, Bad> {
     let bad = |column, problem| Bad { line, column, problem };
     let text = std::str::from_utf8(json).map_err(|_| bad(None, NOT_UTF8.to_owned()))?;
-    let explain = |error: &google_chat::json::ParseError| {
+    let explain = |error: &google_chat::protojson::ParseError| {
         let place = if error.path().is_empty() { String::new() } else { format!("{}: ", error.path()) };
         format!("{place}{}", error.problem())
     };
@@ -335,7 +345,13 @@ struct Template<'t> {
 impl Template<'_> {
     /// The space of a row, which is given both encoded and as JSON, with what the row
     /// does not say.
-    fn complete(&self, space: &Message, wire: &[u8], row: impl FnOnce() -> Value, line: u64) -> Result<Space, Bad> {
+    fn complete(
+        &self,
+        space: &MessageDescriptor,
+        wire: &[u8],
+        row: impl FnOnce() -> Value,
+        line: u64,
+    ) -> Result<Space, Bad> {
         let Some(defaults) = self.json else { return decode(&[self.wire, wire].concat(), line) };
         let mut row = row();
         if let Value::Object(row) = &mut row {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use google_chat::{Client, CreateSpaceRequest, Error, transcoding::code_name};
+use google_chat::{Client, CreateSpaceRequest, Error, grpc_transcoding::rpc::code_name};
 use tokio::{sync::watch, time::Instant};
 use tonic::Code;
 
