@@ -633,7 +633,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::descriptor::{Message, Schema};
+    use crate::{DescriptorPool, MessageDescriptor};
 
     /// Bytes with many of those that matter.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -684,10 +684,10 @@ mod tests {
         }
     }
 
-    static SETTINGS: LazyLock<Message> = LazyLock::new(|| {
+    static SETTINGS: LazyLock<MessageDescriptor> = LazyLock::new(|| {
         let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
         compiler.include_imports(true).open_file("every.proto").unwrap();
-        Schema::decode(&compiler.encode_file_descriptor_set()).unwrap().message("every.Settings").unwrap()
+        DescriptorPool::decode(&compiler.encode_file_descriptor_set()).unwrap().message("every.Settings").unwrap()
     });
 
     proptest! {

@@ -1,0 +1,427 @@
+//! The codec beside an independent one, prost-reflect, on random messages.
+
+mod common;
+
+use std::sync::LazyLock;
+
+use common::SET;
+use proptest::prelude::*;
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use protojson::{Base64, Cardinality, Defaults, FieldPath, ReadOptions, WriteOptions};
+use serde_json::Value;
+
+static THEIRS: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(SET).unwrap());
+
+fn theirs(name: &str) -> MessageDescriptor {
+    THEIRS.get_message_by_name(name).unwrap()
+}
+
+/// Messages with fields of every kind, and one as APIs have it.
+const NAMES: [&str; 3] = ["every.Every", "every.open.Open", "example.Space"];
+
+/// A source of choices: splitmix64, so that a seed is a message.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
+    /// Numbers of all sizes, small ones most often.
+    fn number(&mut self) -> u64 {
+        let bits = self.of(&[0, 1, 3, 7, 8, 14, 31, 32, 33, 52, 63, 64]);
+        let number = if bits == 64 { self.next() } else { self.next() & ((1 << bits) - 1) };
+        if self.below(4) == 0 { (number as i64).wrapping_neg() as u64 } else { number }
+    }
+
+    fn text(&mut self) -> String {
+        const PIECES: [&str; 12] =
+            ["", "a", "Launch room", "\"", "\\", "\n\t", "\u{1}", "ü", "日本", "\u{1F680}", "sixteen bytes 16", "</>"];
+        (0..self.below(6)).map(|_| self.of(&PIECES)).collect()
+    }
+}
+
+fn varint(out: &mut Vec<u8>, value: u64) {
+    prost::encoding::encode_varint(value, out);
+}
+
+fn tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
+    varint(out, u64::from(number << 3 | wire_type));
+}
+
+fn len_delimited(out: &mut Vec<u8>, number: u32, content: &[u8]) {
+    tag(out, number, 2);
+    varint(out, content.len() as u64);
+    out.extend_from_slice(content);
+}
+
+/// A message as wire bytes: fields in any order, some more than once, some that
+/// the schema does not have. What has no JSON form is left out.
+fn message(dice: &mut Dice, descriptor: &MessageDescriptor, depth: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    match descriptor.full_name() {
+        "google.protobuf.Timestamp" => {
+            let limits = [-62_135_596_800_i64, 0, 1_795_513_800, 951_782_400, 253_402_300_799];
+            tag(&mut out, 1, 0);
+            varint(&mut out, dice.of(&limits) as u64);
+            tag(&mut out, 2, 0);
+            varint(&mut out, dice.of(&[0, 1, 999, 1_000, 123_456_000, 500_000_000, 999_999_999]));
+            return out;
+        }
+        "google.protobuf.Duration" => {
+            let (seconds, nanos) =
+                dice.of(&[(0_i64, 1_i32), (-1, -500_000_000), (315_576_000_000, 0), (7, 1_000), (0, -7)]);
+            tag(&mut out, 1, 0);
+            varint(&mut out, seconds as u64);
+            tag(&mut out, 2, 0);
+            varint(&mut out, i64::from(nanos) as u64);
+            return out;
+        }
+        "google.protobuf.FieldMask" => {
+            let paths = ["display_name", "*", "a.b_c.`Key_1, \"é\"`.d", "labels.`a.b`"];
+            for _ in 0..dice.below(3) {
+                len_delimited(&mut out, 1, dice.of(&paths).as_bytes());
+            }
+            return out;
+        }
+        "google.protobuf.Value" => {
+            let member = if depth == 0 { 1 + dice.below(4) } else { 1 + dice.below(6) };
+            let field = descriptor.get_field(member as u32).expect("has six");
+            if member == 2 {
+                tag(&mut out, 2, 1);
+                out.extend_from_slice(&dice.of(&[0.0_f64, -0.5, 1e300, 7.0]).to_le_bytes());
+            } else {
+                value(dice, &field, depth, &mut out);
+            }
+            return out;
+        }
+        _ => {}
+    }
+    let mut fields: Vec<_> = descriptor.fields().collect();
+    let whole = is_struct_entry(descriptor);
+    fields.retain(|_| whole || dice.below(4) == 0);
+    if dice.below(3) == 0 && !fields.is_empty() {
+        // Out of order, and again.
+        let at = dice.below(fields.len() as u64) as usize;
+        fields.rotate_left(at);
+        let again = fields[dice.below(fields.len() as u64) as usize].clone();
+        fields.push(again);
+    }
+    for field in fields {
+        if dice.below(30) == 0 {
+            tag(&mut out, 7_777, 0);
+            varint(&mut out, 1);
+        }
+        let times = if field.is_list() || field.is_map() { dice.below(4) } else { 1 };
+        if field.is_packable_list(dice) {
+            let mut packed = Vec::new();
+            for _ in 0..times {
+                scalar(dice, &field.kind(), &mut packed);
+            }
+            len_delimited(&mut out, field.number(), &packed);
+            continue;
+        }
+        for _ in 0..times {
+            value(dice, &field, depth, &mut out);
+        }
+    }
+    out
+}
+
+/// Whether it is an entry of a Struct, which must have its value.
+fn is_struct_entry(descriptor: &MessageDescriptor) -> bool {
+    descriptor.parent_message().is_some_and(|parent| parent.full_name() == "google.protobuf.Struct")
+}
+
+trait Packable {
+    fn is_packable_list(&self, dice: &mut Dice) -> bool;
+}
+
+impl Packable for FieldDescriptor {
+    /// Packed and unpacked are both legal, whatever is declared.
+    fn is_packable_list(&self, dice: &mut Dice) -> bool {
+        let scalar = !matches!(self.kind(), Kind::String | Kind::Bytes | Kind::Message(_));
+        self.is_list() && scalar && dice.below(2) == 0
+    }
+}
+
+fn wire_type(kind: &Kind) -> u32 {
+    match kind {
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => 1,
+        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => 5,
+        Kind::String | Kind::Bytes | Kind::Message(_) => 2,
+        _ => 0,
+    }
+}
+
+fn scalar(dice: &mut Dice, kind: &Kind, out: &mut Vec<u8>) {
+    match kind {
+        Kind::Double => {
+            let special = [0.0, -0.0, 1.5, -1e-300, f64::MAX, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324];
+            let bits = if dice.below(2) == 0 { dice.of(&special).to_bits() } else { dice.next() };
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+        Kind::Float => {
+            // Not the largest: prost-reflect refuses to read its digits back.
+            let special = [0.0, -0.0, 1.5, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE];
+            let bits = if dice.below(2) == 0 { dice.of(&special).to_bits() } else { dice.next() as u32 };
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+        Kind::Fixed64 | Kind::Sfixed64 => out.extend_from_slice(&dice.number().to_le_bytes()),
+        Kind::Fixed32 | Kind::Sfixed32 => out.extend_from_slice(&(dice.number() as u32).to_le_bytes()),
+        Kind::Bool => varint(out, dice.below(2)),
+        // prost-reflect keeps what a closed enum does not have; the conformance
+        // suite, which we pass, counts that as unknown.
+        Kind::Enum(kind) if kind.name() == "Closed" => varint(out, i64::from(dice.of(&[0, 1, -1])) as u64),
+        Kind::Enum(kind) if kind.name() == "NullValue" => varint(out, 0),
+        Kind::Enum(_) => varint(out, i64::from(dice.of(&[0, 1, -1, 2, 1_000_000])) as u64),
+        Kind::Int32 => varint(out, i64::from(dice.number() as i32) as u64),
+        Kind::Uint32 | Kind::Sint32 => varint(out, u64::from(dice.number() as u32)),
+        _ => varint(out, dice.number()),
+    }
+}
+
+/// One value with its tag.
+fn value(dice: &mut Dice, field: &FieldDescriptor, depth: u32, out: &mut Vec<u8>) {
+    let kind = field.kind();
+    match &kind {
+        Kind::Message(inner) if depth == 0 && is_struct_entry(inner) => {}
+        Kind::Message(inner) => {
+            let content = if depth == 0 { Vec::new() } else { message(dice, inner, depth - 1) };
+            // A Value must have a value.
+            if depth == 0 && inner.full_name() == "google.protobuf.Value" {
+                len_delimited(out, field.number(), &message(dice, inner, 0));
+            } else if field.is_group() {
+                tag(out, field.number(), 3);
+                out.extend_from_slice(&content);
+                tag(out, field.number(), 4);
+            } else {
+                len_delimited(out, field.number(), &content);
+            }
+        }
+        Kind::String => len_delimited(out, field.number(), dice.text().as_bytes()),
+        Kind::Bytes => {
+            let content: Vec<u8> = (0..dice.below(7)).map(|_| dice.next() as u8).collect();
+            len_delimited(out, field.number(), &content);
+        }
+        kind => {
+            tag(out, field.number(), wire_type(kind));
+            scalar(dice, kind, out);
+        }
+    }
+}
+
+/// The first place where two JSON values differ.
+///
+/// What prost-reflect has of its own passes: floats with a double's digits; no
+/// `-0` in a field without presence, though its bits are not the default's;
+/// `null` for a wrapped double that is not finite.
+fn difference(ours: &Value, theirs: &Value, path: &str) -> Option<String> {
+    match (ours, theirs) {
+        (Value::Number(a), Value::Number(b))
+            if a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b || a as f32 == b as f32) =>
+        {
+            None
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| difference(a, b, &format!("{path}[{i}]")))
+        }
+        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
+            let member = |object: &serde_json::Map<_, _>| object.get(key).cloned().unwrap_or("nothing at all".into());
+            difference(&member(a), &member(b), &format!("{path}.{key}"))
+        }),
+        (Value::String(name), Value::Null)
+            if path.contains("doubleWrappers") && ["NaN", "Infinity", "-Infinity"].contains(&name.as_str()) =>
+        {
+            None
+        }
+        (Value::Number(zero), Value::String(_))
+            if zero.as_f64().is_some_and(|zero| zero == 0.0 && zero.is_sign_negative()) =>
+        {
+            None
+        }
+        _ => (ours != theirs).then(|| format!("{path}: ours {ours}, theirs {theirs}")),
+    }
+}
+
+/// Ours and theirs of the same bytes: the same JSON, which both read back as the same.
+fn compare(name: &str, wire: &[u8]) -> Result<(), TestCaseError> {
+    let (ours, theirs) = (common::message(name), theirs(name));
+    let json = ours.to_json(wire).unwrap();
+    let expected = serde_json::to_value(DynamicMessage::decode(theirs.clone(), wire).unwrap()).unwrap();
+    let found: Value = serde_json::from_str(&json).unwrap();
+    prop_assert_eq!(difference(&found, &expected, ""), None);
+
+    // And back: to the same message, and then to the same text.
+    let back = ours.from_json(&json).unwrap();
+    prop_assert_eq!(&ours.to_json(&back).unwrap(), &json);
+    let mut deserializer = serde_json::Deserializer::from_str(&json);
+    let read = DynamicMessage::deserialize(theirs.clone(), &mut deserializer).unwrap();
+    let again = serde_json::to_value(DynamicMessage::decode(theirs, back.as_slice()).unwrap()).unwrap();
+    prop_assert_eq!(again, serde_json::to_value(read).unwrap());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn wire_to_json_to_wire_is_prost_reflects(seed in any::<u64>(), name in prop::sample::select(&NAMES[..])) {
+        compare(name, &message(&mut Dice(seed), &theirs(name), 3))?;
+    }
+
+    /// Two encodings after one another are one message: fields come twice, messages
+    /// merge, members of a oneof replace one another.
+    #[test]
+    fn two_messages_merge_as_prost_reflects_do(seed in any::<u64>(), name in prop::sample::select(&NAMES[..])) {
+        let dice = &mut Dice(seed);
+        let wire = [message(dice, &theirs(name), 2), message(dice, &theirs(name), 2)].concat();
+        compare(name, &wire)?;
+    }
+
+    /// Whatever the options, it is the same message.
+    #[test]
+    fn every_way_of_writing_reads_back(
+        seed in any::<u64>(), name in prop::sample::select(&NAMES[..]), bits in 0..16u8,
+    ) {
+        let ours = common::message(name);
+        let wire = message(&mut Dice(seed), &theirs(name), 2);
+        let defaults = if bits & 8 != 0 { Defaults::WithoutPresence } else { Defaults::Omit };
+        let options = WriteOptions::default()
+            .with_enums_as_integers(bits & 1 != 0)
+            .with_proto_field_names(bits & 2 != 0)
+            .with_indent((bits & 4 != 0).then_some(2))
+            .with_defaults(defaults);
+        let mut json = Vec::new();
+        ours.write_json(&wire, &mut json, &options).unwrap();
+        let back = ours.from_json(&json).unwrap();
+        prop_assert_eq!(ours.to_json(&back).unwrap(), ours.to_json(&wire).unwrap());
+    }
+
+    /// What a path or a query says of a field is read as the field's value.
+    #[test]
+    fn every_text_of_a_field_reads_back(seed in any::<u64>()) {
+        let ours = common::message("carried.Carried");
+        let wire = message(&mut Dice(seed), &theirs("carried.Carried"), 2);
+        let merged = ours.merge(&wire).unwrap();
+        for field in merged.fields() {
+            let descriptor = field.descriptor();
+            let textual = descriptor.message().is_none_or(|message| message.json_mapping().is_text());
+            let Some(name) = descriptor.path_name().filter(|_| textual) else { continue };
+            let path = FieldPath::parse(&ours, name).unwrap();
+            let mut back = Vec::new();
+            if descriptor.cardinality() == Cardinality::Singular {
+                if let Some(text) = merged.text(&path, Base64::UrlSafe).unwrap() {
+                    path.put_text(&mut back, &text).unwrap();
+                }
+            } else {
+                field.texts(Base64::Standard, |text| path.put_text(&mut back, text).unwrap()).unwrap();
+            }
+            let only: Vec<u8> = field.encoded().collect::<Vec<_>>().concat();
+            prop_assert_eq!(ours.to_json(&back), ours.to_json(&only), "{}", name);
+        }
+    }
+
+    #[test]
+    fn mutated_input_ends_in_time_and_memory(
+        seed in any::<u64>(),
+        name in prop::sample::select(&NAMES[..]),
+        cuts in prop::collection::vec(any::<(u64, u8)>(), 1..6),
+    ) {
+        let ours = common::message(name);
+        let mut wire = message(&mut Dice(seed), &theirs(name), 2);
+        let mut json = ours.to_json(&wire).unwrap().into_bytes();
+        for (at, byte) in cuts {
+            for bytes in [&mut wire, &mut json] {
+                if !bytes.is_empty() {
+                    let at = at as usize % bytes.len();
+                    bytes[at] = byte;
+                }
+            }
+        }
+        let mut out = b"before".to_vec();
+        match ours.write_json(&wire, &mut out, &WriteOptions::default()) {
+            Ok(()) => prop_assert!(serde_json::from_slice::<Value>(&out[6..]).is_ok()),
+            Err(_) => prop_assert_eq!(&out, b"before"),
+        }
+        prop_assert!(out.capacity() <= wire.len() * 64 + 1024);
+        let mut out = b"before".to_vec();
+        match ours.read_json(&json, &mut out, &ReadOptions::default()) {
+            Ok(()) => prop_assert!(DynamicMessage::decode(theirs(name), &out[6..]).is_ok()),
+            Err(error) => {
+                prop_assert_eq!(&out, b"before");
+                prop_assert!(error.line() >= 1 && error.column() >= 1);
+            }
+        }
+        prop_assert!(out.capacity() <= json.len() * 8 + 1024);
+    }
+}
+
+/// Keys of all lengths, alike in their first letters or far apart, with the values of
+/// two of them in every spacing.
+#[test]
+fn a_key_is_found_wherever_it_comes() {
+    use prost::Message;
+    use prost_types::{
+        DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+        field_descriptor_proto::{Label, Type},
+    };
+    let names = ["a", "b1", "abc", "name", "type", "import_mode", "import_mode_expire_time", "nam", "names"];
+    let names: Vec<String> = names.iter().map(ToString::to_string).chain((0..20).map(|i| format!("f{i}"))).collect();
+    let kinds = [(Type::String, r#""text""#), (Type::Bool, "true"), (Type::Int32, "7")];
+    let field = |(i, name): (usize, &String)| FieldDescriptorProto {
+        name: Some(name.clone()),
+        number: Some(i as i32 + 1),
+        label: Some(Label::Optional.into()),
+        r#type: Some(kinds[i % 3].0.into()),
+        ..Default::default()
+    };
+    let message = DescriptorProto {
+        name: Some("Keys".into()),
+        field: names.iter().enumerate().map(field).collect(),
+        ..Default::default()
+    };
+    let file = FileDescriptorProto {
+        name: Some("keys.proto".into()),
+        syntax: Some("proto3".into()),
+        message_type: vec![message],
+        ..Default::default()
+    };
+    let set = FileDescriptorSet { file: vec![file] }.encode_to_vec();
+    let ours = protojson::DescriptorPool::decode(&set).unwrap().message("Keys").unwrap();
+    let theirs = DescriptorPool::decode(set.as_slice()).unwrap().get_message_by_name("Keys").unwrap();
+    let key = |at: usize| theirs.fields().nth(at).unwrap().json_name().to_owned();
+
+    for (first, second) in (0..names.len()).flat_map(|i| (0..names.len()).map(move |j| (i, j))) {
+        for (space, null) in [("", false), (" ", false), ("\n  ", false), ("", true), (" ", true)] {
+            let value = if null { "null" } else { kinds[first % 3].1 };
+            let json = format!(
+                r#"{{{space}"{}":{space}{value}{space},{space}"{}"{space}:{}{space}}}"#,
+                key(first),
+                key(second),
+                kinds[second % 3].1
+            );
+            let read = ours.from_json(&json);
+            if first == second {
+                assert!(read.unwrap_err().to_string().contains("comes twice"), "{json}");
+                continue;
+            }
+            let expected = DynamicMessage::deserialize(theirs.clone(), &mut serde_json::Deserializer::from_str(&json));
+            let mut found = DynamicMessage::new(theirs.clone());
+            found.merge(read.unwrap_or_else(|error| panic!("{json}: {error}")).as_slice()).unwrap();
+            assert_eq!(found, expected.unwrap(), "{json}");
+        }
+    }
+}
