@@ -1,6 +1,5 @@
-//! The codec beside an independent one, prost-reflect, on random messages of a
-//! schema that has every kind of field; and what `HttpJson` makes of such messages,
-//! read by our own gateway.
+//! What `HttpJson` makes of random messages that have every kind of field, read by our
+//! own gateway.
 
 mod shelf;
 
@@ -8,7 +7,6 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use google_chat::{
     Schema,
-    json::{ReadOptions, WriteOptions},
     schema::Message,
     transport::{Gateway, HttpJson},
 };
@@ -26,8 +24,6 @@ static SET: LazyLock<Vec<u8>> = LazyLock::new(|| {
     compiler.include_imports(true).open_files(["every.proto"]).unwrap();
     compiler.encode_file_descriptor_set()
 });
-static OURS: LazyLock<Message> =
-    LazyLock::new(|| Schema::decode(&SET).unwrap().message("every.Every").expect("is in the set"));
 static THEIRS: LazyLock<MessageDescriptor> = LazyLock::new(|| {
     DescriptorPool::decode(SET.as_slice()).unwrap().get_message_by_name("every.Every").expect("is in the set")
 });
@@ -233,162 +229,6 @@ fn value(dice: &mut Dice, field: &FieldDescriptor, depth: u32, out: &mut Vec<u8>
             tag(out, field.number(), wire_type(kind));
             scalar(dice, kind, out);
         }
-    }
-}
-
-/// The first place where two JSON values differ.
-///
-/// What prost-reflect has of its own passes: floats with a double's digits; no
-/// `-0` in a field without presence, though its bits are not the default's;
-/// `null` for a wrapped double that is not finite.
-fn difference(ours: &Value, theirs: &Value, path: &str) -> Option<String> {
-    match (ours, theirs) {
-        (Value::Number(a), Value::Number(b))
-            if a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a == b || a as f32 == b as f32) =>
-        {
-            None
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).enumerate().find_map(|(i, (a, b))| difference(a, b, &format!("{path}[{i}]")))
-        }
-        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
-            let member = |object: &serde_json::Map<_, _>| object.get(key).cloned().unwrap_or("nothing at all".into());
-            difference(&member(a), &member(b), &format!("{path}.{key}"))
-        }),
-        (Value::String(name), Value::Null)
-            if path.contains("doubleWrappers") && ["NaN", "Infinity", "-Infinity"].contains(&name.as_str()) =>
-        {
-            None
-        }
-        (Value::Number(zero), Value::String(_))
-            if zero.as_f64().is_some_and(|zero| zero == 0.0 && zero.is_sign_negative()) =>
-        {
-            None
-        }
-        _ => (ours != theirs).then(|| format!("{path}: ours {ours}, theirs {theirs}")),
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn wire_to_json_to_wire_is_prost_reflects(seed in any::<u64>()) {
-        let wire = message(&mut Dice(seed), &THEIRS, 3);
-        let theirs = DynamicMessage::decode(THEIRS.clone(), wire.as_slice()).unwrap();
-        let json = OURS.to_json(&wire).unwrap();
-        let expected = serde_json::to_value(&theirs).unwrap();
-        let found: Value = serde_json::from_str(&json).unwrap();
-        prop_assert_eq!(difference(&found, &expected, ""), None);
-
-        // And back: to the same message, and then to the same text.
-        let back = OURS.from_json(&json).unwrap();
-        prop_assert_eq!(&OURS.to_json(&back).unwrap(), &json);
-        let mut deserializer = serde_json::Deserializer::from_str(&json);
-        let read = DynamicMessage::deserialize(THEIRS.clone(), &mut deserializer).unwrap();
-        let again = serde_json::to_value(DynamicMessage::decode(THEIRS.clone(), back.as_slice()).unwrap()).unwrap();
-        prop_assert_eq!(again, serde_json::to_value(read).unwrap());
-    }
-
-    /// Whatever the options, it is the same message.
-    #[test]
-    fn every_way_of_writing_reads_back(seed in any::<u64>(), bits in 0..16u8) {
-        let wire = message(&mut Dice(seed), &THEIRS, 2);
-        let mut options = WriteOptions::default();
-        options.enums_as_integers = bits & 1 != 0;
-        options.proto_field_names = bits & 2 != 0;
-        options.indent = (bits & 4 != 0).then_some(2);
-        if bits & 8 != 0 {
-            options.defaults = google_chat::json::Defaults::WithoutPresence;
-        }
-        let mut json = Vec::new();
-        OURS.write_json(&wire, &mut json, &options).unwrap();
-        let back = OURS.from_json(&json).unwrap();
-        prop_assert_eq!(OURS.to_json(&back).unwrap(), OURS.to_json(&wire).unwrap());
-    }
-
-    #[test]
-    fn mutated_input_ends_in_time_and_memory(seed in any::<u64>(), cuts in prop::collection::vec(any::<(u64, u8)>(), 1..6)) {
-        let mut wire = message(&mut Dice(seed), &THEIRS, 2);
-        let mut json = OURS.to_json(&wire).unwrap().into_bytes();
-        for (at, byte) in cuts {
-            for bytes in [&mut wire, &mut json] {
-                if !bytes.is_empty() {
-                    let at = at as usize % bytes.len();
-                    bytes[at] = byte;
-                }
-            }
-        }
-        let mut out = Vec::new();
-        if OURS.write_json(&wire, &mut out, &WriteOptions::default()).is_ok() {
-            prop_assert!(serde_json::from_slice::<Value>(&out).is_ok());
-        }
-        prop_assert!(out.capacity() <= wire.len() * 64 + 1024);
-        let mut out = Vec::new();
-        if OURS.read_json(&json, &mut out, &ReadOptions::default()).is_ok() {
-            prop_assert!(DynamicMessage::decode(THEIRS.clone(), out.as_slice()).is_ok());
-        }
-        prop_assert!(out.capacity() <= json.len() * 8 + 1024);
-    }
-}
-
-/// A message whose fields are out of order at every level: each of them makes
-/// the streaming path stop.
-#[test]
-fn a_fault_at_every_level_costs_a_constant_multiple() {
-    fn nested(levels: usize) -> Vec<u8> {
-        let mut wire = vec![0x28, 1];
-        for _ in 0..levels {
-            let mut outer = vec![0x40, 1];
-            len_delimited(&mut outer, 11, &wire);
-            outer.extend([0x28, 2]);
-            wire = outer;
-        }
-        wire
-    }
-    // On a stack a quarter of what a thread has by default, optimized or not.
-    let deep = move || {
-        let json = OURS.to_json(&nested(90)).unwrap();
-        assert_eq!(json.matches("\"every\":{\"int32Value\":").count(), 90);
-        let wire = OURS.from_json(&json).unwrap();
-        assert_eq!(OURS.to_json(&wire), Ok(json));
-    };
-    std::thread::Builder::new().stack_size(512 * 1024).spawn(deep).unwrap().join().unwrap();
-    let error = OURS.to_json(&nested(100)).unwrap_err();
-    assert_eq!(error.problem(), "messages nest deeper than 100 levels");
-    // A million keys of one name, and a length of 10 GB.
-    let keys = format!("{{{}\"boolValue\":true}}", "\"boolValue\":true,".repeat(1_000_000));
-    assert_eq!(OURS.from_json(&keys).unwrap_err().problem(), "the field `boolValue` comes twice");
-    let huge = [0x4a, 0x80, 0x80, 0x80, 0x80, 0x28];
-    assert_eq!(OURS.to_json(&huge).unwrap_err().problem(), "the bytes end in the middle of a field");
-}
-
-#[test]
-fn a_message_set_has_items_however_the_text_is_spaced() {
-    let set = Schema::decode(&SET).unwrap().message("every.Set").unwrap();
-    let expected = [0x0b, 0x10, 0xe8, 0x07, 0x1a, 0x02, 0x08, 0x01, 0x0c];
-    for json in [
-        r#"{"[every.InSet.in_set]":{"number":1}}"#,
-        r#"{"[every.InSet.in_set]": {"number": 1}}"#,
-        r#"{ "[every.InSet.in_set]" : {"number":1                                    } }"#,
-    ] {
-        assert_eq!(set.from_json(json).unwrap(), expected, "{json}");
-    }
-    assert_eq!(set.to_json(&expected).unwrap(), r#"{"[every.InSet.in_set]":{"number":1}}"#);
-}
-
-#[test]
-fn what_comes_again_mends_what_came_first() {
-    for (wire, json) in [
-        // A timestamp with nanos -1, then 0.
-        (
-            &[0xea, 3, 11, 0x10, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0xea, 3, 2, 0x10, 0][..],
-            r#"{"timestamp":"1970-01-01T00:00:00Z"}"#,
-        ),
-        // A Value without a value, then `true`.
-        (&[0x8a, 4, 0, 0x8a, 4, 2, 0x20, 1], r#"{"value":true}"#),
-    ] {
-        assert_eq!(OURS.to_json(wire).unwrap(), json);
     }
 }
 
