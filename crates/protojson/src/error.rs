@@ -1,12 +1,15 @@
-use std::fmt;
+use std::{error::Error, fmt};
 
 use crate::wire::WireError;
 
 /// Why JSON text is not the ProtoJSON form of a message.
 ///
 /// Its display is one sentence: where, what was expected, what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
+#[derive(Clone, PartialEq, Eq)]
+pub struct ParseError(Box<ParseProblem>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct ParseProblem {
     path: String,
     problem: Box<str>,
     offset: usize,
@@ -15,52 +18,54 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    pub(super) fn new(problem: impl Into<Box<str>>, offset: usize) -> Box<Self> {
-        Box::new(Self { path: String::new(), problem: problem.into(), offset, line: 0, column: 0 })
+    #[cold]
+    pub(crate) fn new(problem: impl Into<Box<str>>, offset: usize) -> Self {
+        let problem = problem.into();
+        Self(Box::new(ParseProblem { path: String::new(), problem, offset, line: 0, column: 0 }))
     }
 
     /// Adds a step in front of the path.
-    pub(super) fn within(mut self: Box<Self>, step: &str) -> Box<Self> {
-        prepend(&mut self.path, step);
+    #[must_use]
+    pub(crate) fn within(mut self, step: &str) -> Self {
+        prepend(&mut self.0.path, step);
         self
     }
 
     /// Fills in line and column from the text.
-    pub(super) fn locate(mut self, text: &[u8]) -> Self {
-        let before = &text[..self.offset.min(text.len())];
-        self.line = 1 + memchr::memchr_iter(b'\n', before).count();
+    #[must_use]
+    pub(crate) fn locate(mut self, text: &[u8]) -> Self {
+        let before = &text[..self.0.offset.min(text.len())];
+        self.0.line = 1 + memchr::memchr_iter(b'\n', before).count();
         let line = &before[memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)..];
         // Characters, not bytes: continuation bytes do not count.
-        self.column = 1 + line.iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
+        self.0.column = 1 + line.iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
         self
     }
 
     /// The path of the field, in JSON names from the message that was read:
     /// `spaceDetails.description`, `members[2]`. Empty at the top.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.0.path
     }
 
     /// What is wrong.
     pub fn problem(&self) -> &str {
-        &self.problem
+        &self.0.problem
+    }
+
+    /// The place in the text, in bytes from its beginning.
+    pub fn offset(&self) -> usize {
+        self.0.offset
     }
 
     /// The line, from 1.
     pub fn line(&self) -> usize {
-        self.line
+        self.0.line
     }
 
     /// The column in characters, from 1.
     pub fn column(&self) -> usize {
-        self.column
-    }
-
-    /// Puts `prefix` in front of the path.
-    #[must_use]
-    pub(crate) fn at(mut self, prefix: &str) -> Self {
-        prepend(&mut self.path, prefix);
-        self
+        self.0.column
     }
 }
 
@@ -71,77 +76,101 @@ fn prepend(path: &mut String, step: &str) {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+        if !self.path().is_empty() {
+            write!(f, "{}: ", self.path())?;
         }
-        write!(f, "{} (line {}, column {})", self.problem, self.line, self.column)
+        write!(f, "{} (line {}, column {})", self.problem(), self.line(), self.column())
     }
 }
 
-impl std::error::Error for ParseError {}
+impl fmt::Debug for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParseError({:?})", self.to_string())
+    }
+}
 
-/// Why wire bytes have no ProtoJSON form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteError {
+impl Error for ParseError {}
+
+/// Why an encoded message has no ProtoJSON form.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WriteError(Box<WriteProblem>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct WriteProblem {
     path: String,
     problem: Box<str>,
     malformed: bool,
+    cause: Option<WireError>,
 }
 
 impl WriteError {
-    pub(super) fn new(problem: impl Into<Box<str>>) -> Box<Self> {
-        Box::new(Self { path: String::new(), problem: problem.into(), malformed: false })
+    #[cold]
+    pub(crate) fn new(problem: impl Into<Box<str>>) -> Self {
+        let problem = problem.into();
+        Self(Box::new(WriteProblem { path: String::new(), problem, malformed: false, cause: None }))
     }
 
-    pub(super) fn malformed(problem: impl Into<Box<str>>) -> Box<Self> {
-        Box::new(Self { malformed: true, ..*Self::new(problem) })
+    #[cold]
+    pub(crate) fn malformed(problem: impl Into<Box<str>>) -> Self {
+        let mut error = Self::new(problem);
+        error.0.malformed = true;
+        error
     }
 
-    pub(super) fn within(mut self: Box<Self>, step: &str) -> Box<Self> {
-        prepend(&mut self.path, step);
+    /// Adds a step in front of the path.
+    #[must_use]
+    pub(crate) fn within(mut self, step: &str) -> Self {
+        prepend(&mut self.0.path, step);
         self
     }
 
     /// The path of the field, in JSON names from the message that was written.
     /// Empty at the top.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.0.path
     }
 
     /// What is wrong.
     pub fn problem(&self) -> &str {
-        &self.problem
+        &self.0.problem
     }
 
     /// Whether the bytes are not a message at all. Otherwise they are one that
     /// JSON cannot express, such as a timestamp after the year 9999.
     pub fn is_malformed(&self) -> bool {
-        self.malformed
+        self.0.malformed
     }
 }
 
 impl From<WireError> for WriteError {
-    fn from(error: WireError) -> Self {
-        *WriteError::malformed(error.to_string())
-    }
-}
-
-impl From<WireError> for Box<WriteError> {
-    fn from(error: WireError) -> Self {
-        WriteError::malformed(error.to_string())
+    #[cold]
+    fn from(cause: WireError) -> Self {
+        let mut error = Self::malformed(cause.to_string());
+        error.0.cause = Some(cause);
+        error
     }
 }
 
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+        if !self.path().is_empty() {
+            write!(f, "{}: ", self.path())?;
         }
-        f.write_str(&self.problem)
+        f.write_str(self.problem())
     }
 }
 
-impl std::error::Error for WriteError {}
+impl fmt::Debug for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WriteError({:?})", self.to_string())
+    }
+}
+
+impl Error for WriteError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.cause.as_ref().map(|cause| cause as _)
+    }
+}
 
 /// Why a field cannot be given as a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,4 +190,4 @@ impl fmt::Display for TextError {
     }
 }
 
-impl std::error::Error for TextError {}
+impl Error for TextError {}

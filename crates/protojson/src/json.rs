@@ -14,7 +14,7 @@ impl MessageDescriptor {
         let mut out = Vec::with_capacity(wire.len() * 3 + 64);
         self.write_json(wire, &mut out, &WriteOptions::default())?;
         // The writer checks every string it copies, so this never fails.
-        String::from_utf8(out).map_err(|error| *WriteError::new(error.to_string()))
+        String::from_utf8(out).map_err(|error| WriteError::new(error.to_string()))
     }
 
     /// Appends an encoded message to `out`, as JSON.
@@ -87,7 +87,7 @@ impl DescriptorPool {
     pub fn to_json<M: prost::Message + prost::Name>(&self, message: &M) -> Result<String, WriteError> {
         let name = M::full_name();
         let found = self.message(&name);
-        let descriptor = found.ok_or_else(|| *WriteError::new(format!("the pool has no message `{name}`")))?;
+        let descriptor = found.ok_or_else(|| WriteError::new(format!("the pool has no message `{name}`")))?;
         descriptor.to_json(&message.encode_to_vec())
     }
 

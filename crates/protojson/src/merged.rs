@@ -79,7 +79,7 @@ impl MessageDescriptor {
 
 impl<'a> MergedMessage<'a> {
     fn read(pool: &'a DescriptorPool, message: &'a MessageType, pieces: &[&'a [u8]]) -> Result<Self, WriteError> {
-        let fields = Fields::read(&pool.0, message, pieces).map_err(|error| *Box::<WriteError>::from(error))?;
+        let fields = Fields::read(&pool.0, message, pieces).map_err(WriteError::from)?;
         Ok(Self { pool, message, fields })
     }
 
@@ -120,7 +120,7 @@ impl<'a> MergedMessage<'a> {
         if found.is_empty() && field.oneof != NO_ONEOF {
             return Ok(None);
         }
-        text::singular(&self.pool.0, field, found, base64).map_err(|error| *error.within(&field.json_name))
+        text::singular(&self.pool.0, field, found, base64).map_err(|error| error.within(&field.json_name))
     }
 
     fn with<'m>(&'m self, index: u16, found: &'m [Occurrence<'a>]) -> MergedField<'m> {
@@ -179,7 +179,7 @@ impl<'m> MergedField<'m> {
     /// If the bytes are no such value, or one without a form as text.
     pub fn text(self, base64: Base64) -> Result<Option<Cow<'m, str>>, WriteError> {
         let field = self.descriptor.table();
-        text::singular(&self.descriptor.pool.0, field, self.found, base64).map_err(|error| *error)
+        text::singular(&self.descriptor.pool.0, field, self.found, base64)
     }
 
     /// Calls `each` with the text of every value of a repeated field.
@@ -193,9 +193,9 @@ impl<'m> MergedField<'m> {
             if let Some(text) = text::scalar(tables, field, payload, base64)? {
                 each(&text);
             }
-            Ok::<_, Box<WriteError>>(())
+            Ok::<_, WriteError>(())
         });
-        texts.map_err(|error| *error)
+        texts
     }
 }
 

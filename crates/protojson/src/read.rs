@@ -9,7 +9,7 @@ use super::{ParseError, ReadOptions, number, raw, read_well_known, scalar::zigza
 use crate::descriptor::{Cardinality, Common, Field, JsonMapping, Kind, MessageType, NO_ONEOF, Tables, heads_of};
 use crate::wire::{self, Reader, put_varint};
 
-pub(super) type Parsed<T = ()> = Result<T, Box<ParseError>>;
+pub(super) type Parsed<T = ()> = Result<T, ParseError>;
 
 /// Reads one message; see [`crate::MessageDescriptor::read_json`].
 pub(crate) fn read(
@@ -37,7 +37,7 @@ pub(crate) fn read_single(
     options: &ReadOptions,
 ) -> Result<(), ParseError> {
     whole(tables, json, out, options, |parser| parser.single(field, wire::DEPTH, true))
-        .map_err(|error| error.at(&field.json_name))
+        .map_err(|error| error.within(&field.json_name))
 }
 
 /// Reads the value of one field, as the bytes of a message in which it is set:
@@ -50,7 +50,7 @@ pub(crate) fn read_field(
     options: &ReadOptions,
 ) -> Result<(), ParseError> {
     whole(tables, json, out, options, |parser| parser.value(field, wire::DEPTH))
-        .map_err(|error| error.at(&field.json_name))
+        .map_err(|error| error.within(&field.json_name))
 }
 
 /// The length below which a text is first looked at for being ASCII alone.
@@ -167,12 +167,12 @@ impl<'p> Parser<'p> {
     }
 
     #[cold]
-    pub(super) fn error(&self, problem: impl Into<Box<str>>) -> Box<ParseError> {
+    pub(super) fn error(&self, problem: impl Into<Box<str>>) -> ParseError {
         ParseError::new(problem, self.at)
     }
 
     #[cold]
-    pub(super) fn expected(&mut self, what: &str) -> Box<ParseError> {
+    pub(super) fn expected(&mut self, what: &str) -> ParseError {
         let found = match self.peek() {
             None => "the end".to_owned(),
             Some(b'"') => {
@@ -735,14 +735,14 @@ impl<'p> Parser<'p> {
 
     /// An error about a member, at its key.
     #[cold]
-    fn at_key(&mut self, member_at: usize, problem: impl FnOnce(&str) -> String) -> Box<ParseError> {
+    fn at_key(&mut self, member_at: usize, problem: impl FnOnce(&str) -> String) -> ParseError {
         let (at, key) = self.key_at(member_at);
         ParseError::new(problem(&key), at)
     }
 
     /// The error of a member's value, with the key in its path.
     #[cold]
-    fn in_member(&mut self, error: Box<ParseError>, member_at: usize) -> Box<ParseError> {
+    fn in_member(&mut self, error: ParseError, member_at: usize) -> ParseError {
         error.within(&self.key_at(member_at).1)
     }
 
@@ -1057,7 +1057,7 @@ impl<'p> Parser<'p> {
 
     /// The error of a map that has a key twice, at the second one.
     #[cold]
-    fn equal_keys(&mut self, key_field: &Field, text_at: usize, depth: u32) -> Box<ParseError> {
+    fn equal_keys(&mut self, key_field: &Field, text_at: usize, depth: u32) -> ParseError {
         self.at = text_at;
         let mut seen = HashSet::new();
         let read = self.object(|parser, key, key_at| {

@@ -77,14 +77,14 @@ pub(super) fn put_enum(out: &mut Vec<u8>, tables: &Tables, field: &Field, number
 
 /// Appends a string, which must be UTF-8.
 #[inline(never)]
-pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Box<WriteError>> {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) -> Result<(), WriteError> {
     out.push(b'"');
     check_text(text, raw::put_string(out, text))
 }
 
 /// Appends a key and a string, which must be UTF-8.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn put_text_member(out: &mut Vec<u8>, key: &Key, text: &[u8]) -> Result<(), Box<WriteError>> {
+pub(super) fn put_text_member(out: &mut Vec<u8>, key: &Key, text: &[u8]) -> Result<(), WriteError> {
     match key.full_block() {
         Some(block) => check_text(text, raw::put_member(out, block, text)),
         None => {
@@ -95,7 +95,7 @@ pub(super) fn put_text_member(out: &mut Vec<u8>, key: &Key, text: &[u8]) -> Resu
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn check_text(text: &[u8], charset: Charset) -> Result<(), Box<WriteError>> {
+fn check_text(text: &[u8], charset: Charset) -> Result<(), WriteError> {
     if charset == Charset::Other && simdutf8::basic::from_utf8(text).is_err() {
         return Err(WriteError::malformed("a string that is not UTF-8"));
     }

@@ -38,7 +38,7 @@ pub(crate) fn singular<'a>(
     field: &Field,
     found: &[Occurrence<'a>],
     base64: Base64,
-) -> Result<Option<Cow<'a, str>>, Box<WriteError>> {
+) -> Result<Option<Cow<'a, str>>, WriteError> {
     let Some(last) = found.last() else {
         return if field.is_message() { Ok(None) } else { default(tables, field) };
     };
@@ -77,7 +77,7 @@ pub(crate) fn scalar<'a>(
     field: &Field,
     payload: Payload<'a>,
     base64: Base64,
-) -> Result<Option<Cow<'a, str>>, Box<WriteError>> {
+) -> Result<Option<Cow<'a, str>>, WriteError> {
     let text = match field.kind {
         Kind::String => {
             let text = std::str::from_utf8(payload.bytes());
@@ -106,7 +106,7 @@ pub(crate) fn scalar<'a>(
     Ok(Some(Cow::Owned(text)))
 }
 
-fn default(tables: &Tables, field: &Field) -> Result<Option<Cow<'static, str>>, Box<WriteError>> {
+fn default(tables: &Tables, field: &Field) -> Result<Option<Cow<'static, str>>, WriteError> {
     scalar(tables, field, merged::default_payload(tables, field), Base64::Standard)
 }
 

@@ -8,7 +8,7 @@ use crate::wire::{self, Reader, WireError};
 pub(super) enum Stop {
     /// The bytes are in a form that only the exact path writes right.
     Exact,
-    Failed(Box<WriteError>),
+    Failed(WriteError),
 }
 
 impl From<WireError> for Stop {
@@ -18,9 +18,9 @@ impl From<WireError> for Stop {
     }
 }
 
-impl From<Box<WriteError>> for Stop {
+impl From<WriteError> for Stop {
     #[cold]
-    fn from(error: Box<WriteError>) -> Self {
+    fn from(error: WriteError) -> Self {
         Self::Failed(error)
     }
 }
@@ -91,12 +91,12 @@ pub(crate) fn write_field(
         && let Some(content) = only_occurrence(wire, field)
     {
         return write(tables, tables.message_of(field), content, out, options)
-            .map_err(|error| *Box::new(error).within(&field.json_name));
+            .map_err(|error| error.within(&field.json_name));
     }
     let mut writer = Writer { tables, options, out, exact: true };
     let start = writer.out.len();
     let written = writer.lone_field(message, field, wire);
-    let result = settle(written).map_err(|error| *error.within(&field.json_name));
+    let result = settle(written).map_err(|error| error.within(&field.json_name));
     finish(out, start, result, options)
 }
 
@@ -127,7 +127,7 @@ fn both_ways(
         writer.exact = true;
         return exactly(writer, start, message);
     }
-    let result = settle(written).map_err(|error| *error);
+    let result = settle(written);
     finish(out, start, result, options)
 }
 
@@ -139,11 +139,11 @@ fn exactly(
     start: usize,
     message: impl FnOnce(&mut Writer<'_>) -> Step,
 ) -> Result<(), WriteError> {
-    let result = settle(message(&mut writer)).map_err(|error| *error);
+    let result = settle(message(&mut writer));
     finish(writer.out, start, result, writer.options)
 }
 
-fn settle(written: Step) -> Result<(), Box<WriteError>> {
+fn settle(written: Step) -> Result<(), WriteError> {
     match written {
         Ok(()) => Ok(()),
         Err(Stop::Failed(error)) => Err(error),

@@ -94,7 +94,7 @@ fn field_mask(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
 }
 
 /// The paths of a field mask in JSON names, with commas between.
-pub(super) fn mask_text(pieces: &[&[u8]]) -> Result<Vec<u8>, Box<WriteError>> {
+pub(super) fn mask_text(pieces: &[&[u8]]) -> Result<Vec<u8>, WriteError> {
     let mut text = Vec::new();
     for (i, path) in occurrences(pieces, 0x0a)?.into_iter().enumerate() {
         if i > 0 {

@@ -44,3 +44,17 @@ fn errors_say_where() {
     assert!(!error.is_malformed());
     assert!(space.to_json(&[0x0a, 5, b'a']).unwrap_err().is_malformed());
 }
+
+#[test]
+fn an_error_has_its_cause_and_its_place() {
+    use std::error::Error;
+
+    use protojson::wire::WireError;
+
+    let space = message("example.Space");
+    let error = space.to_json(&[0x0a, 5, b'a']).unwrap_err();
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<WireError>());
+    assert_eq!(cause, Some(&WireError::Truncated));
+    let error = space.from_json("{\n\"customer\":1}").unwrap_err();
+    assert_eq!((error.path(), error.offset(), error.line(), error.column()), ("customer", 13, 2, 12));
+}

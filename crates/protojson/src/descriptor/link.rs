@@ -15,10 +15,7 @@ use crate::names::NameTable;
 type Result<T> = std::result::Result<T, DescriptorError>;
 
 pub(super) fn link(set: &[u8]) -> Result<Tables> {
-    let files = decode::files(set).map_err(|(read, error)| {
-        let problem = format!("not an encoded FileDescriptorSet: {error} (after {read} files that can be read)");
-        DescriptorError::new("", "", problem)
-    })?;
+    let files = decode::files(set).map_err(|(read, error)| DescriptorError::encoding(error, read))?;
     if files.is_empty() {
         let problem = "it has no files; write it with protoc --include_imports --descriptor_set_out";
         return Err(DescriptorError::new("", "", problem));
