@@ -17,10 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::{
-    Schema,
-    transport::{Gateway, ServeOptions, serve},
-};
+use google_chat::{grpc_transcoding::server::{Gateway, ServeOptions, serve}, protojson::DescriptorPool};
 use google_chat_emulator::Emulator;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -37,7 +34,7 @@ const REPLY: &str = r#"{"name":"spaces/AAQAjCNSsU0","type":"ROOM","displayName":
 
 /// The gateway in front of a handler that answers the same frame to all.
 async fn bare() -> SocketAddr {
-    let schema = Schema::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
+    let schema = DescriptorPool::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
     let method = schema.method("/google.chat.v1.ChatService/CreateSpace").expect("the method");
     let reply = method.output().from_json(REPLY).expect("the reply");
     let reply = Bytes::from([&[0][..], &(reply.len() as u32).to_be_bytes(), &reply].concat());

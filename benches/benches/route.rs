@@ -6,7 +6,7 @@ use std::{convert::Infallible, hint::black_box, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use google_chat::{Schema, transport::Gateway};
+use google_chat::{grpc_transcoding::server::Gateway, protojson::DescriptorPool};
 use http::{Request, Response};
 use http_body_util::Full;
 use prost::Message;
@@ -28,7 +28,7 @@ fn len_delimited(out: &mut Vec<u8>, number: u32, content: &[u8]) {
 
 /// A service with one method for each binding, which has another literal in its third
 /// segment; and two whose paths are long.
-fn schema() -> Schema {
+fn schema() -> DescriptorPool {
     let long = "/a/*".repeat(15);
     let templates = (0..BINDINGS).map(|i| format!("/v1/{{name=projects/*/things{i}/*}}"));
     let templates: Vec<String> =

@@ -28,11 +28,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::{
-    Credentials, Schema, Wire,
-    proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
-    transport::{Gateway, Grpc, HttpJson, Origin, RequestBody, ServeOptions, serve},
-};
+use google_chat::{Credentials, Wire, grpc_transcoding::{client::{Grpc, HttpJson, Origin}, server::{Gateway, RequestBody, ServeOptions, serve}}, proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient}, protojson::DescriptorPool};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header::CONTENT_TYPE};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -284,7 +280,7 @@ where
 
 /// The clients and the servers that are compared; each begins with the baseline.
 async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
-    let schema = Schema::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
+    let schema = DescriptorPool::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
     let method = schema.method(METHOD).expect("the method");
     let request = method.input().from_json(REQUEST).expect("the request");
     let reply = method.output().from_json(REPLY).expect("the reply");

@@ -9,10 +9,7 @@
 
 use std::io::{self, Read, Write};
 
-use google_chat::{
-    Schema,
-    json::{ReadOptions, WriteOptions},
-};
+use google_chat::protojson::{DescriptorPool, ReadOptions, WriteOptions};
 use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
@@ -67,7 +64,7 @@ const JSON: i32 = 2;
 /// `TestCategory.JSON_IGNORE_UNKNOWN_PARSING_TEST`.
 const IGNORE_UNKNOWN: i32 = 3;
 
-fn answer(schema: &Schema, request: &Request) -> Outcome {
+fn answer(schema: &DescriptorPool, request: &Request) -> Outcome {
     if request.message_type == "conformance.FailureSet" {
         return Outcome::Protobuf(Vec::new());
     }
@@ -112,7 +109,7 @@ fn answer(schema: &Schema, request: &Request) -> Outcome {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::var("CONFORMANCE_DESCRIPTORS")
         .map_err(|_| "set CONFORMANCE_DESCRIPTORS to a descriptor set of the suite's test messages")?;
-    let schema = Schema::decode(&std::fs::read(file)?)?;
+    let schema = DescriptorPool::decode(&std::fs::read(file)?)?;
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     loop {
         let mut len = [0; 4];

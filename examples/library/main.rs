@@ -7,11 +7,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use google_chat::{
-    Credentials, Schema,
-    policy::{Authorize, RequestId, Retry, RetryPolicy, Trace},
-    transport::{Gateway, HttpJson, Origin, ServeOptions, serve},
-};
+use google_chat::{Credentials, grpc_transcoding::{client::{HttpJson, Origin}, server::{Gateway, ServeOptions, serve}}, policy::{Authorize, RequestId, Retry, RetryPolicy, Trace}, protojson::DescriptorPool};
 use library_example::{
     Book, CreateBookRequest, DESCRIPTORS, SearchBooksRequest, SearchBooksResponse,
     library_client::LibraryClient,
@@ -22,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let schema = Schema::decode(DESCRIPTORS)?;
+    let schema = DescriptorPool::decode(DESCRIPTORS)?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);

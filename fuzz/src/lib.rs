@@ -3,18 +3,14 @@
 
 use std::sync::LazyLock;
 
-use google_chat::{
-    Schema,
-    json::{ReadOptions, WriteOptions},
-    schema::Message,
-};
+use google_chat::protojson::{DescriptorPool, MessageDescriptor, ReadOptions, WriteOptions};
 
 /// A schema with every kind of field.
 static EVERY: LazyLock<Message> = LazyLock::new(|| {
     let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/proto");
     let mut compiler = protox::Compiler::new([protos]).expect("the protos are there");
     compiler.include_imports(true).open_files(["every.proto"]).expect("the protos compile");
-    let schema = Schema::decode(&compiler.encode_file_descriptor_set()).expect("the schema compiles");
+    let schema = DescriptorPool::decode(&compiler.encode_file_descriptor_set()).expect("the schema compiles");
     schema.message("every.Every").expect("the schema has the message")
 });
 

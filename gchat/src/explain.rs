@@ -5,7 +5,7 @@ use std::{io::BufRead, path::PathBuf};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT,
-    grpc_transcoding::{HttpRules, Options, client::Origin},
+    grpc_transcoding::{HttpRules, client::Origin},
     policy::RetryPolicy,
     protojson::{DescriptorPool, FieldPath, MethodDescriptor},
 };
@@ -157,8 +157,7 @@ type Request = http::Request<Bytes>;
 /// The HTTP request that a message transcodes to.
 fn to_http(rules: &HttpRules, method: &MethodDescriptor, message: &[u8]) -> Result<Request, Failure> {
     let bindings = rules.method(method.path()).ok_or_else(|| Failure::machine("the method is not in its schema"))?;
-    let encoded = bindings.encode_request(message, &Options::default()).and_then(|(_, request)| request.into_http());
-    encoded.map_err(|error| Failure::unsent(tonic::Status::from(error)))
+    bindings.to_http(message).map_err(|error| Failure::unsent(tonic::Status::from(error)))
 }
 
 fn as_json(request: &Request) -> Result<Value, Failure> {

@@ -1,7 +1,7 @@
 //! What web pages can have a browser send, as raw requests: what is refused, and that
 //! nothing was done then.
 
-use google_chat::{Space, transport::BrowserGuardLayer};
+use google_chat::{Space, grpc_transcoding::server::BrowserGuardLayer};
 use google_chat_emulator::{Emulator, EmulatorBuilder};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -2,12 +2,7 @@
 //! the settings and faults by HTTP, reflection and health.
 
 use bytes::Bytes;
-use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
-    policy::RetryPolicy,
-    proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Gateway, Grpc, HttpJson, Origin, reflect},
-};
+use google_chat::{Client, CreateSpaceRequest, Credentials, Space, Wire, grpc_transcoding::{client::{Grpc, HttpJson, Origin}, server::{Gateway, reflect}}, policy::RetryPolicy, proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient}, protojson::DescriptorPool};
 use google_chat_emulator::{Emulator, Fault};
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -19,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 #[tokio::test]
 async fn what_was_received_can_be_looked_at() {
     let emulator = Emulator::start().await.unwrap();
-    let schema = Schema::decode(DESCRIPTOR_SET).unwrap();
+    let schema = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let origin = Origin::parse(&emulator.endpoint()).unwrap();
     let http_json = HttpJson::builder(schema, emulator.endpoint()).enums_as_integers(true).build().unwrap();
     let request = CreateSpaceRequest { request_id: "a b".to_owned(), ..Space::named("Room").into() };

@@ -1,20 +1,7 @@
 //! What was created can be used: the methods next to CreateSpace, over both
 //! wires.
 
-use google_chat::{
-    Channel, Client, CreateSpaceRequest, Credentials, Space, Wire,
-    proto::google::chat::v1::{
-        Audience, CompleteImportSpaceRequest, CreateMembershipRequest, DeleteMembershipRequest, DeleteSpaceRequest,
-        GetSpaceRequest, Group, ListMembershipsRequest, ListSpacesRequest, Membership, UpdateSpaceRequest, User,
-        chat_service_client::ChatServiceClient,
-        membership::{Affiliation, MemberType, MembershipRole, MembershipState},
-        space::{
-            AccessPermissionSetting, AccessPermissionSettings, AccessSettings, PermissionSetting, PermissionSettings,
-            Principal, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType,
-        },
-        user,
-    },
-};
+use google_chat::{Channel, Client, CreateSpaceRequest, Credentials, Space, Wire, proto::google::chat::v1::{Audience, CompleteImportSpaceRequest, CreateMembershipRequest, DeleteMembershipRequest, DeleteSpaceRequest, GetSpaceRequest, Group, ListMembershipsRequest, ListSpacesRequest, Membership, UpdateSpaceRequest, User, chat_service_client::ChatServiceClient, membership::{Affiliation, MemberType, MembershipRole, MembershipState}, space::{AccessPermissionSetting, AccessPermissionSettings, AccessSettings, PermissionSetting, PermissionSettings, Principal, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType}, user}};
 use google_chat_emulator::Emulator;
 use prost_types::FieldMask;
 use tonic::Code;

@@ -175,6 +175,17 @@ impl MethodBindings {
         Err(TranscodeError::request(format!("{name}: no HTTP binding fits the request: {}", tried.join("; "))))
     }
 
+    /// Makes the HTTP request of a message as [`MethodBindings::encode_request`] does, with
+    /// its content type and no other header. [`Router::from_http`](crate::Router::from_http)
+    /// is the inverse.
+    ///
+    /// # Errors
+    ///
+    /// As for [`MethodBindings::encode_request`].
+    pub fn to_http(&self, message: &[u8]) -> Result<http::Request<Bytes>, TranscodeError> {
+        self.encode_request(message, &Options::default())?.1.into_http()
+    }
+
     /// The variables of the main binding as `x-goog-request-params` has them:
     /// `name=spaces/AAAA`, percent-encoded but for slashes. Those without a value are left
     /// out.

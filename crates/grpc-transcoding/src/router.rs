@@ -3,11 +3,15 @@
 //! The templates are kept in tries, keyed by decoded segments, so that a look-up costs
 //! the length of the path and not the number of routes.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{borrow::Cow, cmp::Reverse, collections::HashMap};
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, header::CONTENT_TYPE};
 
-use crate::{Binding, HttpRules, TranscodeError, path::split, percent::decode, template::Segment};
+use crate::{
+    Binding, HttpPayload, HttpRules, Options, Query, TranscodeError, TranscodeErrorKind, path::split, percent::decode,
+    template::Segment,
+};
 
 /// The bindings of a pool, ready to be looked up by HTTP method and path.
 #[derive(Debug)]
@@ -142,6 +146,30 @@ impl Router {
         Ok(if allowed.is_empty() { Route::Unknown } else { Route::MethodNotAllowed(allowed) })
     }
 
+    /// Finds the binding of an HTTP request and reads the request message, encoded: the
+    /// inverse of [`MethodBindings::to_http`](crate::MethodBindings::to_http). The content
+    /// type counts for a `google.api.HttpBody` only.
+    ///
+    /// # Errors
+    ///
+    /// If no binding has the HTTP method and path, or the request is not one of its
+    /// method.
+    pub fn from_http(&self, request: &http::Request<Bytes>) -> Result<(&Binding, Vec<u8>), TranscodeError> {
+        let (path, method) = (request.uri().path(), request.method());
+        let Route::Found { binding, variables } = self.find(method, path)? else {
+            return Err(TranscodeError::new(
+                TranscodeErrorKind::Unsupported,
+                format!("no method is bound to {method} {path}"),
+            ));
+        };
+        let content_type = request.headers().get(CONTENT_TYPE).map(|kind| Cow::Owned(kind.as_bytes().to_vec()));
+        let payload = HttpPayload { content_type, body: request.body().clone() };
+        let query = Query::parse(request.uri().query().unwrap_or_default())?;
+        let mut message = Vec::new();
+        binding.decode_request(&variables, &query, &payload, &Options::default(), &mut message)?;
+        Ok((binding, message))
+    }
+
     /// The first binding below a root, in their order, that fits.
     fn among(
         &self,
@@ -251,59 +279,97 @@ impl Router {
 mod tests {
     use proptest::{prelude::*, sample::select};
 
-    use super::*;
-    use crate::schema::{Body, PathTemplate};
+    use prost::Message;
+    use prost_types::{
+        DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto,
+        ServiceDescriptorProto,
+        field_descriptor_proto::{Label, Type},
+    };
 
-    /// Methods of one binding each; those that begin with `<` stream their requests.
-    fn tables(rules: &[(&str, &str)]) -> Tables {
-        let method = |(verb, template): &(&str, &str)| MethodType {
-            path: format!("/a.B/{template}").into(),
-            input: 0,
-            output: 0,
-            client_streaming: verb.starts_with('<'),
-            server_streaming: false,
-            rules: vec![HttpRule {
-                verb: verb.trim_start_matches(['<', '*']).parse().unwrap_or(Method::POST),
-                any_verb: verb.contains('*'),
-                template: PathTemplate::parse(template).unwrap(),
-                variables: Vec::new(),
-                body: Body::None,
-                response_body: None,
-            }],
-            unusable: Vec::new(),
+    use super::*;
+    use crate::DescriptorPool;
+
+    /// Methods of one binding each, with `v` and `w` in the request; those that begin with
+    /// `<` stream their requests.
+    fn rules(rules: &[(&str, &str)]) -> HttpRules {
+        let text = |number: u32, text: &str| {
+            let mut field = Vec::new();
+            protojson::wire::put_len(&mut field, number, text.as_bytes());
+            field
         };
-        Tables { messages: vec![Default::default()], methods: rules.iter().map(method).collect(), ..Tables::default() }
+        let field = |(name, number): (&str, i32)| FieldDescriptorProto {
+            name: Some(name.to_owned()),
+            number: Some(number),
+            label: Some(Label::Optional.into()),
+            r#type: Some(Type::String.into()),
+            ..Default::default()
+        };
+        let method = |(at, (verb, _)): (usize, &(&str, &str))| MethodDescriptorProto {
+            name: Some(format!("M{at}")),
+            input_type: Some(".a.M".to_owned()),
+            output_type: Some(".a.M".to_owned()),
+            client_streaming: Some(verb.starts_with('<')),
+            ..Default::default()
+        };
+        let file = FileDescriptorProto {
+            name: Some("a.proto".to_owned()),
+            package: Some("a".to_owned()),
+            syntax: Some("proto3".to_owned()),
+            message_type: vec![DescriptorProto {
+                name: Some("M".to_owned()),
+                field: [("v", 1), ("w", 2)].map(field).into(),
+                ..Default::default()
+            }],
+            service: vec![ServiceDescriptorProto {
+                name: Some("B".to_owned()),
+                method: rules.iter().enumerate().map(method).collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let pool = DescriptorPool::decode(&FileDescriptorSet { file: vec![file] }.encode_to_vec()).unwrap();
+        let rule = |(at, (verb, template)): (usize, &(&str, &str))| {
+            let custom = [text(1, verb.trim_start_matches('<')), text(2, template)].concat();
+            let mut rule = text(1, &format!("a.B.M{at}"));
+            protojson::wire::put_len(&mut rule, 8, &custom);
+            let mut http = Vec::new();
+            protojson::wire::put_len(&mut http, 1, &rule);
+            http
+        };
+        HttpRules::with_config(&pool, &rules.iter().enumerate().flat_map(rule).collect::<Vec<_>>()).unwrap()
     }
 
     /// What a request line leads to, in words.
-    fn said(found: Result<Route<'_>, Status>) -> String {
+    fn said(found: Result<Route<'_>, TranscodeError>) -> String {
         match found {
-            Ok(Route::Found { method, values, .. }) => format!("{} {values:?}", method.path),
-            Ok(Route::WrongVerb(allowed)) => format!("{allowed:?}"),
+            Ok(Route::Found { binding, variables }) => format!("{} {variables:?}", binding.template()),
+            Ok(Route::MethodNotAllowed(allowed)) => format!("{allowed:?}"),
             Ok(Route::Unknown) => "nothing".to_owned(),
-            Err(status) => status.message().to_owned(),
+            Err(error) => error.to_string(),
         }
     }
 
     /// The same by looking at each template in turn.
-    fn naive<'t>(tables: &'t Tables, verb: &Method, path: &str) -> Result<Route<'t>, Status> {
-        let mut all: Vec<(&MethodType, &HttpRule)> =
-            tables.methods.iter().map(|method| (method, &method.rules[0])).collect();
-        all.sort_by_key(|(method, rule)| {
-            let segments = &rule.template.segments;
-            let literals = segments.iter().filter(|one| matches!(one, Segment::Literal(_))).count();
-            let many = segments.contains(&Segment::DoubleStar);
-            (Reverse((rule.template.verb.is_some(), Reverse(many), literals)), method.client_streaming)
+    fn naive<'r>(rules: &'r HttpRules, method: &Method, path: &str) -> Result<Route<'r>, TranscodeError> {
+        let mut all: Vec<&Binding> = rules.methods().map(|method| &method.bindings()[0]).collect();
+        all.sort_by_key(|binding| {
+            let template = binding.template();
+            let literals = template.segments.iter().filter(|one| matches!(one, Segment::Literal(_))).count();
+            let many = template.segments.contains(&Segment::DoubleStar);
+            (Reverse((template.verb.is_some(), Reverse(many), literals)), binding.method().is_client_streaming())
         });
         let mut allowed = Vec::new();
-        for (method, rule) in all {
-            let matched = rule.template.matches(path).map_err(|error| Status::invalid_argument(error.to_string()))?;
-            let Some(values) = matched else { continue };
-            if rule.any_verb || rule.verb == *verb {
-                return Ok(Route::Found { method, rule, values });
-            }
-            if !allowed.contains(&rule.verb) {
-                allowed.push(rule.verb.clone());
+        for binding in all {
+            let matched = binding.template().matches(path);
+            let matched = matched.map_err(|error| TranscodeError::request(error.to_string()))?;
+            let Some(variables) = matched else { continue };
+            match binding.http_method() {
+                Some(own) if own != method => {
+                    if !allowed.contains(own) {
+                        allowed.push(own.clone());
+                    }
+                }
+                _ => return Ok(Route::Found { binding, variables }),
             }
         }
         Ok(if allowed.is_empty() { Route::Unknown } else { Route::MethodNotAllowed(allowed) })
@@ -353,13 +419,13 @@ mod tests {
             rules in prop::collection::vec((select(&VERBS[..]), template()), 1..14),
             paths in prop::collection::vec(path(), 1..16),
         ) {
-            let rules: Vec<(&str, &str)> = rules.iter().map(|(verb, template)| (*verb, template.as_str())).collect();
-            let tables = tables(&rules);
-            let routes = Routes::new(&tables);
+            let declared: Vec<(&str, &str)> = rules.iter().map(|(verb, template)| (*verb, template.as_str())).collect();
+            let rules = self::rules(&declared);
+            let router = Router::new(&rules);
             for path in paths.iter().map(String::as_str).chain(["", "a", ":go"]) {
                 for verb in [Method::GET, Method::POST, Method::PUT] {
-                    let expected = said(naive(&tables, &verb, path));
-                    prop_assert_eq!(said(routes.find(&tables, &verb, path)), expected, "{} {} {:?}", verb, path, rules);
+                    let expected = said(naive(&rules, &verb, path));
+                    prop_assert_eq!(said(router.find(&verb, path)), expected, "{} {} {:?}", verb, path, declared);
                 }
             }
         }
@@ -367,7 +433,7 @@ mod tests {
 
     #[test]
     fn the_most_special_template_is_taken() {
-        let tables = tables(&[
+        let rules = rules(&[
             ("GET", "/v1/{v=**}"),
             ("GET", "/v1/{v=*}"),
             ("GET", "/v1/a"),
@@ -379,37 +445,40 @@ mod tests {
             ("POST", "/v3/{v}"),
             ("GET", "/v3/{v=%61/*}"),
         ]);
-        let routes = Routes::new(&tables);
+        let router = Router::new(&rules);
         for (line, expected) in [
-            ("GET /v1/a", "/a.B//v1/a []"),
-            ("GET /v1/%61", "/a.B//v1/a []"),
-            ("GET /v1/c", r#"/a.B//v1/{v=*} ["c"]"#),
-            ("GET /v1/c/b", r#"/a.B//v1/{v=**}/b ["c"]"#),
-            ("GET /v1/c/d", r#"/a.B//v1/{v=**} ["c/d"]"#),
-            ("GET /v1/a:go", r#"/a.B//v1/{v=*}:go ["a"]"#),
-            ("GET /v1/a:stop", r#"/a.B//v1/{v=*} ["a:stop"]"#),
-            ("PUT /v2/a", r#"/a.B//v2/{v} ["a"]"#),
-            ("POST /v3/a", r#"/a.B//v3/{v} ["a"]"#),
+            ("GET /v1/a", "/v1/a []"),
+            ("GET /v1/%61", "/v1/a []"),
+            ("GET /v1/c", r#"/v1/{v=*} ["c"]"#),
+            ("GET /v1/c/b", r#"/v1/{v=**}/b ["c"]"#),
+            ("GET /v1/c/d", r#"/v1/{v=**} ["c/d"]"#),
+            ("GET /v1/a:go", r#"/v1/{v=*}:go ["a"]"#),
+            ("GET /v1/a:stop", r#"/v1/{v=*} ["a:stop"]"#),
+            ("PUT /v2/a", r#"/v2/{v} ["a"]"#),
+            ("POST /v3/a", r#"/v3/{v} ["a"]"#),
             ("PUT /v3/a", "[POST]"),
-            ("GET /v3/a/b", r#"/a.B//v3/{v=%61/*} ["a/b"]"#),
+            ("GET /v3/a/b", r#"/v3/{v=%61/*} ["a/b"]"#),
             ("GET /v4", "nothing"),
             ("GET /v1/%zz", "the path cannot be decoded: `%` without two hexadecimal digits"),
         ] {
             let (verb, path) = line.split_once(' ').unwrap();
-            assert_eq!(said(routes.find(&tables, &verb.parse().unwrap(), path)), expected, "{line}");
+            assert_eq!(said(router.find(&verb.parse().unwrap(), path)), expected, "{line}");
         }
-        let hidden: Vec<_> =
-            routes.hidden(&tables).into_iter().map(|(method, _, first)| (method, &*first.path)).collect();
-        assert_eq!(hidden, [(6, "/a.B//v2/{v}"), (7, "/a.B//v3/{v}")]);
+        let path = |binding: &Binding| binding.method().path().to_owned();
+        let hidden: Vec<_> = router.hidden().into_iter().map(|(binding, first)| (path(binding), path(first))).collect();
+        assert_eq!(
+            hidden,
+            [("/a.B/M6", "/a.B/M5"), ("/a.B/M7", "/a.B/M8")].map(|(one, first)| (one.into(), first.into()))
+        );
     }
 
     /// A schema from a server's reflection may be anything.
     #[test]
     fn a_template_of_a_million_segments_is_no_recursion() {
         let long = "/a".repeat(1_000_000);
-        let tables = tables(&[("GET", &long), ("GET", &format!("/{{v=**}}{long}"))]);
-        let routes = Routes::new(&tables);
-        assert!(matches!(routes.find(&tables, &Method::GET, &long), Ok(Route::Found { .. })));
-        assert!(matches!(routes.find(&tables, &Method::GET, &long[2..]), Ok(Route::Unknown)));
+        let rules = rules(&[("GET", &long), ("GET", &format!("/{{v=**}}{long}"))]);
+        let router = Router::new(&rules);
+        assert!(matches!(router.find(&Method::GET, &long), Ok(Route::Found { .. })));
+        assert!(matches!(router.find(&Method::GET, &long[2..]), Ok(Route::Unknown)));
     }
 }

@@ -254,9 +254,8 @@ fn resolve(
     }
     let mut template = PathTemplate::parse(rule.template).map_err(|error| error.to_string())?;
     template.decode_all = decode_all;
-    let variable = |path: &str| {
-        FieldPath::parse_proto(input, path).map_err(|problem| format!("path variable `{path}`: {problem}"))
-    };
+    let variable =
+        |path: &str| FieldPath::parse_proto(input, path).map_err(|problem| format!("path variable {problem}"));
     let variables: Vec<FieldPath> = template.variables().map(variable).collect::<Result<_, _>>()?;
     let body = match rule.body {
         "" => Body::None,

@@ -65,20 +65,20 @@ impl FieldPath {
         let mut parent = Some(message.table());
         for name in path.split('.') {
             let Some(within) = parent else {
-                return Err(failed("goes through a field that is not a message".to_owned()));
+                return Err(failed(format!("`{path}` goes through a field that is not a message")));
             };
             let index = within.fields.iter().position(|field| &*field.name == name);
-            let index = index.ok_or_else(|| failed(format!("{} has no field `{name}`", within.name)))?;
+            let index = index.ok_or_else(|| failed(format!("`{path}`: {} has no field `{name}`", within.name)))?;
             let field = &within.fields[index];
             if field.cardinality != Cardinality::Singular {
-                return Err(failed(format!("`{name}` is a repeated field or a map")));
+                return Err(failed(format!("`{path}`: `{name}` is a repeated field or a map")));
             }
             indices.push(index as u16);
             parent = field.is_message().then(|| tables.message_of(field));
         }
         match parent {
             Some(message) if !message.shape.is_text() => {
-                Err(failed(format!("is a {}, which has no form as text", message.name)))
+                Err(failed(format!("`{path}` is a {}, which has no form as text", message.name)))
             }
             _ => Ok(Self { message: message.clone(), indices: indices.into() }),
         }

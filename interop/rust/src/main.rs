@@ -10,7 +10,7 @@ mod table;
 
 use std::error::Error;
 
-use google_chat::schema::Method;
+use google_chat::protojson::MethodDescriptor;
 use http::uri::PathAndQuery;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{

@@ -12,11 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use google_chat::{
-    Schema,
-    proto::google::rpc,
-    transport::{Grpc, HttpJson, Origin, ServeOptions, serve},
-};
+use google_chat::{grpc_transcoding::{client::{Grpc, HttpJson, Origin}, server::{ServeOptions, serve}}, proto::google::rpc, protojson::DescriptorPool};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -80,7 +76,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
 
-    let schema = Schema::decode(&set)?;
+    let schema = DescriptorPool::decode(&set)?;
     let direct = Grpc::new(Origin::parse(&format!("http://{address}"))?)?;
     let through = HttpJson::builder(schema.clone(), line.trim()).build()?;
     let methods: Vec<MethodDescriptor> = SERVICES
@@ -180,7 +176,7 @@ fn brief(text: &str) -> String {
 /// Streams of messages, which end well or in the middle: what differs through the gateway
 /// from what they are over gRPC.
 async fn streams(
-    schema: &Schema,
+    schema: &DescriptorPool,
     pool: &DescriptorPool,
     service: &Mutex<Exchange>,
     direct: &Grpc,

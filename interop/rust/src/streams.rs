@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use google_chat::{Schema, proto::google::rpc, transport::HttpJson};
+use google_chat::{grpc_transcoding::client::HttpJson, proto::google::rpc, protojson::DescriptorPool};
 use prost::Message;
 use tokio::time::timeout;
 use tonic::{Code, Status, codegen::http::uri::PathAndQuery};
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reads streams of the gateway at a URL, by a descriptor set that has `streams.proto`.
 pub(crate) async fn run(set: &str, gateway: &str) -> Result<(), Failure> {
-    let schema = Schema::decode(&std::fs::read(set)?)?;
+    let schema = DescriptorPool::decode(&std::fs::read(set)?)?;
     let http = HttpJson::builder(schema.clone(), gateway).build()?;
     for (request, numbers) in [
         (CountRequest { to: 3, fails_at: 0 }, 3),
@@ -58,7 +58,7 @@ pub(crate) async fn run(set: &str, gateway: &str) -> Result<(), Failure> {
 /// The numbers that a call gives, and the status that it ends with unless that is OK.
 async fn count(
     http: &HttpJson,
-    schema: &Schema,
+    schema: &DescriptorPool,
     request: &CountRequest,
 ) -> Result<(Vec<i32>, Option<Status>), Failure> {
     let release = schema.method("/streams.Streams/Release").ok_or("the method Release")?;

@@ -3,10 +3,7 @@
 
 use std::{collections::HashMap, process::Command};
 
-use google_chat::{
-    Client, Credentials, Schema, Wire, policy::RetryPolicy, proto::DESCRIPTOR_SET, proto::google::rpc,
-    transcoding::code_name,
-};
+use google_chat::{Client, Credentials, Wire, grpc_transcoding::rpc::code_name, policy::RetryPolicy, proto::{DESCRIPTOR_SET, google::rpc}, protojson::DescriptorPool};
 use prost::Message;
 use serde_json::{Value, json};
 use tonic::Status;
@@ -19,7 +16,7 @@ pub(crate) async fn run(table: &str, endpoint: &str, key: &str, wire: &str) -> R
     // Whoever gives the tokens is the emulator, whatever stands before it.
     let tokens: Value = serde_json::from_str(&key)?;
     let emulator = tokens["token_uri"].as_str().and_then(|uri| uri.strip_suffix("/token")).ok_or("token_uri")?;
-    let schema = Schema::decode(DESCRIPTOR_SET)?;
+    let schema = DescriptorPool::decode(DESCRIPTOR_SET)?;
     let mut clients = HashMap::new();
     for (name, identity) in table["identities"].as_object().ok_or("identities")? {
         let app = Credentials::service_account_key(&key)?;

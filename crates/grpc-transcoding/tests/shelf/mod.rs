@@ -9,10 +9,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::{
-    Schema,
-    schema::Method,
-    transport::{Gateway, HttpJson},
+use grpc_transcoding::{
+    ConfigError, DescriptorPool, HttpRules, MethodBindings, MethodDescriptor, client::HttpJson, server::Gateway,
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -22,24 +20,34 @@ use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 pub(crate) static SET: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut compiler = protox::Compiler::new(["tests/proto", "proto"]).unwrap();
+    let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
     compiler.include_imports(true).open_files(["shelf.proto"]).unwrap();
     compiler.encode_file_descriptor_set()
 });
-pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::decode(&SET).unwrap());
+pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(&SET).unwrap());
+pub(crate) static RULES: LazyLock<HttpRules> = LazyLock::new(|| HttpRules::new(&POOL));
 
-pub(crate) fn method(name: &str) -> Method {
-    SCHEMA.method(&format!("/shelf.Shelf/{name}")).unwrap()
+/// The rules of shelf.proto, with those of a service config.
+pub(crate) fn rules_with(config: &[u8]) -> Result<HttpRules, ConfigError> {
+    HttpRules::with_config(&POOL, config)
+}
+
+pub(crate) fn bindings(name: &str) -> &'static MethodBindings {
+    RULES.method(&format!("/shelf.Shelf/{name}")).unwrap()
+}
+
+pub(crate) fn method(name: &str) -> MethodDescriptor {
+    bindings(name).method().clone()
 }
 
 /// The request line, content type and body that a message becomes.
 pub(crate) fn transcode(name: &str, message: Value) -> Result<(String, Option<String>, String), String> {
     let method = method(name);
     let wire = method.input().from_json(message.to_string()).unwrap();
-    let request = method.to_http(&wire).map_err(|status| status.message().to_owned())?;
+    let request = bindings(name).to_http(&wire).map_err(|error| error.to_string())?;
     let kind = request.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
     let line = format!("{} {}", request.method(), request.uri());
-    Ok((line, kind, String::from_utf8(request.into_body()).unwrap()))
+    Ok((line, kind, String::from_utf8(request.into_body().into()).unwrap()))
 }
 
 /// A call as a backend got it: its path, its headers and its messages.
@@ -59,7 +67,7 @@ pub(crate) type Inner = BoxCloneSyncService<Request<Body>, Response<Body>, Infal
 impl Backend {
     pub(crate) fn answering(messages: &[(&str, Value)], status: Option<Status>) -> Self {
         let wire =
-            |(message, json): &(&str, Value)| SCHEMA.message(message).unwrap().from_json(json.to_string()).unwrap();
+            |(message, json): &(&str, Value)| POOL.message(message).unwrap().from_json(json.to_string()).unwrap();
         let backend = Self::default();
         *backend.answer.lock().unwrap() = (messages.iter().map(wire).collect(), status);
         backend
@@ -86,7 +94,7 @@ impl Backend {
     }
 
     pub(crate) fn gateway(&self) -> Gateway<Inner> {
-        Gateway::new(SCHEMA.clone(), self.service()).unwrap()
+        Gateway::new(RULES.clone(), self.service()).unwrap()
     }
 
     /// The last call's messages, as JSON.
@@ -140,7 +148,7 @@ where
 }
 
 pub(crate) fn http_json<S>(inner: S) -> HttpJson<S> {
-    HttpJson::builder(SCHEMA.clone(), "http://127.0.0.1:1").build_over(inner).unwrap()
+    HttpJson::builder(RULES.clone(), "http://127.0.0.1:1").build_over(inner).unwrap()
 }
 
 /// A REST request to the gateway.
@@ -182,4 +190,34 @@ pub(crate) fn http_rule(method: &str, fields: &[(u8, &str)]) -> Vec<u8> {
     let selector = text(&(1, &format!("shelf.Shelf.{method}")));
     let rule = [selector, fields.iter().flat_map(text).collect()].concat();
     [vec![0x0a, rule.len() as u8], rule].concat()
+}
+
+/// The standard messages of errors.
+pub(crate) mod rpc {
+    use prost::Message;
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(crate) struct Status {
+        #[prost(int32, tag = "1")]
+        pub(crate) code: i32,
+        #[prost(string, tag = "2")]
+        pub(crate) message: String,
+        #[prost(message, repeated, tag = "3")]
+        pub(crate) details: Vec<prost_types::Any>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(crate) struct ErrorInfo {
+        #[prost(string, tag = "1")]
+        pub(crate) reason: String,
+        #[prost(string, tag = "2")]
+        pub(crate) domain: String,
+        #[prost(map = "string, string", tag = "3")]
+        pub(crate) metadata: std::collections::HashMap<String, String>,
+    }
+
+    impl prost::Name for ErrorInfo {
+        const NAME: &'static str = "ErrorInfo";
+        const PACKAGE: &'static str = "google.rpc";
+    }
 }

@@ -3,7 +3,7 @@
 
 mod shelf;
 
-use google_chat::{Schema, proto::google::rpc, schema::PathTemplate};
+use grpc_transcoding::{Lint, PathTemplate};
 use http::{Method, Request};
 use http_body_util::Full;
 use prost::Message as _;
@@ -52,8 +52,8 @@ fn matches(source: &str, path: &str) -> Option<Vec<String>> {
 
 /// Why a rule of a method cannot be used: fields by their numbers.
 fn rule_error(method: &str, rule: &[(u8, &str)]) -> String {
-    let lints = Schema::decode_with_http(&SET, &http_rule(method, rule)).unwrap().lint();
-    let of_rule = |lint: &&google_chat::transcoding::Lint| lint.problem.starts_with("cannot be used");
+    let lints = rules_with(&http_rule(method, rule)).unwrap().lint();
+    let of_rule = |lint: &&Lint| lint.problem.starts_with("cannot be used");
     lints.iter().find(of_rule).expect("the rule cannot be used").to_string()
 }
 
@@ -146,7 +146,7 @@ mod rule_and_template {
     fn query_repeated_message_is_linted_and_refused_by_the_call() {
         let error = sent("Search", json!({"shelf": "shelves/a", "authors": [{}]})).unwrap_err();
         assert!(error.contains("`authors`"), "{error}");
-        assert!(SCHEMA.lint().iter().any(|lint| lint.field.as_deref() == Some("authors")));
+        assert!(RULES.lint().iter().any(|lint| lint.field.as_deref() == Some("authors")));
     }
 
     #[test]
@@ -348,14 +348,14 @@ mod query {
             (b"\x92\x01\x03\x0a\x01A\x92\x01\x02\x10\x07", "by.givenName=A&by.born=7"),
             (b"\x82\x01\x02\x08\x05\x82\x01\x00", "limit=5"),
         ] {
-            let request = method("Search").to_http(&[SHELF, wire].concat()).unwrap();
+            let request = bindings("Search").to_http(&[SHELF, wire].concat()).unwrap();
             let line = request.uri().to_string();
             let found = line.strip_prefix("/v1/shelves/a/books:search?query=").unwrap();
             assert_eq!(found.trim_start_matches('&'), query, "{wire:x?}");
         }
         // The path, too: what it binds may have been overwritten.
-        let schema = Schema::decode_with_http(&SET, &http_rule("Search", &[(GET, "/v1/{by_field}")])).unwrap();
-        let search = schema.method("/shelf.Shelf/Search").unwrap();
+        let rules = rules_with(&http_rule("Search", &[(GET, "/v1/{by_field}")])).unwrap();
+        let search = rules.method("/shelf.Shelf/Search").unwrap();
         let line = search.to_http(b"\x98\x01\x01\xa2\x01\x012").unwrap().uri().to_string();
         assert_eq!(line, "/v1/2?query=");
         let error = search.to_http(b"\xa2\x01\x012\x98\x01\x01").unwrap_err();

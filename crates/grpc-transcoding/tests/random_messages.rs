@@ -5,15 +5,11 @@ mod shelf;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use google_chat::{
-    Schema,
-    schema::Message,
-    transport::{Gateway, HttpJson},
-};
+use grpc_transcoding::{HttpRules, client::HttpJson, server::Gateway};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value;
 use shelf::{Backend, frame};
 use tonic::{Code, Status, body::Body};
@@ -244,8 +240,8 @@ fn write_seeds() {
 /// A service whose methods take `carried.Carried`, each by another rule: in the body, in
 /// the query, and for each field of a single value one that has it in the path.
 struct Carried {
-    schema: Schema,
-    message: Message,
+    rules: HttpRules,
+    message: grpc_transcoding::MessageDescriptor,
     descriptor: MessageDescriptor,
     /// The fields that a path can hold, by the method that has them there.
     in_path: BTreeMap<String, FieldDescriptor>,
@@ -306,17 +302,18 @@ static CARRIED: LazyLock<Carried> = LazyLock::new(|| {
         len_delimited(&mut http, 1, &rule);
     }
     let service = FileDescriptorSet { file: vec![service] }.encode_to_vec();
-    let schema = Schema::decode_with_http(&[set, service].concat(), &http).unwrap();
-    assert_eq!(schema.lint(), []);
-    Carried { message: schema.message("carried.Carried").unwrap(), schema, descriptor, in_path }
+    let pool = grpc_transcoding::DescriptorPool::decode(&[set, service].concat()).unwrap();
+    let rules = HttpRules::with_config(&pool, &http).unwrap();
+    assert_eq!(rules.lint(), []);
+    Carried { message: pool.message("carried.Carried").unwrap(), rules, descriptor, in_path }
 });
 
 /// What a backend gets of a call by way of `HttpJson` and our gateway, as JSON.
 fn sent_and_read(method: &str, wire: &[u8], numbers: bool) -> Result<Value, Status> {
     let backend = Backend::default();
     backend.answer.lock().unwrap().0.push(Vec::new());
-    let gateway = Gateway::new(CARRIED.schema.clone(), backend.service()).unwrap();
-    let http = HttpJson::builder(CARRIED.schema.clone(), "http://in.process").enums_as_integers(numbers);
+    let gateway = Gateway::new(CARRIED.rules.clone(), backend.service()).unwrap();
+    let http = HttpJson::builder(CARRIED.rules.clone(), "http://in.process").enums_as_integers(numbers);
     let call = Request::post(format!("/carried.Service/{method}"))
         .header("content-type", "application/grpc")
         .body(Body::new(Full::from(frame(wire))))

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use google_chat::Schema;
+use grpc_transcoding::{DescriptorPool, HttpRules};
 
 /// Every variable of a template, with a value that its pattern takes.
 fn values(template: &str) -> Vec<String> {
@@ -27,19 +27,19 @@ fn every_http_rule_of_googleapis_compiles_expands_and_matches() {
     let set = std::fs::read(path).unwrap();
     let before = resident();
     let start = Instant::now();
-    let schema = Schema::decode(&set).unwrap();
+    let all = HttpRules::new(&DescriptorPool::decode(&set).unwrap());
     let took = start.elapsed();
     println!("{} MB of descriptors in {took:?}, {} MB of tables", set.len() >> 20, (resident() - before) >> 10);
     let (mut methods, mut rules) = (0, 0);
-    for method in schema.methods() {
+    for method in all.methods() {
         methods += 1;
-        for (verb, template) in method.http_bindings() {
+        for binding in method.bindings() {
             rules += 1;
+            let template = binding.template();
             let values = values(template.as_str());
-            let path =
-                template.expand(&values).unwrap_or_else(|error| panic!("{} {verb} {template}: {error}", method.path()));
+            let path = template.expand(&values).unwrap_or_else(|error| panic!("{binding:?}: {error}"));
             let back = template.matches(&path).unwrap();
-            assert_eq!(back.as_ref(), Some(&values), "{} {verb} {template}: {path}", method.path());
+            assert_eq!(back.as_ref(), Some(&values), "{binding:?}: {path}");
         }
     }
     println!("{methods} methods, {rules} HTTP rules");
