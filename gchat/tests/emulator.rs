@@ -180,7 +180,6 @@ fn a_second_signal_ends_the_emulator_at_once() {
     assert_eq!(answer(slow), "");
 }
 
-/// An index with another space's name in it, as a disk may leave one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_damaged_file_is_called_that() {
     let file = fresh("damaged.db");
@@ -192,18 +191,19 @@ async fn a_damaged_file_is_called_that() {
     emulator.wait();
     let root: i64 = {
         let database = rusqlite::Connection::open(&file).unwrap();
-        database.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'names'", [], |row| row.get(0)).unwrap()
+        database.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'rooms'", [], |row| row.get(0)).unwrap()
     };
     let mut bytes = std::fs::read(&file).unwrap();
     let page = (root as usize - 1) * 4096;
     bytes[page..page + 4096].fill(0xff);
-    std::fs::write(&file, bytes).unwrap();
-    let emulator = Server::emulator(&["--data", file.to_str().unwrap()]);
-    let error = client(&emulator).create_space(Space::named("one more")).await.unwrap_err();
-    assert_eq!(error.code(), tonic::Code::Internal, "{error}");
-    assert!(error.message().contains("it is damaged (") && error.message().contains("malformed"), "{error}");
-    // What was there can be read.
-    assert_eq!(all(&client(&emulator)).await.len(), 200);
+    std::fs::write(&file, &bytes).unwrap();
+    let output = run(&["emulator", "--listen", "127.0.0.1:0", "--data", file.to_str().unwrap()]);
+    let (code, _, error) = ended(&output);
+    assert_eq!(code, 1, "{error}");
+    for part in ["damaged.db: it is damaged (", "malformed", "put a copy of it in its place, or name another file"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(std::fs::read(&file).unwrap() == bytes, "the file is changed");
 }
 
 /// `--tls-certificate` and `--write-credentials` write over files of an emulator's alone.

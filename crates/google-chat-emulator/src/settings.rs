@@ -78,7 +78,7 @@ impl Default for Settings {
 }
 
 /// A time as a number of seconds.
-pub(super) mod seconds {
+pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

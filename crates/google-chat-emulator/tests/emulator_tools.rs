@@ -28,7 +28,7 @@ async fn what_was_received_can_be_looked_at() {
     chat.create_space(Space::named("Room")).await.unwrap_err();
 
     let received = emulator.received();
-    let said: Vec<_> = received.iter().map(|call| (call.verb.as_str(), call.code)).collect();
+    let said: Vec<_> = received.iter().map(|call| (call.method.as_str(), call.code)).collect();
     let codes = [Some(Code::Ok), Some(Code::Ok), None, Some(Code::AlreadyExists)];
     assert_eq!(said, codes.map(|code| ("POST", code)));
     assert_eq!(received[0].target, "/v1/spaces?requestId=a%20b&%24alt=json%3Benum-encoding%3Dint");

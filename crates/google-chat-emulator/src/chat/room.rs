@@ -8,11 +8,8 @@ use prost::Message;
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::{
-    identity::{Grant, Identity},
-    rules,
-    settings::Settings,
-};
+use super::{access::Caller, refusal, rules};
+use crate::{Settings, identity::Identity};
 use google_chat::proto::google::chat::v1::{
     Membership, Space, User,
     membership::{Affiliation, MemberType, MembershipRole, MembershipState},
@@ -28,7 +25,7 @@ const MY_CUSTOMER: &str = "customers/C01abc23d";
 /// How long an import may take: 90 days from the call.
 const IMPORT_SECONDS: i64 = 90 * 86_400;
 
-/// A space as it is kept. It is a message, so that it can be kept in a file.
+/// A space as it is kept. It is a protobuf message, so that it can be kept in a file.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Room {
     #[prost(message, required, tag = "1")]
@@ -51,7 +48,7 @@ impl Room {
         id: &str,
         input: Space,
         request_id: &str,
-        grant: &Grant,
+        caller: &Caller,
         now: Timestamp,
         settings: &Settings,
     ) -> Self {
@@ -76,7 +73,7 @@ impl Room {
             import_mode: input.import_mode,
             create_time: input.create_time.filter(|_| input.import_mode).or(Some(microseconds(now))),
             access_settings: named.then(|| with_state(access)),
-            customer: Some(match input.customer.filter(|_| grant.sets_customer()) {
+            customer: Some(match input.customer.filter(|_| caller.sets_customer()) {
                 Some(customer) if customer != "customers/my_customer" && !customer.is_empty() => customer,
                 _ => MY_CUSTOMER.to_owned(),
             }),
@@ -88,14 +85,10 @@ impl Room {
             ..Space::default()
         };
         let import = space.import_mode;
-        let mut room =
-            Self { space, members: Vec::new(), creator: grant.identity.key(), request_id: request_id.to_owned() };
+        let mut room = Self { space, members: Vec::new(), creator: caller.key(), request_id: request_id.to_owned() };
         if !import {
-            let role = match grant.identity {
-                Identity::App => MembershipRole::RoleMember,
-                Identity::User(_) => MembershipRole::RoleManager,
-            };
-            room.join(grant.identity.member(), role, now);
+            let role = if caller.is_app() { MembershipRole::RoleMember } else { MembershipRole::RoleManager };
+            room.join(caller.member(), role, now);
         }
         room
     }
@@ -111,43 +104,48 @@ impl Room {
         named.then(|| (self.space.customer.clone().unwrap_or_default(), self.space.display_name.clone()))
     }
 
-    /// The space as the caller gets to see it: an app sees how it is set only with
-    /// the wider of its scopes.
-    pub(super) fn seen(&self, grant: &Grant) -> Space {
-        let mut space = self.space.clone();
+    /// The space with the number of its members.
+    pub(super) fn counted(&self) -> Space {
         let humans = self.members.iter().filter(|one| is_human(one) && one.state == MembershipState::Joined as i32);
         let groups = self.members.iter().filter(|one| matches!(one.member_type, Some(MemberType::GroupMember(_))));
-        space.membership_count = Some(MembershipCount {
+        let count = MembershipCount {
             joined_direct_human_user_count: humans.count() as i32,
             joined_group_count: groups.count() as i32,
-        });
-        if grant.identity == Identity::App && !grant.has("chat.app.spaces") {
+        };
+        Space { membership_count: Some(count), ..self.space.clone() }
+    }
+
+    /// The space as the caller gets to see it: an app sees how it is set only with the wider
+    /// of its scopes.
+    pub(super) fn seen(&self, caller: &Caller) -> Space {
+        let mut space = self.counted();
+        if caller.is_app() && !caller.has("chat.app.spaces") {
             (space.access_settings, space.space_permission_settings) = (None, None);
         }
         space
     }
 
     /// What the caller is in this space.
-    fn role(&self, grant: &Grant) -> Option<MembershipRole> {
-        if grant.sees_all {
+    fn role(&self, caller: &Caller) -> Option<MembershipRole> {
+        if caller.sees_all {
             return Some(MembershipRole::RoleManager);
         }
-        let own = grant.identity.member();
+        let own = caller.member();
         let member = self.members.iter().find(|one| one.name.rsplit('/').next() == Some(own.as_str()))?;
         Some(member.role()).filter(|_| member.state == MembershipState::Joined as i32)
     }
 
     /// Whether the caller may know of the space: its members, and who imports it.
-    pub(super) fn is_visible(&self, grant: &Grant) -> bool {
-        self.role(grant).is_some() || self.creator == grant.identity.key()
+    pub(super) fn is_visible(&self, caller: &Caller) -> bool {
+        self.role(caller).is_some() || self.creator == caller.key()
     }
 
     /// Whether the caller may do what a setting is about.
-    fn allows(&self, grant: &Grant, setting: impl Fn(&PermissionSettings) -> Option<PermissionSetting>) -> bool {
+    fn allows(&self, caller: &Caller, setting: impl Fn(&PermissionSettings) -> Option<PermissionSetting>) -> bool {
         if self.space.import_mode {
-            return self.creator == grant.identity.key() || grant.sees_all;
+            return self.creator == caller.key() || caller.sees_all;
         }
-        let Some(role) = self.role(grant) else { return false };
+        let Some(role) = self.role(caller) else { return false };
         if role == MembershipRole::RoleManager {
             return true;
         }
@@ -167,20 +165,20 @@ impl Room {
     /// # Errors
     ///
     /// PERMISSION_DENIED, or INVALID_ARGUMENT; nothing has changed then.
-    pub(super) fn update(&mut self, input: Space, paths: &[String], grant: &Grant) -> Result<(), Status> {
+    pub(super) fn update(&mut self, input: Space, paths: &[String], caller: &Caller) -> Result<(), Status> {
         let problem = rules::check_update(&self.space, &input, paths);
-        let app = grant.identity == Identity::App;
+        let app = caller.is_app();
         let has = |path: &str| paths.iter().any(|one| one == path || one.starts_with(&format!("{path}.")));
         let may = match app {
             true => self.creator == Identity::App.key(),
             false if has("access_settings") || has("permission_settings") => {
-                self.role(grant) == Some(MembershipRole::RoleManager)
+                self.role(caller) == Some(MembershipRole::RoleManager)
             }
-            false if has("space_history_state") => self.allows(grant, |settings| settings.toggle_history),
-            false => self.allows(grant, |settings| settings.modify_space_details),
+            false if has("space_history_state") => self.allows(caller, |settings| settings.toggle_history),
+            false => self.allows(caller, |settings| settings.modify_space_details),
         };
         if !may || app && has("access_settings") {
-            return Err(rules::not_allowed("update this space"));
+            return Err(refusal::not_allowed("update this space"));
         }
         problem?;
         let space = &mut self.space;
@@ -235,12 +233,12 @@ impl Room {
     /// # Errors
     ///
     /// PERMISSION_DENIED.
-    pub(super) fn check_delete(&self, grant: &Grant) -> Result<(), Status> {
-        let may = match (&grant.identity, self.space.import_mode) {
-            (_, true) | (Identity::App, _) => self.creator == grant.identity.key() || grant.sees_all,
-            (Identity::User(_), false) => self.role(grant) == Some(MembershipRole::RoleManager),
+    pub(super) fn check_delete(&self, caller: &Caller) -> Result<(), Status> {
+        let may = match self.space.import_mode || caller.is_app() {
+            true => self.creator == caller.key() || caller.sees_all,
+            false => self.role(caller) == Some(MembershipRole::RoleManager),
         };
-        if may { Ok(()) } else { Err(rules::not_allowed("delete this space")) }
+        if may { Ok(()) } else { Err(refusal::not_allowed("delete this space")) }
     }
 
     /// Ends import mode; the caller becomes the manager.
@@ -249,19 +247,19 @@ impl Room {
     ///
     /// FAILED_PRECONDITION if the space is not in import mode, PERMISSION_DENIED if
     /// another imports it.
-    pub(super) fn complete_import(&mut self, grant: &Grant, now: Timestamp) -> Result<(), Status> {
+    pub(super) fn complete_import(&mut self, caller: &Caller, now: Timestamp) -> Result<(), Status> {
         if !self.space.import_mode {
             return Err(Status::failed_precondition("The space is not in import mode."));
         }
-        if !grant.sees_all && self.creator != grant.identity.key() {
-            return Err(rules::not_allowed("complete the import of this space"));
+        if !caller.sees_all && self.creator != caller.key() {
+            return Err(refusal::not_allowed("complete the import of this space"));
         }
         self.space.import_mode = false;
         self.space.import_mode_expire_time = None;
         // Memberships of the past are past; the others hold from now on.
         self.members.retain(|member| member.delete_time.is_none());
-        if self.role(&Grant { sees_all: false, ..grant.clone() }).is_none() {
-            self.join(grant.identity.member(), MembershipRole::RoleManager, now);
+        if self.role(&Caller { sees_all: false, ..caller.clone() }).is_none() {
+            self.join(caller.member(), MembershipRole::RoleManager, now);
         }
         Ok(())
     }
@@ -271,28 +269,28 @@ impl Room {
     /// # Errors
     ///
     /// INVALID_ARGUMENT, PERMISSION_DENIED, or ALREADY_EXISTS.
-    pub(super) fn add(&mut self, input: Membership, grant: &Grant, now: Timestamp) -> Result<Membership, Status> {
+    pub(super) fn add(&mut self, input: Membership, caller: &Caller, now: Timestamp) -> Result<Membership, Status> {
         rules::check_membership(&input, self.space.import_mode, now.seconds)?;
-        let app = grant.identity == Identity::App;
+        let app = caller.is_app();
         let (member, bot) = match &input.member_type {
             Some(MemberType::Member(user)) => (member_id(&user.name), user.r#type() == user::Type::Bot),
             Some(MemberType::GroupMember(group)) => (group.name.replace("groups/", "group."), false),
             None => (String::new(), false),
         };
         if bot && (app || member != "app") {
-            return Err(rules::not_allowed("add an app but the one that calls, as a user"));
+            return Err(refusal::not_allowed("add an app but the one that calls, as a user"));
         }
         let may = match (app, bot) {
-            (true, _) => self.role(grant).is_some(),
-            (false, true) => self.allows(grant, |settings| settings.manage_apps),
-            (false, false) => self.allows(grant, |settings| settings.manage_members_and_groups),
+            (true, _) => self.role(caller).is_some(),
+            (false, true) => self.allows(caller, |settings| settings.manage_apps),
+            (false, false) => self.allows(caller, |settings| settings.manage_members_and_groups),
         };
         if !may {
-            return Err(rules::not_allowed("add members to this space"));
+            return Err(refusal::not_allowed("add members to this space"));
         }
         let name = format!("{}/members/{member}", self.space.name);
         if self.members.iter().any(|one| one.name == name) {
-            return Err(rules::member_exists(&name));
+            return Err(refusal::member_exists(&name));
         }
         let role = match input.role() {
             MembershipRole::Unspecified => MembershipRole::RoleMember,
@@ -314,23 +312,23 @@ impl Room {
     /// # Errors
     ///
     /// NOT_FOUND, or PERMISSION_DENIED.
-    pub(super) fn remove(&mut self, name: &str, grant: &Grant) -> Result<Membership, Status> {
+    pub(super) fn remove(&mut self, name: &str, caller: &Caller) -> Result<Membership, Status> {
         let member = member_id(name);
         let name = format!("{}/members/{member}", self.space.name);
         let place = self.members.iter().position(|one| one.name == name);
-        if !self.is_visible(grant) {
-            return Err(rules::not_allowed("remove members from this space"));
+        if !self.is_visible(caller) {
+            return Err(refusal::not_allowed("remove members from this space"));
         }
-        let place = place.ok_or_else(|| rules::not_found("membership", &name))?;
-        let own = grant.identity.member() == member;
+        let place = place.ok_or_else(|| refusal::not_found("membership", &name))?;
+        let own = caller.member() == member;
         let may = own
-            || match (&grant.identity, member.as_str()) {
-                (Identity::User(_), "app") => self.allows(grant, |settings| settings.manage_apps),
-                (Identity::User(_), _) => self.allows(grant, |settings| settings.manage_members_and_groups),
-                (Identity::App, _) => self.creator == Identity::App.key(),
+            || match (caller.is_app(), member.as_str()) {
+                (true, _) => self.creator == Identity::App.key(),
+                (false, "app") => self.allows(caller, |settings| settings.manage_apps),
+                (false, _) => self.allows(caller, |settings| settings.manage_members_and_groups),
             };
         if !may {
-            return Err(rules::not_allowed("remove this member"));
+            return Err(refusal::not_allowed("remove this member"));
         }
         let mut removed = self.members.remove(place);
         removed.state = MembershipState::NotAMember as i32;
@@ -342,13 +340,13 @@ impl Room {
     /// # Errors
     ///
     /// PERMISSION_DENIED.
-    pub(super) fn members(&self, grant: &Grant) -> Result<&[Membership], Status> {
-        let app = grant.identity == Identity::App;
-        let may = match self.role(grant) {
+    pub(super) fn members(&self, caller: &Caller) -> Result<&[Membership], Status> {
+        let app = caller.is_app();
+        let may = match self.role(caller) {
             Some(_) if app => true,
-            _ => self.allows(grant, |settings| settings.view_space_membership),
+            _ => self.allows(caller, |settings| settings.view_space_membership),
         };
-        if may { Ok(&self.members) } else { Err(rules::not_allowed("see the members of this space")) }
+        if may { Ok(&self.members) } else { Err(refusal::not_allowed("see the members of this space")) }
     }
 
     fn join(&mut self, member: String, role: MembershipRole, now: Timestamp) {

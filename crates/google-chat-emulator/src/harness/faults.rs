@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Fault {
     /// It takes so much longer.
-    Latency(#[serde(with = "super::settings::seconds")] Duration),
+    Latency(#[serde(with = "crate::settings::seconds")] Duration),
     /// UNAVAILABLE, and nothing was done.
     Unavailable,
     /// RESOURCE_EXHAUSTED, and nothing was done; with `Retry-After`, in seconds.
@@ -42,12 +42,14 @@ const QUEUE: usize = 10_000;
 /// Which faults are still to come.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    next: VecDeque<Fault>,
+    /// Those of the next calls, in order.
+    pub(super) next: VecDeque<Fault>,
     share: Share,
-    state: u64,
+    /// The state of the random choices.
+    random: u64,
 }
 
-/// As [`Emulator::fail_share`](super::Emulator::fail_share) has it.
+/// A share of the calls that go wrong, from 0 to 1.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Share {
@@ -58,27 +60,18 @@ pub(super) struct Share {
 }
 
 impl Faults {
-    pub(super) fn push(&mut self, fault: Fault) {
-        self.next.push_back(fault);
-    }
-
     /// Whether so many more faults can wait.
     pub(super) fn has_room(&self, more: usize) -> bool {
         more <= QUEUE.saturating_sub(self.next.len())
     }
 
-    pub(super) fn set_share(&mut self, share: Share) {
-        self.state = share.seed;
-        self.share = share;
-    }
-
-    /// The faults of the next calls, in order.
-    pub(super) fn next(&self) -> impl Iterator<Item = &Fault> {
-        self.next.iter()
-    }
-
     pub(super) fn share(&self) -> &Share {
         &self.share
+    }
+
+    pub(super) fn set_share(&mut self, share: Share) {
+        self.random = share.seed;
+        self.share = share;
     }
 
     /// The fault of the call that comes now, if it has one.
@@ -86,23 +79,21 @@ impl Faults {
         if let Some(fault) = self.next.pop_front() {
             return Some(fault);
         }
-        let Share { share, ref kinds, .. } = self.share;
-        if kinds.is_empty() || share <= 0.0 {
+        if self.share.kinds.is_empty() || self.share.share <= 0.0 {
             return None;
         }
-        let roll = self.random();
         // The highest 53 bits as a number below 1.
-        if (roll >> 11) as f64 / (1_u64 << 53) as f64 >= share {
+        if (self.random() >> 11) as f64 / (1_u64 << 53) as f64 >= self.share.share {
             return None;
         }
         let kind = self.random() % self.share.kinds.len() as u64;
         self.share.kinds.get(kind as usize).cloned()
     }
 
-    /// splitmix64: the same seed, the same run.
+    /// splitmix64: the same seed makes the same numbers.
     fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31

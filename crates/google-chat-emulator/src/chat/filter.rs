@@ -3,7 +3,7 @@
 
 use tonic::Status;
 
-use super::rules;
+use super::refusal;
 use google_chat::proto::google::chat::v1::{
     Membership, Space,
     membership::{MemberType, MembershipRole},
@@ -61,7 +61,7 @@ impl Filter {
     }
 
     fn parse(text: &str, fields: &Fields) -> Result<Self, Status> {
-        let bad = |problem: &str| rules::invalid_field("filter", &format!("`{text}`: {problem}"));
+        let bad = |problem: &str| refusal::invalid_field("filter", &format!("`{text}`: {problem}"));
         let tokens = tokens(text).ok_or_else(|| bad("a text has no end"))?;
         let mut groups: Vec<Vec<Condition>> = Vec::new();
         let mut rest = tokens.as_slice();

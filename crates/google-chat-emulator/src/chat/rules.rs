@@ -1,0 +1,314 @@
+//! What a request to create or to change a space or a membership must be.
+//!
+//! Limits and required fields are the documentation's; the codes of most violations are not
+//! documented and follow AIP-193 and AIP-203. A character is a Unicode code point.
+
+use google_chat::proto::google::{
+    chat::v1::{
+        Membership, Space,
+        membership::MemberType,
+        space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType},
+        user,
+    },
+    rpc::bad_request::FieldViolation,
+};
+use tonic::Status;
+
+use super::{
+    access::Caller,
+    refusal::{invalid, no_app},
+};
+use crate::Settings;
+
+/// The longest texts, in characters. Source: the comments of the fields in Google's protos.
+const DISPLAY_NAME: usize = 128;
+const DESCRIPTION: usize = 150;
+const GUIDELINES: usize = 5_000;
+
+/// The first time that an imported space can have been created, 2000-01-01.
+const IMPORT_BEGIN: i64 = 946_684_800;
+
+/// What is wrong with a request.
+#[derive(Default)]
+struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    fn add(&mut self, field: &str, description: impl Into<String>) {
+        let (field, description) = (field.to_owned(), description.into());
+        self.0.push(FieldViolation { field, description, ..FieldViolation::default() });
+    }
+
+    fn result(self) -> Result<(), Status> {
+        if self.0.is_empty() { Ok(()) } else { Err(invalid(self.0)) }
+    }
+}
+
+/// Checks a space that is to be created.
+///
+/// # Errors
+///
+/// PERMISSION_DENIED where an app asks for what only a user may;
+/// INVALID_ARGUMENT with every violation.
+pub(super) fn check(space: &Space, caller: &Caller, now: i64, settings: &Settings) -> Result<(), Status> {
+    let app = caller.is_app();
+    let audience = space.access_settings.as_ref().map_or("", |settings| &settings.audience);
+    if app && (space.import_mode || !audience.is_empty()) {
+        return Err(no_app());
+    }
+    let named = space.space_type == SpaceType::Space as i32;
+    let mut violations = Violations::default();
+    if app && space.customer.as_deref().unwrap_or_default().is_empty() {
+        violations.add("space.customer", "is required with app authentication");
+    }
+    if !caller.sets_customer() && settings.strict_customer && space.customer.is_some() {
+        violations.add("space.customer", "must not be set with user authentication");
+    }
+    if !audience.is_empty() {
+        if !named {
+            violations.add("space.access_settings.audience", "is for named spaces only");
+        } else if audience.strip_prefix("audiences/").is_none_or(|id| id.is_empty() || id.contains('/')) {
+            violations.add("space.access_settings.audience", "must be of the form audiences/{audience}");
+        }
+    }
+    let predefined = Some(SpacePermissionSettings::PredefinedPermissionSettings(0));
+    if !named && space.space_permission_settings.is_some() && space.space_permission_settings != predefined {
+        violations.add("space.permission_settings", "are for named spaces only");
+    }
+    for name in undiscoverable(space) {
+        violations.add(
+            "space.access_settings.access_permission_settings.join_space_setting",
+            format!("lets {name} join, which cannot discover the space"),
+        );
+    }
+    if let Some(time) = space.create_time.filter(|_| space.import_mode)
+        && !((IMPORT_BEGIN..=now).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos))
+    {
+        violations.add("space.create_time", "must be between January 1, 2000 and now");
+    }
+    let kind = SpaceType::try_from(space.space_type).ok();
+    match kind {
+        Some(SpaceType::Space) => {
+            if space.display_name.trim().is_empty() {
+                violations.add("space.display_name", "is required for a space of the type SPACE");
+            }
+        }
+        Some(SpaceType::GroupChat) if space.import_mode => {}
+        Some(SpaceType::GroupChat) => {
+            violations.add("space.space_type", "GROUP_CHAT can be created in import mode only");
+        }
+        Some(SpaceType::Unspecified) => violations.add("space.space_type", "is required"),
+        _ => violations.add("space.space_type", "must be SPACE, or GROUP_CHAT in import mode"),
+    }
+    for (field, problem) in too_long(Some(&space.display_name), space.space_details.as_ref()) {
+        violations.add(field, problem);
+    }
+    if space.single_user_bot_dm {
+        violations.add("space.single_user_bot_dm", "cannot be created by this method");
+    }
+    // A user's is ignored.
+    if let Some(customer) = space.customer.as_ref().filter(|customer| caller.sets_customer() && !customer.is_empty())
+        && customer.strip_prefix("customers/").is_none_or(|id| id.is_empty() || id.contains('/'))
+    {
+        violations.add("space.customer", "must be of the form customers/{customer}");
+    }
+    violations.result()
+}
+
+/// The texts that are longer than the documentation allows.
+fn too_long(name: Option<&str>, details: Option<&SpaceDetails>) -> Vec<(&'static str, String)> {
+    let texts = [
+        ("space.display_name", name, DISPLAY_NAME),
+        ("space.space_details.description", details.map(|one| one.description.as_str()), DESCRIPTION),
+        ("space.space_details.guidelines", details.map(|one| one.guidelines.as_str()), GUIDELINES),
+    ];
+    let lengths =
+        texts.into_iter().map(|(field, text, limit)| (field, text.unwrap_or_default().chars().count(), limit));
+    let long = lengths.filter(|(_, len, limit)| len > limit);
+    long.map(|(field, len, limit)| (field, format!("has {len} characters; at most {limit} are allowed"))).collect()
+}
+
+/// The audiences that may join a space and cannot discover it.
+fn undiscoverable(space: &Space) -> Vec<&str> {
+    let settings = space.access_settings.as_ref().and_then(|access| access.access_permission_settings.as_ref());
+    let Some(settings) = settings else { return Vec::new() };
+    fn names(setting: Option<&AccessPermissionSetting>) -> Vec<&str> {
+        let principals = setting.into_iter().flat_map(|setting| &setting.principals);
+        let kinds = principals.filter_map(|principal| principal.principal_type.as_ref());
+        kinds.map(|PrincipalType::Audience(audience)| audience.name.as_str()).collect()
+    }
+    let discover = names(settings.discover_space_setting.as_ref());
+    let mut join = names(settings.join_space_setting.as_ref());
+    join.retain(|name| !discover.contains(name));
+    join
+}
+
+/// Checks a change of a space: its mask, and what is to be set.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT with every violation.
+pub(super) fn check_update(space: &Space, input: &Space, paths: &[String]) -> Result<(), Status> {
+    const ALONE: [&str; 3] =
+        ["space_history_state", "access_settings.audience", "access_settings.access_permission_settings"];
+    const PERMISSIONS: [&str; 8] = [
+        "permission_settings",
+        "permission_settings.manage_members_and_groups",
+        "permission_settings.modify_space_details",
+        "permission_settings.toggle_history",
+        "permission_settings.use_at_mention_all",
+        "permission_settings.manage_apps",
+        "permission_settings.manage_webhooks",
+        "permission_settings.reply_messages",
+    ];
+    let mut violations = Violations::default();
+    let has = |path: &str| paths.iter().any(|one| one == path);
+    if paths.is_empty() {
+        violations.add("update_mask", "is required");
+    }
+    for path in paths {
+        let path = path.as_str();
+        let permission = PERMISSIONS.contains(&path);
+        if !permission && !ALONE.contains(&path) && !["display_name", "space_details", "space_type"].contains(&path) {
+            violations.add("update_mask", format!("{path} cannot be updated"));
+        }
+        if ALONE.contains(&path) && paths.len() > 1 {
+            violations.add("update_mask", format!("{path} must be the only path"));
+        }
+        if permission && paths.iter().any(|other| !PERMISSIONS.contains(&other.as_str())) {
+            violations.add("update_mask", format!("{path} goes with other permission settings only"));
+        }
+    }
+    let named = space.space_type == SpaceType::Space as i32;
+    let becomes = has("space_type") && input.space_type == SpaceType::Space as i32;
+    if has("space_type") && !(becomes && has("display_name")) {
+        violations.add("space.space_type", "can be changed from GROUP_CHAT to SPACE only, with a display_name");
+    }
+    if has("display_name") {
+        if !named && !becomes {
+            violations.add("space.display_name", "is for named spaces only");
+        } else if input.display_name.trim().is_empty() {
+            violations.add("space.display_name", "must not be empty");
+        }
+    }
+    let name = has("display_name").then_some(input.display_name.as_str());
+    for (field, problem) in too_long(name, input.space_details.as_ref().filter(|_| has("space_details"))) {
+        violations.add(field, problem);
+    }
+    if has("space_history_state") && ![1, 2].contains(&input.space_history_state) {
+        violations.add("space.space_history_state", "must be HISTORY_ON or HISTORY_OFF");
+    }
+    let access = paths.iter().any(|path| path.starts_with("access_settings"));
+    if access && (space.import_mode || !named) {
+        violations.add("space.access_settings", "can be changed for named spaces that are not in import mode");
+    }
+    let audience = input.access_settings.as_ref().map_or("", |access| &access.audience);
+    if has("access_settings.audience")
+        && !audience.is_empty()
+        && audience.strip_prefix("audiences/").is_none_or(|id| id.is_empty())
+    {
+        violations.add("space.access_settings.audience", "must be of the form audiences/{audience}");
+    }
+    let unjoinable = undiscoverable(input).into_iter().filter(|_| has("access_settings.access_permission_settings"));
+    for name in unjoinable {
+        violations.add(
+            "space.access_settings.access_permission_settings.join_space_setting",
+            format!("lets {name} join, which cannot discover the space"),
+        );
+    }
+    if paths.iter().any(|path| path.starts_with("permission_settings")) {
+        if space.import_mode || !named {
+            violations.add("space.permission_settings", "are for named spaces that are not in import mode");
+        }
+        if !matches!(input.space_permission_settings, Some(SpacePermissionSettings::PermissionSettings(_))) {
+            violations.add("space.permission_settings", "is required by the mask");
+        }
+    }
+    violations.result()
+}
+
+/// Checks a membership that is to be created.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT with every violation.
+pub(super) fn check_membership(input: &Membership, import: bool, now: i64) -> Result<(), Status> {
+    let mut violations = Violations::default();
+    let id_of = |name: &str, collection: &str| {
+        name.strip_prefix(collection).is_some_and(|id| !id.is_empty() && !id.contains('/'))
+    };
+    match &input.member_type {
+        Some(MemberType::Member(user)) => {
+            if !id_of(&user.name, "users/") {
+                violations.add("membership.member.name", "must be of the form users/{user}");
+            }
+            if user.r#type() == user::Type::Unspecified {
+                violations.add("membership.member.type", "is required");
+            }
+            if (user.name == "users/app") != (user.r#type() == user::Type::Bot) {
+                violations.add("membership.member.type", "must be BOT for users/app, and HUMAN for a person");
+            }
+        }
+        Some(MemberType::GroupMember(group)) if !id_of(&group.name, "groups/") => {
+            violations.add("membership.group_member.name", "must be of the form groups/{group}");
+        }
+        Some(MemberType::GroupMember(_)) => {}
+        None => violations.add("membership.member", "is required"),
+    }
+    if !import && input.delete_time.is_some() {
+        violations.add("membership.delete_time", "can be set in import mode only");
+    }
+    if let (true, Some(begin), Some(end)) = (import, input.create_time, input.delete_time)
+        && (begin.seconds > end.seconds || end.seconds > now)
+    {
+        violations.add("membership.delete_time", "must be after create_time, and not after now");
+    }
+    violations.result()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    fn problem(space: Space) -> String {
+        let caller = Caller::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);
+        check(&space, &caller, 1_000_000_000, &Settings::default())
+            .map_or_else(|status| status.message().to_owned(), |()| "none".to_owned())
+    }
+
+    #[test]
+    fn limits_are_counted_in_characters_and_reported_together() {
+        assert_eq!(problem(Space::named("é".repeat(128))), "none");
+        let space = Space {
+            space_details: Some(SpaceDetails { description: "d".repeat(151), guidelines: "g".repeat(5_000) }),
+            ..Space::named("é".repeat(129))
+        };
+        assert_eq!(
+            problem(space),
+            "Invalid request: space.display_name has 129 characters; at most 128 are allowed; \
+             space.space_details.description has 151 characters; at most 150 are allowed."
+        );
+    }
+
+    #[test]
+    fn only_named_spaces_and_imported_group_chats_are_created() {
+        assert_eq!(
+            problem(Space::named(" ")),
+            "Invalid request: space.display_name is required for a space of the type SPACE."
+        );
+        assert_eq!(problem(Space::default()), "Invalid request: space.space_type is required.");
+        let group = Space { space_type: SpaceType::GroupChat as i32, ..Space::default() };
+        assert_eq!(
+            problem(group.clone()),
+            "Invalid request: space.space_type GROUP_CHAT can be created in import mode only."
+        );
+        assert_eq!(problem(Space { import_mode: true, ..group }), "none");
+        for kind in [SpaceType::DirectMessage as i32, 99] {
+            let space = Space { space_type: kind, ..Space::default() };
+            assert_eq!(
+                problem(space),
+                "Invalid request: space.space_type must be SPACE, or GROUP_CHAT in import mode."
+            );
+        }
+    }
+}

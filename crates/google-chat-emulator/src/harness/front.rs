@@ -1,0 +1,163 @@
+//! What stands before the API on the emulator's port: what else is served there, the log of
+//! the calls, and the faults.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use google_chat::{
+    proto::google::chat::v1::chat_service_server::ChatServiceServer,
+    transcoding::http_status,
+    transport::{BoxError, Gateway, Reflection, RequestBody, error_response, is_grpc},
+};
+use http::{
+    Request, Response,
+    header::{CONTENT_TYPE, HOST, RETRY_AFTER},
+};
+use http_body::Frame;
+use http_body_util::{BodyExt, Collected, Full, Limited, StreamBody};
+use tonic::{Code, Status, body::Body};
+use tonic_health::{pb::health_server::HealthServer, server::HealthService};
+use tower::{Service, ServiceExt};
+
+use super::{State, admin, faults::Fault, received::Watched};
+use crate::{
+    chat::{Chat, refusal},
+    lock,
+};
+
+/// How much a request to the emulator itself may hold.
+const LIMIT: usize = 64 * 1024;
+
+#[derive(Clone)]
+pub(super) struct Front {
+    pub(super) state: Arc<State>,
+    pub(super) gateway: Gateway<ChatServiceServer<Chat>>,
+    pub(super) reflection: Reflection,
+    pub(super) health: HealthServer<HealthService>,
+}
+
+impl Service<Request<RequestBody>> for Front {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let front = self.clone();
+        Box::pin(async move {
+            match request.uri().path() {
+                "/token" => front.token(request).await,
+                path if admin::serves(path) => admin::respond(&front.state, request).await,
+                path if Reflection::serves(path) => Ok(front.reflection.oneshot(request).await?),
+                path if path.starts_with("/grpc.health.v1.Health/") => Ok(front.health.oneshot(request).await?),
+                _ => front.call(request).await,
+            }
+        })
+    }
+}
+
+impl Front {
+    /// Exchanges a signed assertion for a token.
+    async fn token(self, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let mut uris = vec![self.state.token_uri()];
+        uris.extend(host.map(|host| format!("{}://{host}/token", self.state.scheme)));
+        let form = collect(request.into_body()).await;
+        let (status, body) = self.state.issuer.exchange(&form, &uris);
+        let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+        Ok(response.body(Body::new(Full::from(body.to_string())))?)
+    }
+
+    /// Takes a call of the API.
+    async fn call(self, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
+        let is_call = is_grpc(request.headers()) || request.uri().path().contains("/v1/");
+        let (head, body) = request.into_parts();
+        let (state, log) = (Arc::clone(&self.state), Arc::clone(&self.state.log));
+        let number = lock(&log).begin(state.organization.now(), &head);
+        let request = Request::from_parts(head, Body::new(Watched { body, log: Arc::clone(&log), number }));
+        // What is no call of the API takes no fault from one that is.
+        let fault = if is_call { lock(&state.faults).roll() } else { None };
+        let response = match fault {
+            None => self.pass(request).await,
+            Some(fault) => self.fail(request, fault).await,
+        }?;
+        lock(&log).end(number, code(&response));
+        Ok(response)
+    }
+
+    async fn pass(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        self.gateway.oneshot(request).await.map_err(Into::into)
+    }
+
+    async fn fail(self, request: Request<Body>, fault: Fault) -> Result<Response<Body>, BoxError> {
+        let grpc = is_grpc(request.headers());
+        match fault {
+            Fault::Latency(time) => {
+                tokio::time::sleep(time).await;
+                self.pass(request).await
+            }
+            Fault::Unavailable => Ok(refuse(grpc, Status::unavailable("The service is currently unavailable."))),
+            Fault::QuotaExceeded { retry_after } => {
+                let mut response = refuse(grpc, refusal::quota_exceeded(60));
+                response.headers_mut().extend(retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
+                Ok(response)
+            }
+            Fault::Html => {
+                let page = Body::new(Full::from("<!DOCTYPE html><title>Error 500</title>"));
+                let response = Response::builder().status(500).extension(Code::Internal);
+                Ok(response.header(CONTENT_TYPE, "text/html; charset=UTF-8").body(page)?)
+            }
+            Fault::ResetBefore => Err("a fault: the connection ends".into()),
+            Fault::ResetAfter => {
+                let response = self.pass(request).await?;
+                // The call is carried out to its end.
+                let _ = response.into_body().collect().await;
+                Err("a fault: the connection ends".into())
+            }
+            Fault::Truncated => {
+                let (head, body) = self.pass(request).await?.into_parts();
+                let data = body.collect().await?.to_bytes();
+                let half = Frame::data(data.slice(..data.len() / 2));
+                let pieces = [Ok(half), Err(Status::internal("a fault: the response ends"))];
+                let pieces = tonic::codegen::tokio_stream::iter(pieces);
+                Ok(Response::from_parts(head, Body::new(StreamBody::new(pieces))))
+            }
+            Fault::ExpiredToken => {
+                self.state.issuer.expire_tokens();
+                self.pass(request).await
+            }
+        }
+    }
+}
+
+/// The body of a request to the emulator itself. If it is too long, or does not come, nothing
+/// of it.
+pub(super) async fn collect(body: RequestBody) -> Bytes {
+    Limited::new(body, LIMIT).collect().await.map(Collected::to_bytes).unwrap_or_default()
+}
+
+/// How a call ended, over either protocol. A response to REST that failed has its code among
+/// the extensions.
+fn code(response: &Response<Body>) -> Code {
+    let grpc = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    let rest = response.extensions().get::<Code>().copied();
+    grpc.or(rest).unwrap_or(Code::Ok)
+}
+
+/// The response to a call that fails with a status, in the form of its protocol.
+fn refuse(grpc: bool, status: Status) -> Response<Body> {
+    if grpc {
+        return status.into_http();
+    }
+    let mut response = error_response(&status, http_status(status.code()));
+    response.extensions_mut().insert(status.code());
+    response
+}

@@ -1,0 +1,154 @@
+//! Who calls: the service account's key, the tokens that it is exchanged for, and what
+//! both stand for. Nothing here knows of spaces.
+
+mod key;
+mod tls;
+mod token;
+
+use std::{
+    sync::{Arc, LazyLock, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use serde_json::Value;
+
+pub(crate) use key::{PROJECT, ServiceKey};
+pub(crate) use tls::{SUBJECT, certificate};
+
+use crate::{lock, organization::Organization};
+use token::Tokens;
+
+/// What the names of Google's scopes begin with.
+const SCOPE: &str = "https://www.googleapis.com/auth/";
+
+/// Who makes a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    App,
+    User(String),
+}
+
+impl Identity {
+    /// The identity as a text: the same for an email address however it is written, and
+    /// never that of another identity.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::App => "app".to_owned(),
+            Self::User(email) => format!("user:{}", email.to_ascii_lowercase()),
+        }
+    }
+}
+
+/// Names of scopes, without `https://www.googleapis.com/auth/`.
+pub(crate) type Scopes = Arc<[Box<str>]>;
+
+/// What a caller's credentials allow.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) identity: Identity,
+    pub(crate) scopes: Scopes,
+    /// Whether the call came without credentials.
+    pub(crate) anonymous: bool,
+}
+
+/// Why credentials are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Missing,
+    Unknown,
+    Expired,
+}
+
+/// The scopes of callers without a token of their own.
+static ALL: LazyLock<Scopes> = LazyLock::new(|| {
+    [
+        "chat.app.spaces",
+        "chat.app.memberships",
+        "chat.app.delete",
+        "chat.spaces",
+        "chat.memberships",
+        "chat.delete",
+        "chat.import",
+    ]
+    .map(Box::from)
+    .into()
+});
+
+/// Gives tokens, and says who calls with them.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    organization: Arc<Organization>,
+    key: ServiceKey,
+    tokens: Mutex<Tokens>,
+}
+
+impl Issuer {
+    pub(crate) fn new(organization: Arc<Organization>, key: ServiceKey) -> Self {
+        Self { organization, key, tokens: Mutex::default() }
+    }
+
+    /// Who calls, by the header `authorization`.
+    pub(crate) fn grant(&self, authorization: Option<&[u8]>) -> Result<Grant, Refused> {
+        let settings = self.organization.settings();
+        let all = |identity| Grant { identity, scopes: Arc::clone(&ALL), anonymous: false };
+        let user = |email: &str| Identity::User(email.to_owned());
+        let Some(header) = authorization else {
+            return match settings.anonymous {
+                true => Ok(Grant { anonymous: true, ..all(user("anonymous@example.com")) }),
+                false => Err(Refused::Missing),
+            };
+        };
+        let header = std::str::from_utf8(header).unwrap_or_default();
+        let (scheme, token) = header.split_once(' ').unwrap_or_default();
+        let token = if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" };
+        if settings.shortcuts {
+            if token == "app" {
+                return Ok(all(Identity::App));
+            }
+            if let Some(email) = token.strip_prefix("user:") {
+                return Ok(all(user(email)));
+            }
+        }
+        let now = self.organization.now();
+        self.key.grant(token, now).unwrap_or_else(|| lock(&self.tokens).grant(token, now))
+    }
+
+    /// Answers a form that is sent to the token endpoint, which is at any of these
+    /// addresses: an HTTP status, and a body.
+    pub(crate) fn exchange(&self, form: &[u8], uris: &[String]) -> (u16, Value) {
+        let (settings, now) = (self.organization.settings(), self.organization.now());
+        lock(&self.tokens).exchange(form, &self.key, uris, &settings, now)
+    }
+
+    /// Makes all tokens that were given out expire.
+    pub(crate) fn expire_tokens(&self) {
+        lock(&self.tokens).expire(self.organization.now());
+    }
+
+    /// How often a token was asked for.
+    pub(crate) fn requests(&self) -> usize {
+        lock(&self.tokens).requests()
+    }
+
+    /// The JSON of the service account's key, whose tokens come from `token_uri`.
+    pub(crate) fn key_file(&self, token_uri: &str) -> String {
+        self.key.file(token_uri)
+    }
+}
+
+/// The scopes that a text names, separated by spaces.
+fn scopes(text: &str) -> Scopes {
+    text.split_whitespace().filter_map(|scope| scope.strip_prefix(SCOPE)).map(Box::from).collect()
+}
+
+/// Whether the claims of a JWT are of now and not for long: by the emulator's clock, or by
+/// the system's, which clients go by when the emulator's was moved.
+fn is_timely(claims: &Value, now: SystemTime) -> bool {
+    let time = |name: &str| claims.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let (issued, end) = (time("iat"), time("exp"));
+    [now, SystemTime::now()].into_iter().any(|now| {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        // Clocks differ by a little.
+        issued <= now + 300 && end > now && end <= issued.saturating_add(3_600)
+    })
+}
