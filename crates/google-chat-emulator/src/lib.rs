@@ -27,7 +27,7 @@
 //! page at `/` that shows the spaces and the last calls, and `/emulator/settings`,
 //! `/emulator/faults`, `/emulator/clock` and `/emulator/calls` for tests in other languages.
 //! What web pages of other origins have a browser send is refused by a
-//! [`BrowserGuardLayer`](google_chat::transport::BrowserGuardLayer).
+//! [`BrowserGuardLayer`](google_chat::grpc_transcoding::server::BrowserGuardLayer).
 //!
 //! What the organization is like, and what the documentation leaves open, is in
 //! [`Settings`]; calls without credentials are taken unless they say otherwise.

@@ -109,6 +109,11 @@ impl Disk {
         self.execute("DELETE FROM rooms WHERE place = ?", [place as i64])
     }
 
+    #[cfg(test)]
+    pub(super) fn refuse_writes(&self) {
+        self.0.pragma_update(None, "query_only", true).unwrap();
+    }
+
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), Status> {
         let outcome = self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         let failed = |error| Status::internal(format!("The emulator's file cannot be written: {}.", explain(&error)));

@@ -261,4 +261,18 @@ mod tests {
         assert!(!made.admin_installed);
         assert_eq!(made.space_uri, format!("https://chat.google.com/room/{}?cls=11", &made.name[7..]));
     }
+
+    #[cfg(feature = "store")]
+    #[test]
+    fn what_the_file_does_not_take_is_not_done() {
+        let mut store = Store::on_disk(Disk::open(":memory:".as_ref(), false).unwrap()).unwrap();
+        let made = create(&mut store, Space::named("a"), "id").unwrap();
+        store.disk.as_ref().unwrap().refuse_writes();
+        assert_eq!(create(&mut store, Space::named("b"), "other"), Err(tonic::Code::Internal));
+        let caller = Caller::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);
+        let deleted = store.delete(&made.name, &caller, SystemTime::UNIX_EPOCH).unwrap_err();
+        assert!(deleted.message().starts_with("The emulator's file cannot be written: "), "{deleted}");
+        let left: Vec<Space> = store.after(0, SystemTime::UNIX_EPOCH).map(|(_, room)| room.counted()).collect();
+        assert_eq!(left, [made]);
+    }
 }

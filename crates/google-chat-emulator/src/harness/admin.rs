@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use google_chat::{
-    transcoding::{code_name, http_status},
-    transport::{BoxError, RequestBody, error_response, is_grpc},
+use google_chat::grpc_transcoding::{
+    rpc::{BoxError, code_name, error_response, http_status, is_grpc},
+    server::RequestBody,
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,

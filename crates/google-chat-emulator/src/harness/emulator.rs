@@ -6,9 +6,13 @@ use std::{
 };
 
 use google_chat::{
-    Credentials, CredentialsError, Schema, Space,
+    Credentials, CredentialsError, Space,
+    grpc_transcoding::{
+        client::{Connector, ConnectorBuilder},
+        server::{BrowserGuardLayer, Gateway, Reflection, ServeOptions, serve},
+    },
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_server::ChatServiceServer},
-    transport::{BrowserGuardLayer, Connector, ConnectorBuilder, Gateway, Reflection, ServeOptions, serve},
+    protojson::DescriptorPool,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic_health::{
@@ -258,7 +262,7 @@ impl EmulatorBuilder {
             faults: Mutex::default(),
             log: Arc::default(),
         });
-        let schema = Schema::decode(DESCRIPTOR_SET).map_err(io::Error::other)?;
+        let schema = DescriptorPool::decode(DESCRIPTOR_SET).map_err(io::Error::other)?;
         let reporter = HealthReporter::new();
         reporter.set_serving::<ChatServiceServer<Chat>>().await;
         let front = Front {

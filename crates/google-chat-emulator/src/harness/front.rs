@@ -10,9 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use google_chat::{
+    grpc_transcoding::{
+        rpc::{BoxError, error_response, http_status, is_grpc},
+        server::{Gateway, Reflection, RequestBody},
+    },
     proto::google::chat::v1::chat_service_server::ChatServiceServer,
-    transcoding::http_status,
-    transport::{BoxError, Gateway, Reflection, RequestBody, error_response, is_grpc},
 };
 use http::{
     Request, Response,

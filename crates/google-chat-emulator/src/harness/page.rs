@@ -2,7 +2,11 @@
 
 use std::time::SystemTime;
 
-use google_chat::{Space, proto::google::chat::v1::space::SpaceType, transcoding::code_name, transport::is_grpc};
+use google_chat::{
+    Space,
+    grpc_transcoding::rpc::{code_name, is_grpc},
+    proto::google::chat::v1::space::SpaceType,
+};
 use tonic::Code;
 
 use super::{Received, State};

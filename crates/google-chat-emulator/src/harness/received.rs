@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use google_chat::transport::{BoxError, RequestBody};
+use google_chat::grpc_transcoding::{rpc::BoxError, server::RequestBody};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request::Parts};
 use http_body::{Body, Frame};
 use tonic::Code;

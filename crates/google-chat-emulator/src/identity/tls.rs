@@ -1,6 +1,6 @@
 use std::{net::IpAddr, sync::Arc};
 
-use google_chat::transport::BoxError;
+use google_chat::grpc_transcoding::rpc::BoxError;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio_rustls::rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer};
 

@@ -1,20 +1,30 @@
-//! What the emulator has for those who test and look: the calls that came, the page,
-//! the settings and faults by HTTP, reflection and health.
+//! What the emulator has for those who test and look: the calls that came, the page, the
+//! settings and faults by HTTP, reflection and health.
 
-use bytes::Bytes;
-use google_chat::{Client, CreateSpaceRequest, Credentials, Space, Wire, grpc_transcoding::{client::{Grpc, HttpJson, Origin}, server::{Gateway, reflect}}, policy::RetryPolicy, proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient}, protojson::DescriptorPool};
+mod support;
+
+use google_chat::{
+    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    policy::RetryPolicy,
+    proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
+    transport::{Gateway, Grpc, HttpJson, Origin, reflect},
+};
 use google_chat_emulator::{Emulator, Fault};
-use http::Request;
-use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client as HyperClient, rt::TokioExecutor};
 use prost::Message;
+use serde_json::Value;
+use support::http;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+fn client(emulator: &Emulator) -> Client {
+    let builder = Client::builder().endpoint(emulator.endpoint()).credentials(Credentials::anonymous());
+    builder.wire(Wire::HttpJson).retry(RetryPolicy::never()).build().unwrap()
+}
 
 #[tokio::test]
 async fn what_was_received_can_be_looked_at() {
     let emulator = Emulator::start().await.unwrap();
-    let schema = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let schema = Schema::decode(DESCRIPTOR_SET).unwrap();
     let origin = Origin::parse(&emulator.endpoint()).unwrap();
     let http_json = HttpJson::builder(schema, emulator.endpoint()).enums_as_integers(true).build().unwrap();
     let request = CreateSpaceRequest { request_id: "a b".to_owned(), ..Space::named("Room").into() };
@@ -40,18 +50,28 @@ async fn what_was_received_can_be_looked_at() {
     assert_eq!(received[1].body, [framed, message].concat());
 }
 
-async fn http(emulator: &Emulator, verb: &str, path: &str, body: &str) -> (u16, String) {
-    let client: HyperClient<_, Full<Bytes>> = HyperClient::builder(TokioExecutor::new()).build_http();
-    let request = Request::builder().method(verb).uri(format!("{}{path}", emulator.endpoint()));
-    let request = request.header("content-type", "application/json");
-    let answer = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
-    let status = answer.status().as_u16();
-    (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap())
-}
-
-fn client(emulator: &Emulator) -> Client {
-    let builder = Client::builder().endpoint(emulator.endpoint()).credentials(Credentials::anonymous());
-    builder.wire(Wire::HttpJson).retry(RetryPolicy::never()).build().unwrap()
+#[tokio::test]
+async fn tokens_are_not_shown_and_cut_bodies_are_said_to_be() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.shortcuts = true);
+    let token = Credentials::token("user:alice@example.com").unwrap();
+    let chat = Client::builder().endpoint(emulator.endpoint()).credentials(token).wire(Wire::HttpJson).build().unwrap();
+    chat.create_space(Space::named("a")).await.unwrap();
+    let large = format!(r#"{{"displayName":"{}"}}"#, "x".repeat(100_000));
+    http(&emulator, "POST", "/v1/spaces?access_token=user:alice@example.com", &large).await;
+    let received = emulator.received();
+    assert_eq!(received[0].headers["authorization"], "Bearer");
+    assert_eq!((received[1].body.len(), received[1].body_len), (65_536, large.len() as u64));
+    assert_eq!(received[1].target, "/v1/spaces?access_token=");
+    for path in ["/emulator/calls", "/"] {
+        let (_, shown) = http(&emulator, "GET", path, "").await;
+        assert!(!shown.contains("alice"), "{shown}");
+    }
+    let (_, calls) = http(&emulator, "GET", "/emulator/calls", "").await;
+    let calls: Value = serde_json::from_str(&calls).unwrap();
+    let cut: Vec<_> = calls.as_array().unwrap().iter().map(|call| (&call["truncated"], &call["bytes"])).collect();
+    assert_eq!(*cut[0].0, false);
+    assert_eq!(cut[1], (&true.into(), &large.len().into()));
 }
 
 #[tokio::test]
@@ -97,7 +117,7 @@ async fn settings_faults_and_the_clock_are_changed_by_http() {
     chat.create_space(Space::named("b")).await.unwrap();
 
     let (_, calls) = http(&emulator, "GET", "/emulator/calls", "").await;
-    let calls: serde_json::Value = serde_json::from_str(&calls).unwrap();
+    let calls: Value = serde_json::from_str(&calls).unwrap();
     let codes: Vec<_> = calls.as_array().unwrap().iter().map(|call| call["code"].as_str()).collect();
     let expected = ["NOT_FOUND", "OK", "RESOURCE_EXHAUSTED", "", "RESOURCE_EXHAUSTED", "INTERNAL", "OK"];
     assert_eq!(codes, expected.map(|code| Some(code).filter(|code| !code.is_empty())));
@@ -127,7 +147,7 @@ async fn the_queue_of_faults_is_for_calls_and_can_be_read_and_cleared() {
     let emulator = Emulator::start().await.unwrap();
     let faults = r#"{"next":["unavailable",{"latency":3600}],"share":{"share":0.5,"seed":7,"kinds":["html"]}}"#;
     let (status, set) = http(&emulator, "POST", "/emulator/faults", faults).await;
-    let set: serde_json::Value = serde_json::from_str(&set).unwrap();
+    let set: Value = serde_json::from_str(&set).unwrap();
     let expected = r#"{"next":["unavailable",{"latency":3600.0}],"share":{"share":0.5,"seed":7,"kinds":["html"]}}"#;
     assert_eq!((status, &set), (200, &serde_json::from_str(expected).unwrap()));
     for path in ["/", "/favicon.ico", "/emulator/calls", "/emulator/settings", "/nothing", "/emulator/faults"] {
@@ -139,7 +159,7 @@ async fn the_queue_of_faults_is_for_calls_and_can_be_read_and_cleared() {
     health.check(HealthCheckRequest::default()).await.unwrap();
     reflect(Grpc::new(origin).unwrap()).await.unwrap();
     let (_, left) = http(&emulator, "GET", "/emulator/faults", "").await;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&left).unwrap(), set);
+    assert_eq!(serde_json::from_str::<Value>(&left).unwrap(), set);
     assert_eq!(emulator.faults().len(), 2);
     assert_eq!(client(&emulator).create_space(Space::named("a")).await.unwrap_err().code(), Code::Unavailable);
     let (status, left) = http(&emulator, "DELETE", "/emulator/faults", "").await;
@@ -153,59 +173,6 @@ async fn the_queue_of_faults_is_for_calls_and_can_be_read_and_cleared() {
     assert_eq!(http(&emulator, "POST", "/emulator/faults", &many).await.0, 200);
     let (status, refused) = http(&emulator, "POST", "/emulator/faults", &many).await;
     assert!(status == 429 && refused.contains("DELETE /emulator/faults"), "{refused}");
-}
-
-#[tokio::test]
-async fn tokens_are_not_shown_and_cut_bodies_are_said_to_be() {
-    let emulator = Emulator::start().await.unwrap();
-    emulator.configure(|settings| settings.shortcuts = true);
-    let token = Credentials::token("user:alice@example.com").unwrap();
-    let chat = Client::builder().endpoint(emulator.endpoint()).credentials(token).wire(Wire::HttpJson).build().unwrap();
-    chat.create_space(Space::named("a")).await.unwrap();
-    let large = format!(r#"{{"displayName":"{}"}}"#, "x".repeat(100_000));
-    http(&emulator, "POST", "/v1/spaces?access_token=user:alice@example.com", &large).await;
-    let received = emulator.received();
-    assert_eq!(received[0].headers["authorization"], "Bearer");
-    assert_eq!((received[1].body.len(), received[1].body_len), (65_536, large.len() as u64));
-    assert_eq!(received[1].target, "/v1/spaces?access_token=");
-    for path in ["/emulator/calls", "/"] {
-        let (_, shown) = http(&emulator, "GET", path, "").await;
-        assert!(!shown.contains("alice"), "{shown}");
-    }
-    let (_, calls) = http(&emulator, "GET", "/emulator/calls", "").await;
-    let calls: serde_json::Value = serde_json::from_str(&calls).unwrap();
-    let cut: Vec<_> = calls.as_array().unwrap().iter().map(|call| (&call["truncated"], &call["bytes"])).collect();
-    assert_eq!(*cut[0].0, false);
-    assert_eq!(cut[1], (&true.into(), &large.len().into()));
-}
-
-/// RFC 6749 sends a form, of which any letter may be escaped.
-#[tokio::test]
-async fn the_form_of_a_token_request_is_read_as_a_form() {
-    let emulator = Emulator::start().await.unwrap();
-    let grant = "%67rant%5ftype=urn%3aietf%3aparams%3aoauth%3agrant%2Dtype%3ajwt%2dbearer";
-    for (form, problem) in [
-        (grant.to_owned(), "Missing required parameter: assertion"),
-        (format!("{grant}&assertion=a%2Eb.c"), "Invalid JWT"),
-        ("grant_type=refresh+token".to_owned(), "Invalid grant_type"),
-    ] {
-        let (status, answer) = http(&emulator, "POST", "/token", &form).await;
-        assert!(status == 400 && answer.contains(problem), "{form}: {answer}");
-    }
-}
-
-/// Google's system parameter, for who can set no header.
-#[tokio::test]
-async fn the_token_may_come_in_the_query() {
-    let emulator = Emulator::start().await.unwrap();
-    emulator.configure(|settings| (settings.anonymous, settings.shortcuts) = (false, true));
-    let space = r#"{"displayName":"a","spaceType":"SPACE"}"#;
-    let (status, answer) = http(&emulator, "POST", "/v1/spaces", space).await;
-    assert_eq!(status, 401, "{answer}");
-    let (status, answer) = http(&emulator, "POST", "/v1/spaces?access_token=user:alice@example.com", space).await;
-    assert_eq!(status, 200, "{answer}");
-    let (status, answer) = http(&emulator, "POST", "/v1/spaces?access_token=a%0Ab", space).await;
-    assert!(status == 400 && answer.contains("access_token: it holds what a header cannot"), "{answer}");
 }
 
 #[tokio::test]

@@ -1,24 +1,13 @@
-//! What the emulator's REST side answers to requests of any kind.
+//! What is answered to requests of REST, right ones and wrong ones.
+
+mod support;
 
 use google_chat_emulator::Emulator;
-use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
+use support::{named, send};
 
-async fn send(emulator: &Emulator, verb: &str, path: &str, kind: Option<&str>, body: &str) -> (u16, Value) {
-    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let mut request = http::Request::builder().method(verb).uri(format!("{}{path}", emulator.endpoint()));
-    if let Some(kind) = kind {
-        request = request.header("content-type", kind);
-    }
-    let answer = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
-    let status = answer.status().as_u16();
-    assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("grpc-")), "{answer:?}");
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&body).unwrap())
-}
-
-const JSON: Option<&str> = Some("application/json");
+const JSON: &[(&str, &str)] = &[support::JSON];
+const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
 
 #[tokio::test]
 async fn the_documented_request_creates_a_space() {
@@ -30,7 +19,9 @@ async fn the_documented_request_creates_a_space() {
         ("/v1/spaces?request_id=1", "HISTORY_OFF".into()),
     ];
     for (path, history) in both {
-        let (status, space) = send(&emulator, "POST", path, Some("application/json; charset=utf-8"), body).await;
+        let json = [("content-type", "application/json; charset=utf-8")];
+        let (status, space) = send(&emulator, "POST", path, &json, body).await;
+        let space: Value = serde_json::from_str(&space).unwrap();
         assert_eq!((status, &space["displayName"], &space["spaceHistoryState"]), (200, &"a".into(), &history));
     }
 }
@@ -40,7 +31,7 @@ async fn wrong_requests_are_answered_with_what_is_wrong() {
     let emulator = Emulator::start().await.unwrap();
     const OK: &str = r#"{"displayName":"b","spaceType":"SPACE"}"#;
     let large = format!(r#"{{"displayName":"{}"}}"#, "x".repeat(5_000_000));
-    for (verb, path, kind, body, status, code, message) in [
+    for (method, path, headers, body, status, code, message) in [
         (
             "POST",
             "/v1/spaces",
@@ -94,17 +85,17 @@ async fn wrong_requests_are_answered_with_what_is_wrong() {
         ("POST", "/v1/spaces?requestId=1&request_id=2", JSON, OK, 400, "INVALID_ARGUMENT", "comes twice"),
         ("POST", "/v1/spaces?space.displayName=1", JSON, OK, 400, "INVALID_ARGUMENT", "is a field of the body"),
         ("POST", "/v1/spaces?requestId=%zz", JSON, OK, 400, "INVALID_ARGUMENT", "hexadecimal"),
-        ("POST", "/v1/spaces", Some("text/plain"), OK, 415, "INVALID_ARGUMENT", "text/plain"),
+        ("POST", "/v1/spaces", TEXT, OK, 415, "INVALID_ARGUMENT", "text/plain"),
         ("POST", "/v1/spaces", JSON, &large, 413, "INVALID_ARGUMENT", "larger than"),
-        ("PUT", "/v1/spaces", None, "", 405, "UNIMPLEMENTED", "cannot be requested with PUT"),
+        ("PUT", "/v1/spaces", &[], "", 405, "UNIMPLEMENTED", "cannot be requested with PUT"),
         ("POST", "/v1/spaces/", JSON, OK, 404, "NOT_FOUND", "nothing is served at /v1/spaces/"),
         ("POST", "/x", JSON, OK, 404, "NOT_FOUND", "nothing is served at /x"),
         ("POST", "/v1/spaces?$httpMethod=PUT", JSON, OK, 405, "UNIMPLEMENTED", "cannot be requested with PUT"),
         ("POST", "/v1/spaces?$httpMethod=a(b", JSON, OK, 400, "INVALID_ARGUMENT", "none of HTTP's"),
     ] {
-        let (found, error) = send(&emulator, verb, path, kind, body).await;
-        let error = &error["error"];
-        let case = format!("{verb} {path} {}: {error}", &body[..body.len().min(60)]);
+        let (found, error) = send(&emulator, method, path, headers, body).await;
+        let error = &serde_json::from_str::<Value>(&error).unwrap()["error"];
+        let case = format!("{method} {path} {}: {error}", &body[..body.len().min(60)]);
         assert_eq!(found, status, "{case}");
         // The envelope says the HTTP status that its gRPC code maps to.
         assert_eq!(error["status"], code, "{case}");
@@ -114,23 +105,17 @@ async fn wrong_requests_are_answered_with_what_is_wrong() {
 
 /// Google's Java client has no PATCH.
 #[tokio::test]
-async fn a_post_may_stand_for_another_verb() {
+async fn a_post_may_stand_for_another_http_method() {
     let emulator = Emulator::start().await.unwrap();
-    let body = r#"{"displayName":"a","spaceType":"SPACE"}"#;
-    let (_, space) = send(&emulator, "POST", "/v1/spaces", Some("application/json"), body).await;
-    let name = space["name"].as_str().unwrap();
-    let path = format!("/v1/{name}?updateMask=displayName");
-    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let request = http::Request::post(format!("{}{path}", emulator.endpoint()))
-        .header("x-http-method-override", "PATCH")
-        .header("content-type", "application/json");
-    let answer = client.request(request.body(Full::from(r#"{"displayName":"b"}"#)).unwrap()).await.unwrap();
-    assert_eq!((answer.status().as_u16(), emulator.spaces()[0].display_name.as_str()), (200, "b"));
-    let (status, _) = send(&emulator, "POST", &format!("/v1/{name}?%24httpMethod=GET"), JSON, "").await;
-    assert_eq!(status, 200);
+    send(&emulator, "POST", "/v1/spaces", JSON, &named("a")).await;
+    let path = format!("/v1/{}", emulator.spaces()[0].name);
+    let patch = [("x-http-method-override", "PATCH"), support::JSON];
+    let (status, answer) =
+        send(&emulator, "POST", &format!("{path}?updateMask=displayName"), &patch, r#"{"displayName":"b"}"#).await;
+    assert_eq!((status, emulator.spaces()[0].display_name.as_str()), (200, "b"), "{answer}");
+    let (status, answer) = send(&emulator, "POST", &format!("{path}?%24httpMethod=GET"), JSON, "").await;
+    assert_eq!(status, 200, "{answer}");
     // Only a POST does.
-    let request =
-        http::Request::get(format!("{}/v1/{name}", emulator.endpoint())).header("x-http-method-override", "DELETE");
-    let answer = client.request(request.body(Full::from("")).unwrap()).await.unwrap();
-    assert_eq!((answer.status().as_u16(), emulator.spaces().len()), (200, 1));
+    let (status, answer) = send(&emulator, "GET", &path, &[("x-http-method-override", "DELETE")], "").await;
+    assert_eq!((status, emulator.spaces().len()), (200, 1), "{answer}");
 }
