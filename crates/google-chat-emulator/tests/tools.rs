@@ -4,10 +4,14 @@
 mod support;
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    Client, CreateSpaceRequest, Credentials, Space, Wire,
+    grpc_transcoding::{
+        client::{Grpc, HttpJson, Origin},
+        server::{Gateway, reflect},
+    },
     policy::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Gateway, Grpc, HttpJson, Origin, reflect},
+    protojson::DescriptorPool,
 };
 use google_chat_emulator::{Emulator, Fault};
 use prost::Message;
@@ -24,7 +28,7 @@ fn client(emulator: &Emulator) -> Client {
 #[tokio::test]
 async fn what_was_received_can_be_looked_at() {
     let emulator = Emulator::start().await.unwrap();
-    let schema = Schema::decode(DESCRIPTOR_SET).unwrap();
+    let schema = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let origin = Origin::parse(&emulator.endpoint()).unwrap();
     let http_json = HttpJson::builder(schema, emulator.endpoint()).enums_as_integers(true).build().unwrap();
     let request = CreateSpaceRequest { request_id: "a b".to_owned(), ..Space::named("Room").into() };
