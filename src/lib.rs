@@ -43,9 +43,9 @@ pub mod proto;
 
 pub use client::{
     Channel, Client, ClientBuilder, ClientError, CreateSpace, CreateSpaceWithResponse, CreatedSpace, ENDPOINT, Error,
-    MethodScopes,
+    ErrorKind, MethodScopes,
 };
-pub use credentials::{Credentials, CredentialsError};
+pub use credentials::{Credentials, CredentialsError, TokenError, TokenErrorKind};
 pub use grpc_transcoding::client::Wire;
 pub use proto::google::chat::v1::{CreateSpaceRequest, Space};
 pub use {grpc_transcoding, protojson};

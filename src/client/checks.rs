@@ -110,7 +110,7 @@ impl Rules {
             return Ok(());
         }
         let problems: Vec<String> = violations.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
-        let message = format!("not sent, since it is certain to fail: {}", problems.join("; "));
+        let message = format!("invalid request, not sent: {}", problems.join("; "));
         let violation = |(field, description): (&str, String)| FieldViolation {
             field: field.to_owned(),
             description,

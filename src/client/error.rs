@@ -1,11 +1,12 @@
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use prost::{Message, Name};
 use tonic::{Code, Status};
 
 use super::{
     Wire,
-    create_space::{METHOD, attempts},
+    create_space::attempts,
+    error_kind::{ErrorKind, http_status},
 };
 use crate::{
     proto::google::rpc::{self, bad_request::FieldViolation, help::Link},
@@ -69,9 +70,10 @@ impl Error {
         &self.0.status
     }
 
-    /// The HTTP status of the answer; over HTTP/JSON, where there was one.
+    /// The HTTP status of the answer, where there was one; over gRPC, only if the answer
+    /// was not gRPC.
     pub fn http_status(&self) -> Option<u16> {
-        self.0.status.metadata().get(crate::transport::HTTP_STATUS)?.to_str().ok()?.parse().ok()
+        http_status(&self.0.status)
     }
 
     /// The `reason` of the error's ErrorInfo.
@@ -125,6 +127,17 @@ impl Error {
         self.0.method
     }
 
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        let inner = &self.0;
+        ErrorKind::of(&inner.status, inner.info.as_ref(), &inner.violations, inner.wire)
+    }
+
+    /// What to do about it; `None` where that is not known, or the message says it.
+    pub fn advice(&self) -> Option<Cow<'static, str>> {
+        self.kind().advice(self.0.method, !self.0.request_id.is_empty())
+    }
+
     /// Whether another space of the organization has the display name.
     pub fn is_already_exists(&self) -> bool {
         self.code() == Code::AlreadyExists
@@ -133,7 +146,7 @@ impl Error {
     /// Whether the project's quota is used up for now; not, whether a message is
     /// too large, which has the same code.
     pub fn is_quota_exceeded(&self) -> bool {
-        self.code() == Code::ResourceExhausted && !self.message().contains("than the limit")
+        self.kind() == ErrorKind::QuotaExceeded
     }
 
     /// Whether there is no token, or the server does not take it.
@@ -158,70 +171,15 @@ impl Error {
         self.code() == Code::DeadlineExceeded
     }
 
-    /// Whether there can be no connection until somebody mends something: a server's
-    /// certificate, a proxy's password, an address; the message says what. Nothing was
-    /// sent, and to make the call again, or another one, does not help.
+    /// Whether no connection is possible until a setting is corrected; see
+    /// [`ErrorKind::Misconfigured`].
     pub fn is_misconfigured(&self) -> bool {
-        self.code() == Code::Unavailable && self.0.status.metadata().contains_key(crate::transport::MISCONFIGURED)
+        self.kind() == ErrorKind::Misconfigured
     }
 
     /// Whether the request id was first used by somebody else.
     pub fn is_request_id_of_another_user(&self) -> bool {
-        // The documentation names neither code nor reason; messages are but a hint.
-        self.code() == Code::InvalidArgument
-            && (self.reason() == Some("REQUEST_ID_OF_ANOTHER_USER")
-                || self.message().to_ascii_lowercase().contains("request id"))
-    }
-
-    /// What to do about it, where that is known.
-    pub fn advice(&self) -> Option<&'static str> {
-        let says = |text: &str| self.message().to_ascii_lowercase().contains(text);
-        let violated = |field: &str| self.0.violations.iter().any(|one| one.field.ends_with(field));
-        Some(match (self.code(), self.reason()) {
-            (Code::NotFound, _) if says("space") && !says("app") => {
-                "check the name: spaces/{space}, of a space that the caller may see"
-            }
-            (Code::AlreadyExists, _) => "choose another display name: a space of the organization has this one",
-            (_, Some("SERVICE_DISABLED")) => {
-                "enable the Google Chat API in the Google Cloud project of the app, and wait a few minutes"
-            }
-            (_, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) if self.0.method != METHOD => {
-                "get a token with a scope that the method's page names"
-            }
-            (_, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) => {
-                "get a token with the scope chat.spaces.create (as a user), chat.app.spaces.create (as an app) or \
-                 chat.import (in import mode); a user's login takes it from `gcloud auth application-default login \
-                 --client-id-file=FILE --scopes=https://www.googleapis.com/auth/chat.spaces.create,\
-                 https://www.googleapis.com/auth/cloud-platform`"
-            }
-            (Code::NotFound, _) if says("chat app not found") || says("no bot") => {
-                "configure the Chat app (name, avatar, description) on the Google Chat API's page in the Google Cloud \
-                 console"
-            }
-            (Code::PermissionDenied, _) if says("administrator must grant") => {
-                "have an administrator of the organization approve the app's scopes (Admin console, Marketplace apps); \
-                 see https://support.google.com/a?p=chat-app-auth"
-            }
-            (Code::PermissionDenied, _) if says("app authentication") => {
-                "act for a user: domain-wide delegation (a subject), or a user's own login"
-            }
-            (Code::InvalidArgument, _) if self.is_request_id_of_another_user() => {
-                "use a new request id, or the identity that used this one first"
-            }
-            (Code::InvalidArgument, _) if violated("customer") => {
-                "set customer: customers/my_customer for a private app, else customers/{id}"
-            }
-            (Code::ResourceExhausted, _) if self.is_quota_exceeded() => {
-                "wait: a project may write 60 spaces a minute; RetryPolicy::quota_wait has the client wait for you"
-            }
-            (Code::Unauthenticated, Some(_)) => "get a new access token",
-            // The message says what is to be mended.
-            (Code::Unavailable, _) if self.is_misconfigured() => return None,
-            (Code::DeadlineExceeded | Code::Unavailable, _) if !self.0.request_id.is_empty() => {
-                "try again with the same request id, which creates no second space"
-            }
-            _ => return None,
-        })
+        self.kind() == ErrorKind::RequestIdOfAnotherUser
     }
 }
 

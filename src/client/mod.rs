@@ -6,6 +6,7 @@
 mod checks;
 mod create_space;
 mod error;
+mod error_kind;
 mod scopes;
 
 use std::{convert::Infallible, fmt, sync::Arc, task};
@@ -20,6 +21,7 @@ use tower::{Service, ServiceExt};
 
 pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
 pub use error::Error;
+pub use error_kind::ErrorKind;
 pub use scopes::MethodScopes;
 
 use crate::{

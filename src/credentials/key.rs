@@ -7,6 +7,7 @@
 //! "Using OAuth 2.0 for server to server applications".
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::{Duration, SystemTime},
@@ -22,10 +23,9 @@ use http::{HeaderValue, Request, Uri, header::CONTENT_TYPE};
 use http_body_util::Full;
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
-use tonic::Status;
 use tower::Service;
 
-use super::{CredentialsError, bearer, is_email};
+use super::{CredentialsError, TokenError, TokenErrorKind, bearer, is_email};
 use crate::transport::{self, CollectError, ConnectError, ConnectorBuilder, Origin, PooledClient, collect};
 
 /// How long the token endpoint may take.
@@ -36,6 +36,24 @@ const MARGIN: Duration = Duration::from_secs(30);
 const AHEAD: Duration = Duration::from_secs(300);
 /// What a token endpoint may answer.
 const LIMIT: usize = 64 * 1024;
+
+/// What an `invalid_grant` is about.
+enum Grant {
+    User,
+    Clock,
+}
+
+/// The descriptions of an `invalid_grant` by which its cause is known. The error itself is
+/// the same for all of them, and Google's token endpoint says no more.
+const GRANTS: [(&str, Grant); 3] = [
+    // "Invalid email or User ID"
+    ("User ID", Grant::User),
+    // "Not a valid email"
+    ("Not a valid email", Grant::User),
+    // "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable
+    // timeframe. Check your iat and exp values in the JWT claim."
+    ("short-lived token", Grant::Clock),
+];
 
 pub(super) struct Key {
     shared: Arc<Shared>,
@@ -67,7 +85,7 @@ struct Slot {
 }
 
 /// The outcome of an exchange, once there is one.
-type Exchange = watch::Receiver<Option<Result<Token, Status>>>;
+type Exchange = watch::Receiver<Option<Result<Token, TokenError>>>;
 
 #[derive(Clone)]
 struct Token {
@@ -221,7 +239,7 @@ impl Key {
         self: &Arc<Self>,
         scopes: &[&str],
         rejected: Option<&HeaderValue>,
-    ) -> Result<HeaderValue, Status> {
+    ) -> Result<HeaderValue, TokenError> {
         let scopes = scopes.join(" ");
         let slot = Arc::clone(lock(&self.slots).entry(scopes.clone()).or_default());
         if let Some(token) = slot.token().filter(|token| rejected != Some(&token.header)) {
@@ -236,7 +254,7 @@ impl Key {
         let outcome = exchange.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
         match outcome {
             Ok(Some(outcome)) => outcome.map(|token| token.header),
-            _ => Err(Status::unavailable("the exchange for a token was given up")),
+            _ => Err(TokenError::new(TokenErrorKind::Unavailable, "the exchange for a token was given up")),
         }
     }
 
@@ -263,7 +281,7 @@ impl Key {
     }
 
     /// What the key signs to say who asks for what.
-    fn assertion(&self, scopes: &str, now: SystemTime) -> Result<String, Status> {
+    fn assertion(&self, scopes: &str, now: SystemTime) -> Result<String, TokenError> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = serde_json::json!({
             "iss": self.shared.email,
@@ -278,26 +296,29 @@ impl Key {
         let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let signed = format!("{}.{}", part(&self.shared.header), part(&claims));
         let signature = self.shared.signer.signer().sign(signed.as_bytes());
-        let signature = signature.map_err(|_| Status::unauthenticated("the service account's key cannot sign"))?;
+        let signature =
+            signature.map_err(|_| TokenError::new(TokenErrorKind::Refused, "the service account's key cannot sign"))?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    async fn fetch(&self, scopes: &str) -> Result<Token, Status> {
+    async fn fetch(&self, scopes: &str) -> Result<Token, TokenError> {
+        let gone = |problem: String| TokenError::new(TokenErrorKind::Unavailable, problem);
         let assertion = self.assertion(scopes, SystemTime::now())?;
         // All of it is of characters that a form takes as they are.
         let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
         let request = Request::post(self.shared.endpoint.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))
-            .map_err(|error| Status::internal(format!("the request for a token cannot be built: {error}")))?;
+            .map_err(|error| gone(format!("the request for a token cannot be built: {error}")))?;
         let client = self.connect_by(&ConnectorBuilder::default());
-        let client = client.map_err(|error| Status::unavailable(error.to_string()))?;
+        let client = client.map_err(|error| gone(error.to_string()))?;
         let asked = Instant::now();
         let failed = format!("no access token was given by {}", self.shared.origin);
-        let unavailable = |cause: &str| Status::unavailable(format!("{failed}: {cause}"));
+        let unavailable = |cause: &str| gone(format!("{failed}: {cause}"));
         let exchange = async {
             let answer = client.clone().call(request).await;
-            let (head, body) = answer.map_err(|error| transport::unavailable(&failed, &error))?.into_parts();
+            let unasked = |error| TokenError::unasked(&transport::unavailable(&failed, &error));
+            let (head, body) = answer.map_err(unasked)?.into_parts();
             let body = collect(body, LIMIT).await.map_err(|error| match error {
                 CollectError::TooLarge => unavailable("the answer is too large"),
                 CollectError::Malformed(cause) | CollectError::Failed(cause) => {
@@ -324,7 +345,7 @@ impl Key {
     }
 
     /// Why the token endpoint refuses, and what to do.
-    fn refused(&self, status: http::StatusCode, answer: &Value, scopes: &str) -> Status {
+    fn refused(&self, status: http::StatusCode, answer: &Value, scopes: &str) -> TokenError {
         let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
         let (error, description) = (text("error"), text("error_description"));
         let said = match (error, description) {
@@ -334,21 +355,27 @@ impl Key {
         };
         let message = format!("no access token was given by {}: {said}", self.shared.origin);
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
-            return Status::unavailable(message);
+            return TokenError::new(TokenErrorKind::Unavailable, message);
         }
-        let advice = match (error, &self.subject) {
-            ("unauthorized_client" | "access_denied", Some(subject)) => format!(
-                "; an administrator must allow the client id {} the scopes {scopes} in the Admin console, under Security, \
-                 API controls, Domain-wide delegation, before it can act for {subject} (it can take a day to hold)",
-                self.shared.client_id
-            ),
-            ("invalid_grant", Some(subject)) if description.contains("ser ID") || description.contains("email") => {
-                format!("; {subject} is no user of the organization")
+        let refused = |kind| TokenError::new(kind, message.clone());
+        match (error, &self.subject) {
+            ("unauthorized_client" | "access_denied", Some(subject)) => {
+                refused(TokenErrorKind::NotDelegated).advise(format!(
+                    "an administrator must allow the client id {} the scopes {scopes} in the Admin console, under \
+                     Security, API controls, Domain-wide delegation, before it can act for {subject}; that can take a \
+                     day to take effect",
+                    self.shared.client_id
+                ))
             }
-            ("invalid_grant", _) if description.contains("short-lived") => "; set this machine's clock".to_owned(),
-            ("invalid_grant", _) => "; make a new key for the service account".to_owned(),
-            _ => String::new(),
-        };
-        Status::unauthenticated(message + &advice)
+            ("invalid_grant", subject) => {
+                let cause = GRANTS.iter().find(|(text, _)| description.contains(text)).map(|(_, cause)| cause);
+                refused(TokenErrorKind::Refused).advise(match (cause, subject) {
+                    (Some(Grant::User), Some(subject)) => format!("{subject} is no user of the organization").into(),
+                    (Some(Grant::Clock), _) => Cow::Borrowed("set this machine's clock"),
+                    _ => Cow::Borrowed("make a new key for the service account"),
+                })
+            }
+            _ => refused(TokenErrorKind::Refused),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where access tokens come from.
 
+mod error;
 mod key;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -7,8 +8,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use gcp_auth::TokenProvider;
 use http::HeaderValue;
 use tokio::sync::{Mutex, OnceCell};
-use tonic::Status;
 
+pub use error::{TokenError, TokenErrorKind};
 use key::Key;
 
 use crate::transport::{ConnectError, ConnectorBuilder};
@@ -150,8 +151,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// UNAUTHENTICATED, with what to do; UNAVAILABLE if its source cannot be reached.
-    pub async fn try_token(&self, scopes: &[&str]) -> Result<(), Status> {
+    /// If there is none to be had.
+    pub async fn try_token(&self, scopes: &[&str]) -> Result<(), TokenError> {
         self.header(scopes, None).await.map(drop)
     }
 
@@ -177,19 +178,17 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// UNAUTHENTICATED, with what to do, if there is no token to be had.
+    /// If there is no token to be had.
     pub(crate) async fn header(
         &self,
         scopes: &[&str],
         rejected: Option<&HeaderValue>,
-    ) -> Result<Option<HeaderValue>, Status> {
+    ) -> Result<Option<HeaderValue>, TokenError> {
         let provider: &OneAtATime = match &self.0 {
             Source::Anonymous => return Ok(None),
             Source::Token(header) => return Ok(Some(header.clone())),
             Source::ApplicationDefault(provider) => {
-                let missing = |cause: String| {
-                    Status::unauthenticated(format!("no credentials were found ({cause}); {THREE_WAYS}"))
-                };
+                let missing = |cause: String| no_credentials(format!("no credentials were found ({cause})"));
                 // gcp_auth asks the metadata server without a time limit.
                 let found = provider.get_or_try_init(async || gcp_auth::provider().await.map(OneAtATime::new));
                 let look = tokio::time::timeout(LOOK_UP, found).await;
@@ -198,25 +197,30 @@ impl Credentials {
             }
             Source::Provider(provider) => provider,
             Source::Unusable(problem) => {
-                return Err(Status::unauthenticated(format!(
-                    "GOOGLE_APPLICATION_CREDENTIALS: {problem}; {THREE_WAYS}"
-                )));
+                return Err(no_credentials(format!("GOOGLE_APPLICATION_CREDENTIALS: {problem}")));
             }
             Source::Key(key) => return key.header(scopes, rejected).await.map(Some),
         };
         // gcp_auth has no limit of its own.
         let token = tokio::time::timeout(LOOK_UP, provider.token(scopes)).await;
-        let token = token.map_err(|_| Status::unavailable(format!("no access token was given within {LOOK_UP:?}")))?;
+        let late = format!("no access token was given within {LOOK_UP:?}");
+        let token = token.map_err(|_| TokenError::new(TokenErrorKind::Unavailable, late))?;
         let token = token.map_err(|error| {
             let cause = without_secrets(&error);
             let message = format!("no access token was given for the scopes {}: {cause}", scopes.join(" "));
-            match error {
-                gcp_auth::Error::Http(..) | gcp_auth::Error::Other(..) => Status::unavailable(message),
-                _ => Status::unauthenticated(message),
-            }
+            let kind = match error {
+                gcp_auth::Error::Http(..) | gcp_auth::Error::Other(..) => TokenErrorKind::Unavailable,
+                _ => TokenErrorKind::Refused,
+            };
+            TokenError::new(kind, message)
         })?;
-        bearer(token.as_str()).map(Some).map_err(|error| Status::unauthenticated(error.to_string()))
+        let header = bearer(token.as_str());
+        header.map(Some).map_err(|error| TokenError::new(TokenErrorKind::Refused, error.to_string()))
     }
+}
+
+fn no_credentials(problem: String) -> TokenError {
+    TokenError::new(TokenErrorKind::NoCredentials, problem).advise(THREE_WAYS)
 }
 
 /// An error of gcp_auth on one line. What a parser of JSON or PEM says can repeat the

@@ -116,7 +116,7 @@ impl<S> Authorize<S> {
                         return Ok(answer);
                     }
                     Ok(None) => {}
-                    Err(status) => return Ok(transport::failure(status)),
+                    Err(error) => return Ok(transport::failure(error.into())),
                 }
             }
             inner.call(call).await

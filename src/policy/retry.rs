@@ -278,8 +278,9 @@ async fn attempt<S: Inner>(inner: &mut S, call: Request<Body>) -> Answer {
             Ok(frame) => match frame.into_data() {
                 Ok(piece) if data.len() + piece.len() > LARGEST => {
                     broken = Some(Broken::TooLarge);
-                    failed =
-                        Some(Status::resource_exhausted(format!("the answer is larger than the limit of {LARGEST}")));
+                    let status =
+                        Status::resource_exhausted(format!("the answer is larger than the limit of {LARGEST} bytes"));
+                    failed = Some(Broken::TooLarge.cause(status));
                     break;
                 }
                 Ok(piece) => data.extend_from_slice(&piece),
@@ -328,7 +329,7 @@ impl Answer {
     fn into_response(self, made: u32) -> Response<Body> {
         let previous = (made > 1).then(|| HeaderValue::from(made - 1));
         if self.status.code() != Code::Ok {
-            let mut response: Response<Body> = self.status.into_http();
+            let mut response = transport::failure(self.status);
             // What the headers said before the trailers is metadata, too.
             for (name, value) in &transport::metadata(self.head.headers, None) {
                 if !response.headers().contains_key(name) {

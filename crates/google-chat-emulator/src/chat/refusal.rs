@@ -71,7 +71,13 @@ pub(super) fn name_taken(name: &str) -> Status {
 /// The request id was first used by somebody else.
 pub(super) fn request_id_of_another_user() -> Status {
     let message = "The request ID was already used by another user.";
-    with_info(Code::InvalidArgument, message, SYNTHETIC, "REQUEST_ID_OF_ANOTHER_USER", &[])
+    let violation = FieldViolation {
+        field: "request_id".to_owned(),
+        description: "was already used by another user".to_owned(),
+        ..FieldViolation::default()
+    };
+    let details = BadRequest { field_violations: vec![violation] };
+    status(Code::InvalidArgument, message, "google.rpc.BadRequest", &details)
 }
 
 /// An error of the kind that Google's front ends give before the API sees the call.

@@ -7,19 +7,13 @@ use tonic::Status;
 use super::{connector, pool};
 use crate::rpc::{BoxError, chain, failure::Broken};
 
-/// The metadata of a call that failed as [`Broken::Misconfigured`], since a stub's
-/// caller sees nothing else of that.
-pub const MISCONFIGURED: &str = "misconfigured-connection";
-
 /// UNAVAILABLE for want of a connection: what failed, and why. It says so if another
 /// try cannot help.
 pub fn unavailable(what: &str, error: &(dyn std::error::Error + 'static)) -> Status {
     let Some(connector::Misconfigured(problem)) = connector::find(error) else {
         return Status::unavailable(format!("{what}: {}", chain(error)));
     };
-    let mut status = Status::unavailable(format!("{what}: {problem}"));
-    status.metadata_mut().insert(MISCONFIGURED, tonic::metadata::MetadataValue::from_static("true"));
-    Broken::Misconfigured.cause(status)
+    Broken::Misconfigured.cause(Status::unavailable(format!("{what}: {problem}")))
 }
 
 /// The status of a request that a client of hyper's could not send.

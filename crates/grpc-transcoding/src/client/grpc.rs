@@ -16,7 +16,7 @@ use tower::Service;
 use tracing::Span;
 
 use super::{
-    BackendLimits, Broken, ConnectError, Connector, Lasting, Origin,
+    BackendLimits, Broken, ConnectError, Connector, HTTP_STATUS, Lasting, Origin,
     pool::{Answer, Fate, Kind, Pool},
     replay::Keeper,
 };
@@ -129,7 +129,9 @@ impl Shared {
             )
         };
         let mut failed = status::redirect(answer.status(), answer.headers()).unwrap_or_else(other);
+        let http_status = answer.status().as_u16();
         *failed.metadata_mut() = MetadataMap::from_headers(metadata(answer.into_parts().0.headers, None));
+        failed.metadata_mut().insert(HTTP_STATUS, http_status.into());
         // What stands in the way may have passed the request on.
         Err(if code == tonic::Code::Unavailable { Broken::Lost.cause(failed) } else { failed })
     }

@@ -43,8 +43,8 @@ use crate::{
     rules::NoBindings,
 };
 
-/// The metadata of a failed call over HTTP/JSON that says which HTTP status the
-/// response had.
+/// The metadata of a failed call that says which HTTP status the response had. Over gRPC
+/// it is there only if the response was not gRPC.
 pub const HTTP_STATUS: &str = "http-status";
 
 /// A tower service that goes under a generated tonic stub and sends its calls

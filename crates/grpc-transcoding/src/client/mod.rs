@@ -20,7 +20,7 @@ mod replay;
 
 pub use auto::{Auto, Wire};
 pub use connector::{ConnectError, Connector, ConnectorBuilder, Origin, OriginError, connector};
-pub use failure::{MISCONFIGURED, unavailable};
+pub use failure::unavailable;
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HTTP_STATUS, HttpJson, HttpJsonBuilder};
 pub use pool::BackendLimits;

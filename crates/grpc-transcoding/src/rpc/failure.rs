@@ -30,9 +30,22 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Broken {
+    /// How [`BROKEN`] names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::TooLarge => "too-large",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
     /// Makes it the cause of a status.
-    pub(crate) fn cause(self, mut status: Status) -> Status {
+    pub fn cause(self, mut status: Status) -> Status {
         status.set_source(Arc::new(self));
         status
     }
 }
+
+/// The metadata that says as which [`Broken`] a call failed: its [`Broken::name`]. A
+/// stub's caller does not see the extensions of the response.
+pub const BROKEN: &str = "call-broken";

@@ -11,7 +11,7 @@ pub(crate) mod response;
 pub(crate) mod status;
 
 pub use deadline::parse_timeout;
-pub use failure::Broken;
+pub use failure::{BROKEN, Broken};
 pub use frame::{frame, room, unary};
 pub use header::is_grpc;
 pub use metadata::metadata;

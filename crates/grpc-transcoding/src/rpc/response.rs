@@ -10,10 +10,14 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
-use tonic::{Status, body::Body, metadata::MetadataMap};
+use tonic::{
+    Status,
+    body::Body,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 use super::{
-    failure::Broken,
+    failure::{BROKEN, Broken},
     metadata::{is_sound_status, mend, mend_status, metadata},
 };
 
@@ -145,8 +149,11 @@ pub(crate) fn trailers(status: &Status) -> HeaderMap {
 }
 
 /// A failed call: HTTP 200, with the status among the headers.
-pub fn failure(status: Status) -> Response<Body> {
+pub fn failure(mut status: Status) -> Response<Body> {
     let cause = std::error::Error::source(&status).and_then(|cause| cause.downcast_ref::<Broken>()).copied();
+    if let Some(cause) = cause {
+        status.metadata_mut().insert(BROKEN, MetadataValue::from_static(cause.name()));
+    }
     let mut response: Response<Body> = status.into_http();
     if let Some(cause) = cause {
         response.extensions_mut().insert(cause);

@@ -1,0 +1,340 @@
+//! What a failed call can be mended by, decided from what its status says.
+
+use std::borrow::Cow;
+
+use tonic::{Code, Status};
+
+use super::{MethodScopes, SCOPE, Wire, create_space::METHOD};
+use crate::{
+    credentials::TokenErrorKind,
+    proto::google::rpc::{self, bad_request::FieldViolation},
+    transport::{BROKEN, Broken, HTTP_STATUS},
+};
+
+/// What kind of failure a call met: what its caller can act on.
+///
+/// It is decided from the code, the reason of the ErrorInfo and the fields of the
+/// BadRequest. Google Chat says some failures in a text alone; these are known by the
+/// texts that are documented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No connection is possible until a setting is corrected: a certificate, a proxy, an
+    /// address. The message says which. Nothing was sent.
+    Misconfigured,
+    /// The server, or the source of tokens, was not reached or is not ready.
+    Unavailable,
+    /// The call ran out of time.
+    DeadlineExceeded,
+    /// Something other than the API has answered, such as a proxy or a web server.
+    NotTheApi,
+    /// No credentials were found, or those that the environment names cannot be used.
+    NoCredentials,
+    /// Domain-wide delegation does not allow the scopes for the user.
+    NotDelegated,
+    /// The token endpoint refuses the credentials.
+    NoToken,
+    /// The API does not take the access token, or there was none.
+    Unauthenticated,
+    /// The scopes of the access token do not allow the method.
+    MissingScope,
+    /// The Google Chat API is not enabled in the project.
+    ApiDisabled,
+    /// The project has no Chat app.
+    AppNotConfigured,
+    /// An administrator has not approved the app's scopes.
+    AppNotApproved,
+    /// The call needs a user, and was made as the app.
+    UserRequired,
+    /// Google Chat is turned off for the user.
+    ChatTurnedOff,
+    /// The caller may not do this, for another reason.
+    PermissionDenied,
+    /// What the request names does not exist, or the caller may not see it.
+    NotFound,
+    /// Another space of the organization has the display name, or the membership exists.
+    AlreadyExists,
+    /// Another user has used the request id.
+    RequestIdOfAnotherUser,
+    /// The customer of the space is missing, or must not be set.
+    InvalidCustomer,
+    /// Something else is wrong with the request.
+    InvalidRequest,
+    /// The project's quota is used up for now.
+    QuotaExceeded,
+    /// A message is larger than the limit.
+    MessageTooLarge,
+    /// None of these.
+    Other,
+}
+
+/// The failures that Google Chat says in a text alone: parts of the texts, by which they
+/// are known whatever their code is.
+///
+/// Sources: the page "Troubleshoot and fix Google Chat errors" has the first; the others
+/// are what users of the API report.
+const TEXTS: [(&str, ErrorKind); 7] = [
+    // "The administrator must grant the app the required OAuth authorization scope for this
+    // action."
+    ("administrator must grant the app the required OAuth authorization scope", ErrorKind::AppNotApproved),
+    // "This method doesn't support app authentication with a service account. Authenticate
+    // with a user account."
+    ("doesn't support app authentication", ErrorKind::UserRequired),
+    // "… Ensure the scopes you are using support app authentication with a service account"
+    ("scopes you are using support app authentication", ErrorKind::UserRequired),
+    // "Google Chat app not found. To create a Chat app, you must turn on the Chat API and
+    // configure the app in the Google Cloud console."
+    ("Google Chat app not found", ErrorKind::AppNotConfigured),
+    // The older form of the same.
+    ("No bot associated with this project", ErrorKind::AppNotConfigured),
+    ("Google Chat is turned off for this account", ErrorKind::ChatTurnedOff),
+    // "Invalid membership state, user, or request ID": a request to create a space holds
+    // neither membership nor user.
+    ("Invalid membership state, user, or request ID", ErrorKind::RequestIdOfAnotherUser),
+];
+
+/// The domain of the reasons of `google.api.ErrorReason`.
+const GOOGLE: &str = "googleapis.com";
+
+impl ErrorKind {
+    pub(super) fn of(
+        status: &Status,
+        info: Option<&rpc::ErrorInfo>,
+        violations: &[FieldViolation],
+        wire: Wire,
+    ) -> Self {
+        let broken = |broken: Broken| status.metadata().get(BROKEN).is_some_and(|name| name == broken.name());
+        // A token endpoint that is not reached is no better than an API that is not.
+        match TokenErrorKind::of(status) {
+            Some(TokenErrorKind::NoCredentials) => return Self::NoCredentials,
+            Some(TokenErrorKind::NotDelegated) => return Self::NotDelegated,
+            Some(TokenErrorKind::Refused) => return Self::NoToken,
+            Some(TokenErrorKind::Unavailable | TokenErrorKind::Misconfigured) | None => {}
+        }
+        match info.filter(|info| info.domain == GOOGLE).map(|info| &*info.reason) {
+            Some("SERVICE_DISABLED") => return Self::ApiDisabled,
+            Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT") => return Self::MissingScope,
+            Some("RATE_LIMIT_EXCEEDED") => return Self::QuotaExceeded,
+            _ => {}
+        }
+        if let Some((_, kind)) = TEXTS.iter().find(|(text, _)| status.message().contains(text)) {
+            return *kind;
+        }
+        let http_status = http_status(status);
+        let violated = |field: &str| violations.iter().any(|one| one.field.rsplit('.').next() == Some(field));
+        match status.code() {
+            Code::Unavailable if broken(Broken::Misconfigured) => Self::Misconfigured,
+            Code::Unavailable => Self::Unavailable,
+            Code::DeadlineExceeded => Self::DeadlineExceeded,
+            // A gRPC server gives no HTTP status, and a success is not a failure.
+            _ if wire == Wire::Grpc && http_status.is_some() => Self::NotTheApi,
+            Code::Internal if http_status.is_some_and(|status| (200..300).contains(&status)) => Self::NotTheApi,
+            Code::Unauthenticated => Self::Unauthenticated,
+            Code::PermissionDenied => Self::PermissionDenied,
+            Code::NotFound => Self::NotFound,
+            Code::AlreadyExists => Self::AlreadyExists,
+            // A request id has no form that it could violate.
+            Code::InvalidArgument if violated("request_id") => Self::RequestIdOfAnotherUser,
+            Code::InvalidArgument if violated("customer") => Self::InvalidCustomer,
+            Code::InvalidArgument => Self::InvalidRequest,
+            Code::ResourceExhausted if broken(Broken::TooLarge) => Self::MessageTooLarge,
+            Code::ResourceExhausted => Self::QuotaExceeded,
+            _ => Self::Other,
+        }
+    }
+
+    /// What to do; `None` where that is not known, or the message says it.
+    pub(super) fn advice(self, method: &str, has_request_id: bool) -> Option<Cow<'static, str>> {
+        let advice = match self {
+            Self::MissingScope => return Some(scopes(method)),
+            Self::DeadlineExceeded | Self::Unavailable if has_request_id => {
+                "try again with the same request id, which creates no second space"
+            }
+            Self::NotTheApi => "check the endpoint, and whether a proxy stands in the way",
+            Self::Unauthenticated => "get a new access token",
+            Self::ApiDisabled => {
+                "enable the Google Chat API in the Google Cloud project of the app, and wait a few minutes"
+            }
+            Self::AppNotConfigured => {
+                "configure the Chat app (name, avatar, description) on the Google Chat API's page in the Google Cloud \
+                 console"
+            }
+            Self::AppNotApproved => {
+                "have an administrator of the organization approve the app's scopes (Admin console, Marketplace apps); \
+                 see https://support.google.com/a?p=chat-app-auth"
+            }
+            Self::UserRequired => "act for a user: by domain-wide delegation (a subject), or with a user's own login",
+            Self::ChatTurnedOff => {
+                "have an administrator of the organization turn on Google Chat for the user (Admin console, Apps)"
+            }
+            Self::NotFound if method != METHOD => "check the name, and whether the caller may see what it names",
+            Self::AlreadyExists if method.ends_with("Space") => {
+                "choose another display name: a space of the organization has this one"
+            }
+            Self::RequestIdOfAnotherUser => "use a new request id, or the identity that used this one first",
+            Self::InvalidCustomer => {
+                "as an app, set customer (customers/my_customer for a private app, else customers/{id}); as a user, \
+                 leave it out"
+            }
+            Self::QuotaExceeded => {
+                "wait: a project may write 60 spaces a minute; RetryPolicy::quota_wait has the client wait for you"
+            }
+            _ => return None,
+        };
+        Some(Cow::Borrowed(advice))
+    }
+}
+
+/// The HTTP status of the answer, where there was one.
+pub(super) fn http_status(status: &Status) -> Option<u16> {
+    status.metadata().get(HTTP_STATUS)?.to_str().ok()?.parse().ok()
+}
+
+/// Which scopes allow a method, and how to get a token with one.
+fn scopes(method: &str) -> Cow<'static, str> {
+    let Some(scopes) = MethodScopes::of(method) else {
+        return Cow::Borrowed("get a token with a scope that the method's page names");
+    };
+    let user = scopes.least(false, false);
+    let app = scopes.app.first().map(|scope| format!(", {scope} (as the app)")).unwrap_or_default();
+    let import = if scopes.import && user != "chat.import" { ", chat.import (in import mode)" } else { "" };
+    Cow::Owned(format!(
+        "get a token with one of the scopes {user} (as a user){app}{import}; a user's login takes it from `gcloud auth \
+         application-default login --client-id-file=FILE \
+         --scopes={SCOPE}{user},https://www.googleapis.com/auth/cloud-platform`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use tonic::metadata::MetadataValue;
+
+    use super::*;
+    use crate::Error;
+
+    /// A status with an ErrorInfo, a BadRequest and an HTTP status, where they are given.
+    fn status(code: Code, message: &str, reason: &str, field: &str, http: u16) -> Status {
+        let any = |name: &str, value: Vec<u8>| prost_types::Any {
+            type_url: format!("type.googleapis.com/google.rpc.{name}"),
+            value,
+        };
+        let (reason, domain) = reason.split_once('@').unwrap_or((reason, GOOGLE));
+        let info = rpc::ErrorInfo { reason: reason.to_owned(), domain: domain.to_owned(), ..Default::default() };
+        let violation = FieldViolation { field: field.to_owned(), ..Default::default() };
+        let mut details = Vec::new();
+        if !reason.is_empty() {
+            details.push(any("ErrorInfo", info.encode_to_vec()));
+        }
+        if !field.is_empty() {
+            let violations = rpc::BadRequest { field_violations: vec![violation] };
+            details.push(any("BadRequest", violations.encode_to_vec()));
+        }
+        let encoded = rpc::Status { code: code as i32, message: message.to_owned(), details };
+        let mut status = Status::with_details(code, message, encoded.encode_to_vec().into());
+        if http != 0 {
+            status.metadata_mut().insert(HTTP_STATUS, http.into());
+        }
+        status
+    }
+
+    #[test]
+    fn a_kind_is_decided_from_typed_facts_and_documented_texts() {
+        use Code::*;
+        let scope = "ACCESS_TOKEN_SCOPE_INSUFFICIENT";
+        for (code, message, reason, field, http, kind) in [
+            // What google.api.ErrorReason names.
+            (PermissionDenied, "m", "SERVICE_DISABLED", "", 403, ErrorKind::ApiDisabled),
+            (PermissionDenied, "m", scope, "", 403, ErrorKind::MissingScope),
+            (ResourceExhausted, "m", "RATE_LIMIT_EXCEEDED", "", 429, ErrorKind::QuotaExceeded),
+            (PermissionDenied, "m", "SERVICE_DISABLED@example.com", "", 403, ErrorKind::PermissionDenied),
+            (Unauthenticated, "m", "ACCESS_TOKEN_EXPIRED", "", 401, ErrorKind::Unauthenticated),
+            (Unauthenticated, "m", "", "", 401, ErrorKind::Unauthenticated),
+            // What Google says in a text alone.
+            (
+                PermissionDenied,
+                "The administrator must grant the app the required OAuth authorization scope for this action.",
+                "",
+                "",
+                403,
+                ErrorKind::AppNotApproved,
+            ),
+            (
+                PermissionDenied,
+                "This method doesn't support app authentication with a service account. Authenticate with a user account.",
+                "",
+                "",
+                403,
+                ErrorKind::UserRequired,
+            ),
+            (
+                NotFound,
+                "Google Chat app not found. To create a Chat app, you must turn on the Chat API and configure the app in \
+                 the Google Cloud console.",
+                "",
+                "",
+                404,
+                ErrorKind::AppNotConfigured,
+            ),
+            (NotFound, "No bot associated with this project.", "", "", 404, ErrorKind::AppNotConfigured),
+            (FailedPrecondition, "Google Chat is turned off for this account", "", "", 400, ErrorKind::ChatTurnedOff),
+            (
+                InvalidArgument,
+                "Invalid membership state, user, or request ID",
+                "",
+                "",
+                400,
+                ErrorKind::RequestIdOfAnotherUser,
+            ),
+            // A text that only resembles one of these says nothing.
+            (PermissionDenied, "Ask your administrator about the app.", "", "", 403, ErrorKind::PermissionDenied),
+            (InvalidArgument, "The request identifies no space.", "", "", 400, ErrorKind::InvalidRequest),
+            (NotFound, "m", "", "", 404, ErrorKind::NotFound),
+            (AlreadyExists, "m", "", "", 409, ErrorKind::AlreadyExists),
+            (InvalidArgument, "m", "", "request_id", 400, ErrorKind::RequestIdOfAnotherUser),
+            (InvalidArgument, "m", "", "space.customer", 400, ErrorKind::InvalidCustomer),
+            (InvalidArgument, "m", "", "space.display_name", 400, ErrorKind::InvalidRequest),
+            (ResourceExhausted, "larger than the limit", "", "", 429, ErrorKind::QuotaExceeded),
+            (Unavailable, "m", "", "", 503, ErrorKind::Unavailable),
+            (DeadlineExceeded, "m", "", "", 0, ErrorKind::DeadlineExceeded),
+            (Internal, "not JSON", "", "", 200, ErrorKind::NotTheApi),
+            (Internal, "m", "", "", 500, ErrorKind::Other),
+        ] {
+            let error = Error::of(status(code, message, reason, field, http), METHOD, Wire::HttpJson);
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+        // Over gRPC, an answer that has an HTTP status was not gRPC.
+        for (code, kind) in [(NotFound, ErrorKind::NotTheApi), (Unavailable, ErrorKind::Unavailable)] {
+            let error = Error::of(status(code, "<html>", "", "", 404), METHOD, Wire::Grpc);
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_failed_before_it_was_sent_is_marked() {
+        for (code, broken, kind) in [
+            (Code::Unavailable, Broken::Misconfigured, ErrorKind::Misconfigured),
+            (Code::Unavailable, Broken::Lost, ErrorKind::Unavailable),
+            (Code::ResourceExhausted, Broken::TooLarge, ErrorKind::MessageTooLarge),
+        ] {
+            let mut status = Status::new(code, "m");
+            status.metadata_mut().insert(BROKEN, MetadataValue::from_static(broken.name()));
+            assert_eq!(Error::of(status, METHOD, Wire::Grpc).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn the_advice_on_scopes_is_that_of_the_method() {
+        let advice = |method: &str| {
+            let method: &'static str = Box::leak(format!("google.chat.v1.ChatService/{method}").into_boxed_str());
+            let status = status(Code::PermissionDenied, "m", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "", 403);
+            Error::of(status, method, Wire::Grpc).advice().unwrap().into_owned()
+        };
+        assert!(advice("CreateSpace").contains(
+            "chat.spaces.create (as a user), chat.app.spaces.create (as the app), chat.import (in import mode)"
+        ));
+        assert!(advice("DeleteSpace").contains("--scopes=https://www.googleapis.com/auth/chat.delete,"));
+        assert!(advice("CompleteImportSpace").contains("the scopes chat.import (as a user); "));
+        assert!(advice("FutureMethod").contains("the method's page"));
+    }
+}

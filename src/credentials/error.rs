@@ -1,0 +1,115 @@
+use std::{borrow::Cow, error::Error, fmt};
+
+use tonic::{Code, Status, metadata::MetadataValue};
+
+use crate::transport::Broken;
+
+/// The metadata of a call that failed for want of a token: the [`TokenErrorKind::name`].
+const TOKEN_ERROR: &str = "token-error";
+
+/// Why there is no access token.
+///
+/// Displays as what happened and, after a semicolon, what to do.
+#[derive(Clone, Debug)]
+pub struct TokenError {
+    kind: TokenErrorKind,
+    problem: String,
+    advice: Option<Cow<'static, str>>,
+}
+
+/// What kind of failure left a call without a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenErrorKind {
+    /// No credentials were found, or those that the environment names cannot be used.
+    NoCredentials,
+    /// Domain-wide delegation does not allow the service account these scopes for the user.
+    NotDelegated,
+    /// The token endpoint refuses the credentials.
+    Refused,
+    /// The token endpoint, or another source of tokens, gave no answer that can be used.
+    Unavailable,
+    /// No connection to the token endpoint is possible until a setting is corrected.
+    Misconfigured,
+}
+
+impl TokenErrorKind {
+    const ALL: [Self; 5] =
+        [Self::NoCredentials, Self::NotDelegated, Self::Refused, Self::Unavailable, Self::Misconfigured];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoCredentials => "no-credentials",
+            Self::NotDelegated => "not-delegated",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
+    /// The kind of a call's failure, if the call failed for want of a token.
+    pub(crate) fn of(status: &Status) -> Option<Self> {
+        let name = status.metadata().get(TOKEN_ERROR)?;
+        Self::ALL.into_iter().find(|kind| name == kind.name())
+    }
+}
+
+impl TokenError {
+    pub(super) fn new(kind: TokenErrorKind, problem: impl Into<String>) -> Self {
+        Self { kind, problem: problem.into(), advice: None }
+    }
+
+    pub(super) fn advise(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
+    }
+
+    /// A token endpoint that could not be asked, as [`transport`](crate::transport) says
+    /// it.
+    pub(super) fn unasked(status: &Status) -> Self {
+        let broken = status.source().and_then(|cause| cause.downcast_ref());
+        let kind = match broken {
+            Some(Broken::Misconfigured) => TokenErrorKind::Misconfigured,
+            _ => TokenErrorKind::Unavailable,
+        };
+        Self::new(kind, status.message())
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> TokenErrorKind {
+        self.kind
+    }
+
+    /// What happened.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    /// What to do, unless the problem says it.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)?;
+        self.advice.iter().try_for_each(|advice| write!(f, "; {advice}"))
+    }
+}
+
+impl Error for TokenError {}
+
+impl From<TokenError> for Status {
+    fn from(error: TokenError) -> Self {
+        let code = match error.kind {
+            TokenErrorKind::Unavailable | TokenErrorKind::Misconfigured => Code::Unavailable,
+            _ => Code::Unauthenticated,
+        };
+        let mut status = Status::new(code, error.to_string());
+        status.metadata_mut().insert(TOKEN_ERROR, MetadataValue::from_static(error.kind.name()));
+        match error.kind {
+            TokenErrorKind::Misconfigured => Broken::Misconfigured.cause(status),
+            _ => status,
+        }
+    }
+}
