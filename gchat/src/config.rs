@@ -77,7 +77,7 @@ impl File {
         };
         let Some(path) = named.or_else(usual) else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(&path)
-            .map_err(|error| Failure::usage(format!("the config file (GCHAT_CONFIG) cannot be read: {error}")))?;
+            .map_err(|error| Failure::usage("the config file (GCHAT_CONFIG) cannot be read").because(error))?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
             let span = error.span().unwrap_or_default();
             let before = text.as_bytes().get(..span.start).unwrap_or_default();

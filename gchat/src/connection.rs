@@ -186,13 +186,12 @@ impl Who {
         let json = match given.to_str() {
             Some(text) if text.trim_start().starts_with('{') => text.to_owned(),
             _ => std::fs::read_to_string(given).map_err(|error| {
-                Failure::usage(format!(
-                    "{place}: the file that it names cannot be read: {error}; give the path of a key"
-                ))
+                let problem = "the file that it names cannot be read; give the path of a key";
+                Failure::usage(format!("{place}: {problem}")).because(error)
             })?,
         };
         let app = Credentials::service_account_key(&json);
-        let app = app.map_err(|error| Failure::usage(format!("{place}: {error}")))?;
+        let app = app.map_err(|error| Failure::usage(place).because(error))?;
         Self::account(app, &json, subject)
     }
 

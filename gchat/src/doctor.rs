@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use google_chat::{CreateSpaceRequest, Error, Space, grpc_transcoding::rpc::code_name, policy::RetryPolicy};
+use google_chat::{
+    CreateSpaceRequest, Error, ErrorKind, Space, TokenErrorKind, policy::RetryPolicy, transcoding::code_name,
+};
 use tonic::Code;
 
 use crate::{
     connection::{Connection, Needs, Target},
-    failure::Failure,
+    failure::{Exit, Failure},
     output,
 };
 
@@ -28,15 +30,65 @@ pub(crate) struct Args {
 
 const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
 
-/// What is looked at, in this order.
-const STEPS_OF_THE_CALL: [(&str, &str); 6] = [
-    ("reached", "the API is reached"),
-    ("token-taken", "the token is taken"),
-    ("enabled", "the Google Chat API is enabled in the project"),
-    ("scopes", "the token's scopes allow it"),
-    ("configured", "the Chat app is configured"),
-    ("approved", "an administrator has approved the app"),
-];
+/// What a call passes through, in this order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Reached,
+    TokenTaken,
+    Enabled,
+    Scopes,
+    Configured,
+    Approved,
+}
+
+impl Step {
+    const ALL: [(Self, &str); 6] = [
+        (Self::Reached, "the API is reached"),
+        (Self::TokenTaken, "the token is taken"),
+        (Self::Enabled, "the Google Chat API is enabled in the project"),
+        (Self::Scopes, "the token's scopes allow it"),
+        (Self::Configured, "the Chat app is configured"),
+        (Self::Approved, "an administrator has approved the app"),
+    ];
+
+    /// What to do if the step fails and the error does not say.
+    fn usual_advice(self) -> &'static str {
+        match self {
+            Self::Reached => "check the endpoint, the network and the proxy (HTTPS_PROXY)",
+            Self::TokenTaken => "get a new token, or other credentials",
+            _ => "see https://developers.google.com/workspace/chat/troubleshoot-authentication",
+        }
+    }
+}
+
+/// How far a call came that failed.
+enum Outcome {
+    /// It did not pass this step.
+    Failed(Step),
+    /// It passed all of them, and was refused for what it asks alone.
+    Passed,
+    /// That is not known.
+    Unclear,
+}
+
+impl Outcome {
+    fn of(error: &Error) -> Self {
+        Self::Failed(match error.kind() {
+            ErrorKind::Misconfigured | ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::NotTheApi => {
+                Step::Reached
+            }
+            ErrorKind::NoCredentials | ErrorKind::NotDelegated | ErrorKind::NoToken | ErrorKind::Unauthenticated => {
+                Step::TokenTaken
+            }
+            ErrorKind::ApiDisabled => Step::Enabled,
+            ErrorKind::MissingScope | ErrorKind::UserRequired | ErrorKind::PermissionDenied => Step::Scopes,
+            ErrorKind::AppNotConfigured => Step::Configured,
+            ErrorKind::AppNotApproved => Step::Approved,
+            _ if error.code() == Code::InvalidArgument => return Self::Passed,
+            _ => return Self::Unclear,
+        })
+    }
+}
 
 /// Prints what is well.
 fn well(what: &str) -> Result<(), Failure> {
@@ -44,11 +96,13 @@ fn well(what: &str) -> Result<(), Failure> {
     output::write(format!("{green}ok{normal}    {}\n", output::plain(what)).as_bytes())
 }
 
-/// Prints what is not, and how to mend it.
-fn unwell(what: &str, found: &str, mend: &str) -> Result<(), Failure> {
+/// Prints what is not, and what to do unless what was found says it.
+fn unwell(what: &str, found: &str, mend: Option<&str>) -> Result<(), Failure> {
     let (red, normal) = if output::colours(&std::io::stdout()) { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
-    let (found, mend) = (output::plain(found), output::plain(mend));
-    let text = format!("{red}fails{normal} {what}\n      found: {found}\n      mend:  {mend}\n");
+    let mut text = format!("{red}fails{normal} {what}\n      found: {}\n", output::plain(found));
+    if let Some(mend) = mend {
+        text.push_str(&format!("      mend:  {}\n", output::plain(mend)));
+    }
     output::write(text.as_bytes())
 }
 
@@ -58,11 +112,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let target = match args.connection.target() {
         Ok(target) => target,
         Err(failure) => {
-            unwell(
-                "credentials are found",
-                &failure.to_string(),
-                "name a service account's key file that can be read",
-            )?;
+            let mend = "name a service account's key file that can be read";
+            unwell("credentials are found", &failure.text(), Some(mend))?;
             return Err(missing("the credentials cannot be used"));
         }
     };
@@ -75,39 +126,44 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     token(&target, &scopes).await?;
     // Certain to be refused for its kind, once everything else has been looked at.
     let space = Space { import_mode: args.import_mode, ..Space::default() };
-    let failed = client.create_space(CreateSpaceRequest::from(space));
-    let Err(error) = failed.await else {
-        return Err(Failure::machine(format!("{} made a space of no kind; it is not Google Chat", target.endpoint)));
+    let Err(error) = client.create_space(CreateSpaceRequest::from(space)).await else {
+        return Err(Failure::machine(format!(
+            "{} accepted an invalid request; it is not Google Chat",
+            target.endpoint
+        )));
     };
-    let broken = broken(&error);
-    // How far the call came is not known then.
-    if broken == Some("other") {
-        let mend = error.advice().unwrap_or("see the message, and try again");
-        unwell("a space can be created", &format!("{}: {}", code_name(error.code()), error.message()), mend)?;
-        return Err(match error.code() {
-            Code::ResourceExhausted => Failure::Later("the project's quota is used up for now".to_owned()),
-            _ => missing("see above"),
-        });
-    }
-    for (step, what) in STEPS_OF_THE_CALL {
-        if Some(step) == broken && error.is_misconfigured() {
-            let (happened, mend) = error.message().rsplit_once("; ").unwrap_or((error.message(), "see above"));
-            unwell(what, &format!("{}: {happened}", code_name(error.code())), mend)?;
-            return Err(Failure::machine("the API is not reached, until that is mended"));
-        }
-        if Some(step) == broken {
-            let mend = error.advice().unwrap_or(match step {
-                "reached" => "check the endpoint, the network and the proxy (HTTPS_PROXY)",
-                "token-taken" => "get a new token, or other credentials",
-                _ => "see https://developers.google.com/workspace/chat/troubleshoot-authentication",
+    let found = format!("{}: {}", code_name(error.code()), error.message());
+    let advice = error.advice();
+    let failed = match Outcome::of(&error) {
+        Outcome::Failed(step) => Some(step),
+        Outcome::Passed => None,
+        Outcome::Unclear => {
+            unwell(
+                "a space can be created",
+                &found,
+                Some(advice.as_deref().unwrap_or("see the message, and try again")),
+            )?;
+            return Err(match error.kind() {
+                ErrorKind::QuotaExceeded => Failure::new(Exit::Later, "the project's quota is used up for now"),
+                _ => missing("see above"),
             });
-            unwell(what, &format!("{}: {}", code_name(error.code()), error.message()), mend)?;
+        }
+    };
+    for (step, what) in Step::ALL {
+        if Some(step) == failed {
+            let misconfigured = error.kind() == ErrorKind::Misconfigured;
+            // The message of a wrong setting says which it is.
+            let mend = (!misconfigured).then(|| advice.as_deref().unwrap_or(step.usual_advice()));
+            unwell(what, &found, mend)?;
             return Err(match step {
-                "reached" => Failure::Later("the API is not reached".to_owned()),
+                Step::Reached if misconfigured => {
+                    Failure::machine("the API is not reached, until the setting is corrected")
+                }
+                Step::Reached => Failure::new(Exit::Later, "the API is not reached"),
                 _ => missing(&format!("this check failed: {what}")),
             });
         }
-        if step == "approved" && target.who.is_user == Some(true) {
+        if step == Step::Approved && target.who.is_user == Some(true) {
             continue;
         }
         well(what)?;
@@ -116,7 +172,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn missing(what: &str) -> Failure {
-    Failure::Missing(format!("a space cannot be created yet: {what}"))
+    Failure::new(Exit::Missing, format!("a space cannot be created yet: {what}"))
 }
 
 /// Looks at the credentials and the token.
@@ -127,38 +183,27 @@ async fn token(target: &Target, scopes: &[String]) -> Result<(), Failure> {
     if target.is_anonymous() {
         return well("no credentials are used, as was asked for");
     }
-    let Err(status) = target.who.credentials.try_token(&asked).await else {
+    let Err(error) = target.who.credentials.try_token(&asked).await else {
         well(&found)?;
         return well(&format!("a token is given for {}", short.join(" ")));
     };
-    let message = status.message();
-    let failure = missing("there is no access token");
-    // The library's own words for what to do come after what happened.
-    let (happened, mend) = message.split_once("; ").unwrap_or((message, "give other credentials"));
-    if happened.starts_with("no credentials were found") || happened.starts_with("GOOGLE_APPLICATION_CREDENTIALS") {
-        unwell("credentials are found", happened, mend)?;
-        return Err(failure);
+    let what = match error.kind() {
+        TokenErrorKind::NoCredentials => "credentials are found",
+        TokenErrorKind::NotDelegated => "domain-wide delegation allows the scopes",
+        _ => "a token is given",
+    };
+    if error.kind() != TokenErrorKind::NoCredentials {
+        well(&found)?;
     }
-    well(&found)?;
-    let delegated = target.who.is_user == Some(true) && message.contains("unauthorized_client");
-    let what = if delegated { "domain-wide delegation allows the scopes" } else { "a token is given" };
-    unwell(what, happened, mend)?;
-    Err(if status.code() == Code::Unavailable { Failure::Later(message.to_owned()) } else { failure })
-}
-
-/// The step that a call did not pass; none if it was refused for what it asks alone.
-fn broken(error: &Error) -> Option<&'static str> {
-    let says = |text: &str| error.message().to_ascii_lowercase().contains(text);
-    Some(match (error.code(), error.reason()) {
-        (_, Some("SERVICE_DISABLED")) => "enabled",
-        (_, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) => "scopes",
-        (Code::Unauthenticated, _) => "token-taken",
-        (Code::NotFound, _) if says("chat app not found") || says("no bot") => "configured",
-        (Code::PermissionDenied, _) if says("administrator") => "approved",
-        (Code::PermissionDenied, _) => "scopes",
-        (Code::InvalidArgument, _) => return None,
-        (Code::Unavailable | Code::DeadlineExceeded, _) => "reached",
-        (_, _) if error.message().contains("not gRPC") || error.message().contains("not the JSON form") => "reached",
-        _ => "other",
+    // A source that is not reached says itself what keeps it from that.
+    let mend = match error.kind() {
+        TokenErrorKind::Misconfigured => error.advice(),
+        _ => Some(error.advice().unwrap_or("give other credentials")),
+    };
+    unwell(what, error.problem(), mend)?;
+    Err(match error.kind() {
+        TokenErrorKind::Unavailable => Failure::new(Exit::Later, error),
+        TokenErrorKind::Misconfigured => Failure::machine(error),
+        _ => missing("there is no access token"),
     })
 }

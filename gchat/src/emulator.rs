@@ -86,7 +86,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let emulator = builder
         .start()
         .await
-        .map_err(|error| Failure::machine(format!("the emulator at {} cannot start: {error}", args.listen)))?;
+        .map_err(|error| Failure::machine(format!("the emulator at {} cannot start", args.listen)).because(error))?;
     if let (Some(file), Some(certificate)) = (&args.tls_certificate, emulator.certificate()) {
         write_own("--tls-certificate", file, certificate, 0o644, is_certificate)?;
     }
@@ -112,7 +112,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 /// Writes a file that only this user may change, in place of one that an emulator wrote
 /// before, but of nothing else: a key of Google's is given out only once.
 fn write_own(flag: &str, file: &Path, text: &str, mode: u32, is_own: fn(&str) -> bool) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::machine(format!("cannot write {}: {error}", file.display()));
+    let failed = |error: io::Error| Failure::machine(format!("cannot write {}", file.display())).because(error);
     match fs::symlink_metadata(file) {
         Ok(found) if found.is_file() && fs::read_to_string(file).is_ok_and(|text| is_own(&text)) => {
             fs::remove_file(file).map_err(failed)?;

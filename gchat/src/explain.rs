@@ -127,14 +127,14 @@ fn lines(schema: &DescriptorPool) -> Result<(), Failure> {
     let rules = HttpRules::new(schema);
     let (mut count, mut refused) = (0, 0);
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
-        let line = line.map_err(|error| Failure::usage(format!("cannot read line {}: {error}", number + 1)))?;
+        let line = line.map_err(|error| Failure::usage(format!("cannot read line {}", number + 1)).because(error))?;
         if line.trim().is_empty() {
             continue;
         }
         count += 1;
         let explained = explain_line(&rules, &line).unwrap_or_else(|failure| {
             refused += 1;
-            serde_json::json!({"line": number + 1, "error": failure.to_string()})
+            serde_json::json!({"line": number + 1, "error": failure.text()})
         });
         output::write(format!("{explained}\n").as_bytes())?;
     }

@@ -1,85 +1,183 @@
 //! How a command fails: a line for people, a code for scripts.
 
-use std::{fmt, io, process::ExitCode};
+use std::{error::Error, fmt, io, process::ExitCode};
 
-use google_chat::{Error, Wire, grpc_transcoding::rpc::code_name};
+use google_chat::{ErrorKind, Wire, transcoding::code_name};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Missing = 3,
+    Taken = 4,
+    NotFound = 5,
+    Later = 6,
+    Rows = 7,
+    Findings = 8,
+    Unknown = 9,
+    InUse = 10,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// All of them, and what help and the manual say of each.
+    pub(crate) const ALL: [(Self, &str); 12] = [
+        (Self::Done, "done"),
+        (Self::Failed, "call failed, or local error (file, port, full disk)"),
+        (Self::Usage, "wrong command line or input; nothing was sent"),
+        (Self::Missing, "credentials missing or refused, or the app not set up"),
+        (Self::Taken, "display name is taken"),
+        (Self::NotFound, "space not found"),
+        (Self::Later, "server not reached, too slow, or quota used up: try again"),
+        (Self::Rows, "some rows of a file failed"),
+        (Self::Findings, "schema --lint found something"),
+        (Self::Unknown, "unknown whether some rows became spaces: run it again"),
+        (Self::InUse, "another run works on the same file"),
+        (Self::Interrupted, "stopped by Ctrl-C; with --from, run it again to resume"),
+    ];
+
+    /// How a call ends that failed so.
+    fn of(kind: ErrorKind, code: tonic::Code) -> Self {
+        use tonic::Code;
+        match (kind, code) {
+            (ErrorKind::Misconfigured | ErrorKind::MessageTooLarge, _) => Self::Failed,
+            (ErrorKind::AppNotConfigured, _) | (_, Code::Unauthenticated | Code::PermissionDenied) => Self::Missing,
+            (_, Code::AlreadyExists) => Self::Taken,
+            (_, Code::NotFound) => Self::NotFound,
+            (_, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted) => Self::Later,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
 
 /// Why a command did not do its work.
 #[derive(Debug)]
-pub(crate) enum Failure {
-    /// The command line or its input is wrong.
-    Usage(String),
-    /// The call was made, or could not be.
-    Call(Box<Error>),
-    /// A call that a stub made failed.
-    Status(Box<tonic::Status>),
-    /// Something of this machine: a file, a port.
-    Machine(String),
-    /// What creating a space needs is not all there.
-    Missing(String),
-    /// Some rows of a file failed.
-    Rows(String),
-    /// Of some rows of a file it is unknown whether there is a space.
-    Unknown(String),
-    /// Another run works on the same file.
-    InUse(String),
-    /// The server is not there for now.
-    Later(String),
-    /// So much was found that is to be looked at.
-    Findings(String),
-    /// The user stopped the command.
-    Interrupted(String),
+pub(crate) struct Failure {
+    exit: Exit,
+    error: BoxError,
 }
 
 impl Failure {
-    pub(crate) fn usage(problem: impl fmt::Display) -> Self {
-        Self::Usage(problem.to_string())
+    pub(crate) fn new(exit: Exit, error: impl Into<BoxError>) -> Self {
+        Self { exit, error: error.into() }
     }
 
-    pub(crate) fn machine(problem: impl fmt::Display) -> Self {
-        Self::Machine(problem.to_string())
+    /// The command line or its input is wrong.
+    pub(crate) fn usage(error: impl Into<BoxError>) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+
+    /// Something of this machine is wrong: a file, a port.
+    pub(crate) fn machine(error: impl Into<BoxError>) -> Self {
+        Self::new(Exit::Failed, error)
     }
 
     /// A request that was refused before it was sent.
     pub(crate) fn unsent(status: tonic::Status) -> Self {
-        Self::usage(Self::from(status))
+        Self::usage(Refused(status))
     }
 
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::Usage(_) => 2,
-            Self::Machine(_) => 1,
-            Self::Missing(_) => 3,
-            Self::Rows(_) => 7,
-            Self::Unknown(_) => 9,
-            Self::InUse(_) => 10,
-            Self::Later(_) => 6,
-            // Another try does not help, whatever the code says.
-            Self::Call(error) if error.is_misconfigured() => 1,
-            Self::Findings(_) => 8,
-            // As a shell has it of who ends by SIGINT.
-            Self::Interrupted(_) => 130,
-            Self::Call(error) => code(error.code()),
-            Self::Status(status) if Error::of((**status).clone(), "", Wire::Auto).is_misconfigured() => 1,
-            Self::Status(status) => code(status.code()),
-        })
+    /// The same, with its cause.
+    pub(crate) fn because(self, cause: impl Into<BoxError>) -> Self {
+        let Self { exit, error: problem } = self;
+        Self::new(exit, Because { problem, cause: cause.into() })
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What people are told: the failure with all of its causes.
+    pub(crate) fn text(&self) -> String {
+        let mut text = self.error.to_string();
+        let mut error: &(dyn Error + 'static) = &*self.error;
+        // The errors of calls say themselves what their causes do.
+        while !error.is::<google_chat::Error>()
+            && !error.is::<Refused>()
+            && let Some(cause) = error.source()
+        {
+            let next = cause.to_string();
+            if !text.contains(&next) {
+                text = format!("{text}: {next}");
+            }
+            error = cause;
+        }
+        text
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(problem)
-            | Self::Machine(problem)
-            | Self::Missing(problem)
-            | Self::Rows(problem)
-            | Self::Unknown(problem)
-            | Self::InUse(problem)
-            | Self::Later(problem)
-            | Self::Findings(problem)
-            | Self::Interrupted(problem) => f.write_str(problem),
-            Self::Call(error) => error.fmt(f),
-            Self::Status(status) => write!(f, "{}: {}", code_name(status.code()), status.message()),
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// A problem and its cause.
+#[derive(Debug)]
+struct Because {
+    problem: BoxError,
+    cause: BoxError,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl Error for Because {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// The status of a call that was made by a stub.
+#[derive(Debug)]
+struct Refused(tonic::Status);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", code_name(self.0.code()), self.0.message())
+    }
+}
+
+impl Error for Refused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl From<tonic::Status> for Failure {
+    fn from(status: tonic::Status) -> Self {
+        let kind = google_chat::Error::of(status.clone(), "", Wire::Auto).kind();
+        Self::new(Exit::of(kind, status.code()), Refused(status))
+    }
+}
+
+impl From<google_chat::Error> for Failure {
+    fn from(error: google_chat::Error) -> Self {
+        let exit = Exit::of(error.kind(), error.code());
+        match error.kind() {
+            ErrorKind::NoCredentials => {
+                Self::new(exit, format!("{error}; an emulator needs none: add --anonymous")).because(error)
+            }
+            _ => Self::new(exit, error),
         }
     }
 }
@@ -115,31 +213,28 @@ fn without_secrets(text: &str, arguments: &[String]) -> String {
     hidden.into_iter().fold(text.to_owned(), |text, word| text.replace(word, "…"))
 }
 
-fn code(code: tonic::Code) -> u8 {
-    match code {
-        tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => 3,
-        tonic::Code::AlreadyExists => 4,
-        tonic::Code::NotFound => 5,
-        tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::ResourceExhausted => 6,
-        _ => 1,
-    }
-}
-
-impl From<tonic::Status> for Failure {
-    fn from(status: tonic::Status) -> Self {
-        Self::Status(Box::new(status))
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Call(Box::new(error))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::without_secrets;
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_with_each_cause_once() {
+        let file = || io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let denied = || google_chat::Error::of(tonic::Status::permission_denied("no"), "a.B/C", Wire::Grpc);
+        for (failure, text) in [
+            (Failure::usage("x is wrong"), "x is wrong"),
+            (Failure::machine("cannot write x").because(file()), "cannot write x: no such file"),
+            (Failure::usage("y").because(Failure::usage("x").because(file())), "y: x: no such file"),
+            (Failure::machine(file()), "no such file"),
+            (Failure::usage("x: no such file").because(file()), "x: no such file"),
+            (denied().into(), "a.B/C over gRPC: PERMISSION_DENIED: no"),
+            (tonic::Status::internal("no").into(), "INTERNAL: no"),
+        ] {
+            assert_eq!(failure.text(), text);
+        }
+        assert!(Failure::machine("x").because(file()).source().unwrap().is::<io::Error>());
+        assert_eq!(Failure::from(denied()).exit(), Exit::Missing);
+    }
 
     #[test]
     fn arguments_that_may_be_secret_are_not_repeated() {

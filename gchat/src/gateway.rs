@@ -25,7 +25,14 @@ use tonic::body::Body;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
-use crate::{browser::BrowserFlags, failure::Failure, input, limits::Bounds, output, signals::Signals};
+use crate::{
+    browser::BrowserFlags,
+    failure::{Exit, Failure},
+    input,
+    limits::Bounds,
+    output,
+    signals::Signals,
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -96,7 +103,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let schema = match args.reflection {
         true => match tokio::select! {
             schema = tokio::time::timeout(REFLECTION, reflect(backend.clone())) => schema,
-            _ = signals.next() => return Err(Failure::Interrupted("stopped before the gateway listened".to_owned())),
+            _ = signals.next() => return Err(Failure::new(Exit::Interrupted, "stopped before the gateway listened")),
         } {
             Ok(schema) => schema?,
             Err(_) => {
@@ -127,7 +134,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
-        .map_err(|error| Failure::machine(format!("cannot listen at {}: {error}", args.listen)))?;
+        .map_err(|error| Failure::machine(format!("cannot listen at {}", args.listen)).because(error))?;
     let address = listener.local_addr().map_err(Failure::machine)?;
     output::write(format!("listening at http://{address}\n").as_bytes())?;
 

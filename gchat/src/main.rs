@@ -26,7 +26,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use google_chat::grpc_transcoding::HttpRules;
 
-use failure::Failure;
+use failure::{Exit, Failure};
 
 /// Google Chat from the command line, over gRPC or HTTP/JSON
 #[derive(Parser)]
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
         Err(asked) if !asked.use_stderr() => {
             return match asked.print().and_then(|()| io::stdout().flush()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    end(&Failure::machine(format!("cannot write to standard output: {error}")))
+                    end(&Failure::machine("cannot write to standard output").because(error))
                 }
                 _ => ExitCode::SUCCESS,
             };
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
     };
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command)),
-        Err(error) => Err(Failure::machine(format!("the runtime cannot be started: {error}"))),
+        Err(error) => Err(Failure::machine("the runtime cannot be started").because(error)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,8 +138,8 @@ fn main() -> ExitCode {
 
 /// Says why the command failed.
 fn end(failure: &Failure) -> ExitCode {
-    output::say(&failure.to_string());
-    failure.exit_code()
+    output::say(&failure.text());
+    failure.exit().into()
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
@@ -155,11 +155,15 @@ async fn run(command: Command) -> Result<(), Failure> {
             for lint in &lints {
                 output::write(format!("{lint}\n").as_bytes())?;
             }
-            if lints.is_empty() { Ok(()) } else { Err(Failure::Findings(format!("{} findings", lints.len()))) }
+            if lints.is_empty() {
+                Ok(())
+            } else {
+                Err(Failure::new(Exit::Findings, format!("{} findings", lints.len())))
+            }
         }
         Command::Schema { output: None, .. } => output::write(google_chat::proto::DESCRIPTOR_SET),
         Command::Schema { output: Some(file), .. } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
-            .map_err(|error| Failure::machine(format!("cannot write {}: {error}", file.display()))),
+            .map_err(|error| Failure::machine(format!("cannot write {}", file.display())).because(error)),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "gchat", &mut text);
@@ -167,6 +171,6 @@ async fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Man { folder } => std::fs::create_dir_all(&folder)
             .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder))
-            .map_err(|error| Failure::machine(format!("cannot write to {}: {error}", folder.display()))),
+            .map_err(|error| Failure::machine(format!("cannot write to {}", folder.display())).because(error)),
     }
 }

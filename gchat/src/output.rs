@@ -97,7 +97,7 @@ pub(crate) fn write(text: &[u8]) -> Result<(), Failure> {
     match out.write_all(text).and_then(|()| out.flush()) {
         // Nobody reads on, as when piped to `head`: that is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| Failure::machine(format!("cannot write to standard output: {error}"))),
+        other => other.map_err(|error| Failure::machine("cannot write to standard output").because(error)),
     }
 }
 

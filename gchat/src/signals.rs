@@ -17,7 +17,7 @@ impl Signals {
     #[cfg(unix)]
     pub(crate) fn new() -> Result<Self, Failure> {
         use signal::unix::{SignalKind, signal};
-        let failed = |error| Failure::machine(format!("signals cannot be listened for: {error}"));
+        let failed = |error| Failure::machine("signals cannot be listened for").because(error);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             terminate: signal(SignalKind::terminate()).map_err(failed)?,

@@ -134,7 +134,7 @@ impl RowFile {
     }
 
     fn trouble(&self, error: io::Error) -> Failure {
-        Failure::machine(format!("cannot write {}: {error}", self.path.display()))
+        Failure::machine(format!("cannot write {}", self.path.display())).because(error)
     }
 }
 

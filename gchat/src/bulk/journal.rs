@@ -11,6 +11,8 @@
 //! however it ends. The file is never replaced: a lock is on the file, not on its name.
 
 use std::{
+    error::Error,
+    fmt,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{files, outcome::Outcome};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// The form of the journal that this version reads and writes.
 const FORM: u32 = 2;
@@ -48,7 +50,7 @@ impl Head {
     /// The head of a journal that is begun now.
     pub(super) fn new(rows: u64, rows_sha256: &str, shard: &str, endpoint: &str, identity: &str) -> io::Result<Self> {
         let mut bytes = [0; 16];
-        getrandom::getrandom(&mut bytes).map_err(|error| io::Error::other(format!("no random bytes: {error}")))?;
+        getrandom::getrandom(&mut bytes).map_err(|error| io::Error::other(error))?;
         Ok(Self {
             gchat_journal: FORM,
             id: hex(&bytes),
@@ -87,6 +89,22 @@ fn host_name() -> String {
 #[cfg(not(unix))]
 fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+/// The journal cannot be used on this file system.
+#[derive(Debug)]
+struct CannotUse(&'static str, io::Error);
+
+impl fmt::Display for CannotUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it cannot be {}; name one in a folder of a local disk with --journal", self.0)
+    }
+}
+
+impl Error for CannotUse {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.1)
+    }
 }
 
 /// A record of a row.
@@ -139,7 +157,7 @@ impl Journal {
     /// If it cannot be used, another run has it, it is damaged, or it belongs to other
     /// rows, to another identity or to another endpoint.
     pub(super) fn open(path: &Path, wanted: Head) -> Result<Self, Failure> {
-        let trouble = |error: io::Error| Failure::machine(format!("the journal {}: {error}", path.display()));
+        let trouble = |error: io::Error| Failure::machine(format!("the journal {}", path.display())).because(error);
         // Another run may begin the journal between the two looks at it.
         for _ in 0..2 {
             match OpenOptions::new().read(true).write(true).open(path) {
@@ -174,8 +192,7 @@ impl Journal {
             Ok(()) => files::sync_folder(path)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => {
-                let advice = "it cannot be begun here; name one in a folder of a local disk with --journal";
-                return Err(io::Error::new(error.kind(), format!("{advice} ({error})")));
+                return Err(io::Error::new(error.kind(), CannotUse("begun here", error)));
             }
         }
         Ok(Some(Self::new(file, path, head.clone(), lines.len() as u64)))
@@ -189,7 +206,7 @@ impl Journal {
     }
 
     fn resume(mut file: File, path: &Path, wanted: Head) -> Result<Self, Failure> {
-        let trouble = |error: io::Error| Failure::machine(format!("the journal {}: {error}", path.display()));
+        let trouble = |error: io::Error| Failure::machine(format!("the journal {}", path.display())).because(error);
         let refuse = |problem: &str| Failure::usage(format!("the journal {} {problem}", path.display()));
         if !file.metadata().map_err(trouble)?.is_file() {
             return Err(refuse("is no regular file; name another with --journal"));
@@ -199,11 +216,8 @@ impl Journal {
         let mut first = read_line(&mut reader).unwrap_or_default();
         match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Failure::InUse(in_use(path, &mut reader))),
-            Err(TryLockError::Error(error)) => {
-                let advice = "name one in a folder of a local disk with --journal";
-                return Err(trouble(io::Error::other(format!("it cannot be locked; {advice} ({error})"))));
-            }
+            Err(TryLockError::WouldBlock) => return Err(Failure::new(Exit::InUse, in_use(path, &mut reader))),
+            Err(TryLockError::Error(error)) => return Err(trouble(io::Error::other(CannotUse("locked", error)))),
         }
         if !first.ends_with(b"\n") {
             first.push(b'\n');
@@ -360,7 +374,7 @@ impl Head {
 /// journals that are named after the file of rows.
 pub(super) fn refuse_other_sharding(rows: &Path, wanted: &Head) -> Result<(), Failure> {
     let of = |shard: &str| shard.split_once('/').map(|(_, of)| of.to_owned());
-    let trouble = |error: io::Error| Failure::machine(format!("the journals of {}: {error}", rows.display()));
+    let trouble = |error: io::Error| Failure::machine(format!("the journals of {}", rows.display())).because(error);
     let (Some(folder), Some(name)) = (rows.parent(), rows.file_name()) else { return Ok(()) };
     let start = [name.as_encoded_bytes(), b"."].concat();
     // The parent of a bare name is empty.
@@ -520,7 +534,7 @@ mod tests {
         for path in [&path, &link] {
             let failure = Journal::open(path, head()).err().unwrap();
             let who = format!("process {} on ", std::process::id());
-            assert!(matches!(&failure, Failure::InUse(text) if text.contains(&who)), "{failure}");
+            assert!(failure.exit() == Exit::InUse && failure.to_string().contains(&who), "{failure}");
         }
         drop(journal);
         for (other, problem) in [

@@ -29,7 +29,11 @@ use google_chat::policy::RetryPolicy;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{connection::Target, failure::Failure, output};
+use crate::{
+    connection::Target,
+    failure::{Exit, Failure},
+    output,
+};
 pub(crate) use args::Args;
 use args::Shard;
 use files::RowFile;
@@ -57,7 +61,7 @@ pub(crate) async fn run(
     let client = target.builder(None).retry(policy).build().map_err(Failure::usage)?;
     let source = Source::open(path, args.format.unwrap_or_else(|| Format::of(path)), flags, &client)?;
 
-    let path = files::resolved(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    let path = files::resolved(path).map_err(|error| Failure::usage(path.display().to_string()).because(error))?;
     let named = |kind: &str| files::with_suffix(&path, &format!("{}.{kind}", args.shard.suffix()));
     let who = (&target.endpoint, &target.who.name);
     let head = Head::new(source.count(), source.digest(), &args.shard.to_string(), who.0, who.1);
@@ -96,7 +100,7 @@ pub(crate) async fn run(
     let written = written.into_iter().collect::<Result<(), Failure>>();
     match (trouble, written) {
         (Some(trouble), Err(failure)) => {
-            output::say(&failure.to_string());
+            output::say(&failure.text());
             Err(trouble)
         }
         (Some(trouble), Ok(())) => Err(trouble),
@@ -134,10 +138,13 @@ fn result(journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> 
     let known = [Kind::Created, Kind::Failed, Kind::Unknown].map(|kind| journal.count(kind)).iter().sum();
     let open = rows.saturating_sub(known);
     if open > 0 {
-        return Err(Failure::Later(format!(
-            "the server had no time for {open} rows: they are not created, and not refused. Run the same command again; \
+        return Err(Failure::new(
+            Exit::Later,
+            format!(
+                "the server had no time for {open} rows: they are not created, and not refused. Run the same command again; \
              --patience has it try each row for longer, --rate sends fewer a minute"
-        )));
+            ),
+        ));
     }
     let refused = |rows| {
         let file = failed.path().display();
@@ -145,14 +152,17 @@ fn result(journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> 
     };
     match (journal.count(Kind::Unknown), journal.count(Kind::Failed)) {
         (0, 0) => Ok(()),
-        (0, rows) => Err(Failure::Rows(refused(rows))),
+        (0, rows) => Err(Failure::new(Exit::Rows, refused(rows))),
         (rows, others) => {
             let others = if others > 0 { format!(". {}", refused(others)) } else { String::new() };
-            Err(Failure::Unknown(format!(
-                "gchat does not know whether {rows} rows became spaces; they are in {}. Run the same command again: it \
+            Err(Failure::new(
+                Exit::Unknown,
+                format!(
+                    "gchat does not know whether {rows} rows became spaces; they are in {}. Run the same command again: it \
                  sends them with the same request ids, which creates no second space{others}",
-                unknown.path().display()
-            )))
+                    unknown.path().display()
+                ),
+            ))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of a row.
 
-use google_chat::{Error, Space, grpc_transcoding::rpc::code_name};
+use google_chat::{Error, ErrorKind, Space, transcoding::code_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tonic::Code;
@@ -42,7 +42,7 @@ impl Reason {
             code: code_name(error.code()).to_owned(),
             reason: error.reason().map(shorten),
             message: shorten(error.message()),
-            advice: error.advice().map(str::to_owned),
+            advice: error.advice().map(Into::into),
         }
     }
 
@@ -92,7 +92,7 @@ impl Says {
     pub(super) fn of(error: &Error) -> Self {
         match error.code() {
             // There was no connection, and there can be none.
-            _ if error.is_misconfigured() => Self::Refused,
+            _ if error.kind() == ErrorKind::Misconfigured => Self::Refused,
             // Whatever code the status is read as: it comes from a server, or from a proxy
             // before it, that may have lost its way after the space was created.
             _ if error.http_status().is_some_and(|status| status == 408 || !(400..500).contains(&status)) => {
@@ -106,23 +106,36 @@ impl Says {
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::Unauthenticated => Self::Refused,
-            Code::ResourceExhausted if error.is_quota_exceeded() => Self::Later,
+            Code::ResourceExhausted if error.kind() == ErrorKind::QuotaExceeded => Self::Later,
             _ => Self::Nothing,
         }
     }
 }
 
-/// Whether an error is about who calls and the project, and so would befall all rows.
+/// Whether an error is about the caller, the project or the connection, so that every row
+/// would fail with it.
 pub(super) fn concerns_all(error: &Error, nothing_yet: bool) -> bool {
-    let reason = matches!(error.reason(), Some("SERVICE_DISABLED" | "ACCESS_TOKEN_SCOPE_INSUFFICIENT"));
-    let app = error.code() == Code::NotFound;
-    let denied = error.is_permission_denied() && nothing_yet;
-    reason
-        || app
-        || denied
-        || error.is_misconfigured()
-        || error.is_unauthenticated()
-        || error.is_request_id_of_another_user()
+    match error.kind() {
+        ErrorKind::Misconfigured
+        | ErrorKind::NoCredentials
+        | ErrorKind::NotDelegated
+        | ErrorKind::NoToken
+        | ErrorKind::Unauthenticated
+        | ErrorKind::MissingScope
+        | ErrorKind::ApiDisabled
+        | ErrorKind::AppNotConfigured
+        | ErrorKind::ChatTurnedOff
+        // A space that is created is no resource that could be missing.
+        | ErrorKind::NotFound
+        | ErrorKind::RequestIdOfAnotherUser => true,
+        ErrorKind::AppNotApproved | ErrorKind::UserRequired | ErrorKind::PermissionDenied => nothing_yet,
+        ErrorKind::NotTheApi => match error.code() {
+            Code::NotFound | Code::Unauthenticated => true,
+            Code::PermissionDenied => nothing_yet,
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 #[cfg(test)]

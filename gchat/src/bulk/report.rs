@@ -88,7 +88,7 @@ impl Report {
         match printed {
             // Nobody reads on, as when piped to `head`: that is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|error| Failure::machine(format!("cannot write to standard output: {error}"))),
+            other => other.map_err(|error| Failure::machine("cannot write to standard output").because(error)),
         }
     }
 

@@ -126,9 +126,9 @@ impl Rows {
     ///
     /// If it cannot be read from its start, or is no UTF-8.
     pub(super) fn new(mut file: File, format: Format, template: Vec<u8>) -> Result<Self, Failure> {
-        file.rewind().map_err(|error| Failure::usage(format!("the rows must be in a file: {error}")))?;
+        file.rewind().map_err(|error| Failure::usage("the rows must be in a file").because(error))?;
         let mut reader = BufReader::with_capacity(1 << 16, Hashing { file, hash: Sha256::new() });
-        let start = reader.fill_buf().map_err(|error| Failure::usage(format!("the rows cannot be read: {error}")))?;
+        let start = reader.fill_buf().map_err(|error| Failure::usage("the rows cannot be read").because(error))?;
         match start {
             [0xef, 0xbb, 0xbf, ..] => reader.consume(3),
             // A byte order mark, or a Latin letter in two or four bytes.

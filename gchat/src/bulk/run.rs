@@ -14,7 +14,7 @@ use super::{
     send::{Sent, Shared, Stop, Task, send},
     source::Unchanged,
 };
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// How long calls that are under way may take when a run is stopped.
 const GRACE: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
                     if is_stopping {
                         self.stop.send_replace(Stop::Now);
                     }
-                    self.stop(Failure::Interrupted("stopped; the same command goes on where it was".to_owned()));
+                    self.stop(Failure::new(Exit::Interrupted, "stopped; the same command goes on where it was"));
                 }
                 _ = tick.tick() => {
                     self.print();
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
             if !self.shard.takes(row.number) {
                 continue;
             }
-            let known = self.journal.outcome(row.number).map_err(|error| self.no_journal(&error))?;
+            let known = self.journal.outcome(row.number).map_err(|error| self.no_journal(error))?;
             let place = self.report.place();
             match known {
                 Some(outcome) if !is_open(&outcome, self.retry_failed) => {
@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
             }
         }
         if let Err(error) = kept {
-            self.stop(self.no_journal(&error));
+            self.stop(self.no_journal(error));
         }
         // Who reads along is to see each row; of many, what came since the last look.
         if !self.pace.is_unlimited() || self.report.has_much() {
@@ -207,8 +207,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn no_journal(&self, error: &std::io::Error) -> Failure {
-        Failure::machine(format!("the journal {}: {error}", self.journal.path().display()))
+    fn no_journal(&self, error: std::io::Error) -> Failure {
+        Failure::machine(format!("the journal {}", self.journal.path().display())).because(error)
     }
 }
 

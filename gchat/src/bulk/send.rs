@@ -17,7 +17,7 @@ use super::{
     outcome::{Outcome, Reason, Says, concerns_all},
     rows::Row,
 };
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// How long a row waits before it is sent again, at first and at most.
 const WAIT: Duration = Duration::from_secs(1);
@@ -163,7 +163,7 @@ async fn outcome(task: &Task, shared: &Shared) -> (Option<Outcome>, Option<Failu
         if begun.elapsed() + wait > shared.patience {
             // A server that answers other rows is there: the trouble is with this one.
             let trouble = (shared.answered() <= begun).then(|| {
-                Failure::Later(format!(
+                Failure::new(Exit::Later, format!(
                     "line {}: {error}. No row was answered for {} s, so that the run has stopped. Nothing is lost: the \
                      same command goes on where it was",
                     task.row.line,

@@ -34,12 +34,12 @@ impl Source {
     ///
     /// If the file cannot be read, or a row is wrong.
     pub(super) fn open(path: &Path, format: Format, flags: &Value, client: &Client) -> Result<Self, Failure> {
-        let problem = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
-        let file = File::open(path).map_err(|error| problem(&error))?;
+        let unusable = || Failure::usage(path.display().to_string());
+        let file = File::open(path).map_err(|error| unusable().because(error))?;
         let template = template(flags)?;
-        let path = path.to_owned();
-        let mut source = Self { path, file, format, template, fingerprints: Vec::new(), digest: String::new() };
-        let mut rows = source.read().map_err(|failure| problem(&failure))?;
+        let mut source =
+            Self { path: path.to_owned(), file, format, template, fingerprints: Vec::new(), digest: String::new() };
+        let mut rows = source.read().map_err(|failure| unusable().because(failure))?;
         let mut ids = HashMap::new();
         let (mut count, mut wrong) = (0_u64, 0_u64);
         while let Some(row) = rows.next() {
@@ -143,7 +143,7 @@ fn template(flags: &Value) -> Result<Vec<u8>, Failure> {
     }
     let space =
         output::schema()?.message("google.chat.v1.Space").ok_or_else(|| Failure::machine("no message Space"))?;
-    space.from_json(flags.to_string()).map_err(|error| Failure::usage(format!("the space: {error}")))
+    space.from_json(flags.to_string()).map_err(|error| Failure::usage("the space").because(error))
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub(super) async fn run(args: Create) -> Result<(), Failure> {
         }
     };
     let space: Space =
-        output::schema()?.from_json(&json).map_err(|error| Failure::usage(format!("the space: {error}")))?;
+        output::schema()?.from_json(&json).map_err(|error| Failure::usage("the space").because(error))?;
     // It may hold the emulator.
     let target = args.connection.target().await?;
     let request = CreateSpaceRequest { request_id: args.request_id.unwrap_or_default(), ..space.into() };

@@ -41,7 +41,7 @@ pub(super) async fn run(args: Update) -> Result<(), Failure> {
     let json = args.space.to_json()?;
     let paths = mask(&json)?;
     let space: Space =
-        output::schema()?.from_json(json.to_string()).map_err(|error| Failure::usage(format!("the space: {error}")))?;
+        output::schema()?.from_json(json.to_string()).map_err(|error| Failure::usage("the space").because(error))?;
     let mut space = Space { name: args.name, ..space };
     let mut caller = Caller::new(&args.connection, UPDATE, args.admin)?;
     // The API takes description and guidelines together; what is not given stays.
