@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use google_chat::grpc_transcoding::server::BrowserGuardLayer;
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Browsers")]
 pub(crate) struct BrowserFlags {
-    /// A host name that is served, without a port; can be repeated. By default
-    /// loopback's alone if that is where the server listens, else any
+    /// A host name to serve, without a port; can be repeated [default: loopback names
+    /// if the server listens there, else all]
     #[arg(long, value_name = "HOST")]
     allowed_host: Vec<String>,
-    /// Takes bodies without a content type, which any web page can send
+    /// Accept bodies without a content type, which any web page can send
     #[arg(long)]
     allow_missing_content_type: bool,
 }

@@ -3,12 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use google_chat::{
-    grpc_transcoding::{
-        HttpRules, client as transport,
-        client::{Auto, Grpc, HttpJson, Origin},
-    },
-    policy::Authorize,
-    protojson::{DescriptorPool, MethodDescriptor, WriteOptions},
+    Schema,
+    json::WriteOptions,
+    policy::{Authorize, Trace},
+    schema::Method,
+    transport::{self, Auto, Grpc, HttpJson, Origin},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use prost::bytes::{Buf, BufMut};
@@ -26,12 +25,12 @@ use crate::{
     input, output,
 };
 
-pub(crate) const EXAMPLES: &str = "\
+pub(crate) const HELP: &str = "\
 Examples:
-  gchat call google.chat.v1.ChatService/CreateSpace \\
-      '{\"space\":{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}}' --emulator --wire grpc
-  gchat call acme.v1.Library/GetBook '{\"name\":\"books/1\"}' --descriptor-set library.bin \\
-      --endpoint http://localhost:8080 --anonymous";
+  gchat call google.chat.v1.ChatService/CreateSpace --emulator \\
+      '{\"space\":{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}}'
+  gchat call acme.v1.Library/GetBook '{\"name\":\"books/1\"}' \\
+      --descriptor-set library.bin --endpoint http://localhost:8080 --anonymous";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -40,7 +39,7 @@ pub(crate) struct Args {
     /// The request as JSON, or - for standard input
     #[arg(value_name = "JSON|-", default_value = "{}")]
     request: String,
-    /// A descriptor set with imports; the embedded one, of Google Chat, by default
+    /// A descriptor set with its imports [default: Google Chat's]
     #[arg(long, value_name = "FILE")]
     descriptor_set: Option<PathBuf>,
     /// A header of the call, as NAME:VALUE; can be repeated
@@ -82,7 +81,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The scopes to ask for, in full: those of the method, unless others are given.
-fn scopes(target: &Target, method: &MethodDescriptor, request: &str) -> Result<Vec<String>, Failure> {
+fn scopes(target: &Target, method: &Method, request: &str) -> Result<Vec<String>, Failure> {
     const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
     // It was read as the method's request before.
     let request: Value = serde_json::from_str(request).unwrap_or_default();
@@ -105,28 +104,28 @@ fn scopes(target: &Target, method: &MethodDescriptor, request: &str) -> Result<V
     }
 }
 
-fn channel(target: &Target, scopes: Vec<String>, schema: DescriptorPool) -> Result<Channel, Failure> {
+fn channel(target: &Target, scopes: Vec<String>, schema: Schema) -> Result<Channel, Failure> {
     let origin = Origin::parse(&target.endpoint).map_err(Failure::usage)?;
     let authorized = |service: BoxCloneSyncService<_, _, _>| {
         let credentials = target.who.credentials.clone();
         Authorize::new(service, &origin, credentials, scopes, HeaderMap::new()).map_err(Failure::usage)
     };
     let connector = transport::connector(&origin).map_err(Failure::machine)?;
-    let rules = HttpRules::new(&schema);
-    let annotated = rules.check().is_ok();
+    let annotated = schema.methods().any(|method| method.http_bindings().next().is_some());
     let grpc = BoxCloneSyncService::new(Grpc::over(connector.clone(), origin.clone()));
     let http_json = || {
-        let http_json = HttpJson::builder(rules, &target.endpoint).build_connecting(connector.clone());
+        let http_json = HttpJson::builder(schema, &target.endpoint).build_connecting(connector.clone());
         http_json.map(BoxCloneSyncService::new).map_err(Failure::usage)
     };
-    Ok(BoxCloneSyncService::new(authorized(match target.wire {
+    let service = authorized(match target.wire {
         WireFlag::Auto if annotated => {
             let http_json = http_json()?;
             BoxCloneSyncService::new(Auto::new(connector, origin.clone(), grpc, http_json))
         }
         WireFlag::Auto | WireFlag::Grpc => grpc,
         WireFlag::Http => http_json()?,
-    })?))
+    })?;
+    Ok(BoxCloneSyncService::new(Trace::attempts(service, &origin)))
 }
 
 fn split_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
@@ -137,7 +136,7 @@ fn split_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     Ok((name, HeaderValue::try_from(value.trim()).map_err(|_| form())?))
 }
 
-fn print(method: &MethodDescriptor, answer: &[u8], indent: Option<u8>) -> Result<(), Failure> {
+fn print(method: &Method, answer: &[u8], indent: Option<u8>) -> Result<(), Failure> {
     let mut options = WriteOptions::default();
     options.indent = indent;
     let mut text = Vec::new();

@@ -28,17 +28,29 @@ struct File {
 
 /// What help says of it.
 pub(crate) const HELP: &str = "\
-Where a flag is not given, its environment variable counts (GCHAT_ENDPOINT, GCHAT_WIRE,
-GCHAT_CREDENTIALS, GCHAT_SUBJECT, GCHAT_ACCESS_TOKEN), and then the config file:
-GCHAT_CONFIG, or gchat/config.toml in XDG_CONFIG_HOME or ~/.config, with lines such as
+Environment:
+  Flags come before these variables, and the variables before the config file.
+  GCHAT_ENDPOINT      the URL of the API
+  GCHAT_WIRE          auto, grpc or http
+  GCHAT_CREDENTIALS   a service account key file, or the JSON of the key
+  GCHAT_SUBJECT       the user to act for
+  GCHAT_ACCESS_TOKEN  an access token
+  GCHAT_CONFIG        the config file
+  GOOGLE_APPLICATION_CREDENTIALS
+                      a key file, for application default credentials
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY
+                      the proxy, and the hosts that are reached without it
+  SSL_CERT_FILE, SSL_CERT_DIR
+                      the certificates to trust, in place of the system's
+  NO_COLOR            no colors
 
-  endpoint = \"http://127.0.0.1:8086\"
-  wire = \"http\"
-  credentials = \"/home/me/key.json\"
-  subject = \"alice@example.com\"
+Files:
+  gchat/config.toml in XDG_CONFIG_HOME or ~/.config, for example:
 
-Credentials are the path of a key's file; a text that begins with { is taken for the
-key itself.";
+    endpoint = \"http://127.0.0.1:8086\"
+    wire = \"http\"
+    credentials = \"/home/me/key.json\"
+    subject = \"alice@example.com\"";
 
 impl Config {
     /// Reads the environment and the file.

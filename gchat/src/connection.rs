@@ -10,30 +10,31 @@ use serde::Deserialize;
 use crate::{config::Config, failure::Failure};
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
-    /// How the call travels [default: auto]
+    /// The protocol of the call [default: auto]
     #[arg(long, value_enum)]
     wire: Option<WireFlag>,
-    /// Where the API is [default: chat.googleapis.com, by https]
+    /// The URL of the API [default: https://chat.googleapis.com]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// The file of a service account's key; without it, application default credentials
+    /// A service account key file [default: application default credentials]
     #[arg(long, value_name = "FILE", conflicts_with = "access_token")]
     credentials: Option<PathBuf>,
-    /// The user that the service account acts for (domain-wide delegation)
+    /// The user to act for (needs domain-wide delegation)
     #[arg(long, value_name = "EMAIL", conflicts_with_all = ["access_token", "anonymous"])]
     subject: Option<String>,
     /// An access token
     #[arg(long, value_name = "TOKEN")]
     access_token: Option<String>,
-    /// Makes the call without credentials, for an emulator elsewhere
+    /// Send no credentials, for an emulator that is already running
     #[arg(long, conflicts_with_all = ["credentials", "access_token"])]
     anonymous: bool,
-    /// An OAuth 2.0 scope to ask for, in full or by its last part, such as
-    /// chat.spaces; can be repeated. By default what the command needs
+    /// An OAuth 2.0 scope, in full or short (chat.spaces); can be repeated
+    /// [default: what the command needs]
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<String>,
-    /// How long the call may take, in seconds
+    /// Time limit of the call, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) timeout: u64,
 }
@@ -41,10 +42,11 @@ pub(crate) struct Connection {
 /// A [`Connection`] of a command that makes something, which it can do in an emulator of
 /// its own.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionOrEmulator {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Starts an emulator for this one command; needs no credentials
+    /// Start an emulator for this one command; needs no credentials
     #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
     emulator: bool,
 }
@@ -52,10 +54,12 @@ pub(crate) struct ConnectionOrEmulator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum WireFlag {
-    /// gRPC where the network lets HTTP/2 through, else HTTP/JSON
+    /// gRPC if TLS negotiates HTTP/2, else HTTP/JSON
     #[default]
     Auto,
+    /// gRPC
     Grpc,
+    /// HTTP/JSON
     Http,
 }
 
@@ -206,7 +210,7 @@ impl Who {
             return Self::account(credentials, &json, subject);
         }
         if subject.is_some() {
-            return Err(Failure::usage("a subject needs a service account's key: give it with --credentials"));
+            return Err(Failure::usage("--subject needs a service account key: give it with --credentials FILE"));
         }
         Ok(Self {
             credentials,

@@ -13,15 +13,21 @@ use crate::{
     output,
 };
 
-pub(crate) const STEPS: &str = "\
-It looks, in this order, at the credentials, the access token, the API being reached, the
-API being enabled in the project, the token's scopes, the app being configured, and an
-administrator's approval. Nothing is created: the call that shows the last ones asks for
-a space of no kind, which the API refuses after all of them.";
+pub(crate) const HELP: &str = "\
+Checks:
+  The doctor checks, in this order: the credentials, the access token, whether
+  the API can be reached and is enabled in the project, the token's scopes, the
+  configuration of the app, and an administrator's approval. It explains how to
+  fix the first problem. Nothing is created: the last checks send a request
+  that is invalid on purpose.
+
+Examples:
+  gchat doctor
+  gchat doctor --credentials key.json --subject alice@example.com";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Looks at what importing needs, not at what creating a space does
+    /// Check what importing a space needs
     #[arg(long)]
     import_mode: bool,
     #[command(flatten)]

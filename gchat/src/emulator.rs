@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -14,59 +14,66 @@ use serde_json::Value;
 
 use crate::{browser::BrowserFlags, failure::Failure, output, signals::Signals};
 
+pub(crate) const HELP: &str = "\
+Examples:
+  gchat emulator
+  gchat emulator --data spaces.db --require-credentials \\
+      --write-credentials key.json
+  gchat spaces create --display-name \"Launch room\" --anonymous \\
+      --endpoint http://127.0.0.1:8086";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to listen; port 0 lets the system choose
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086")]
     listen: SocketAddr,
-    /// Keeps spaces, members and request ids in this file, each before it is
-    /// answered; in memory, by default
+    /// Keep spaces, members and request ids in this file [default: in memory]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Syncs every write to the disk, so that it survives a loss of power (slower)
+    /// Sync every write to disk, so that it survives a loss of power (slower)
     #[arg(long, requires = "data")]
     durable: bool,
-    /// Serves over TLS, and writes the certificate that clients have to trust; an
-    /// existing file is replaced only if an emulator wrote it
+    /// Serve over TLS, and write the certificate for clients to trust; an existing
+    /// file is replaced only if an emulator wrote it
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
-    /// Writes a service account's key whose tokens this emulator gives, for
-    /// clients in any language; the key is a published one, for tests
-    #[arg(long, value_name = "FILE")]
-    write_credentials: Option<PathBuf>,
-    /// Generates a new key for that, in place of the published one
-    #[arg(long, requires = "write_credentials")]
-    fresh_key: bool,
-    /// Refuses calls without credentials, as Google Chat does
-    #[arg(long)]
-    require_credentials: bool,
-    /// Takes `Bearer user:EMAIL` and `Bearer app` for tokens
-    #[arg(long)]
-    shortcuts: bool,
-    /// The scopes that domain-wide delegation allows the key; any, by default
-    #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
-    delegated_scopes: Option<Vec<String>>,
-    /// How many spaces may be written a minute; any number, by default. Google
-    /// Chat allows 60
-    #[arg(long, value_name = "COUNT")]
-    writes_per_minute: Option<u32>,
-    /// The share of calls that fail, from 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
-    fail_share: f64,
-    /// How such a call fails, one of these at random: unavailable, quota[=SECONDS to retry after], html,
-    /// reset-before, reset-after, truncated, expired-token, latency=MILLISECONDS
-    #[arg(long, value_name = "FAULT", value_delimiter = ',', value_parser = fault,
-          default_value = "reset-before,reset-after,unavailable")]
-    fail_with: Vec<Fault>,
-    /// The seed of the random choice: the same seed makes the same calls fail
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    seed: u64,
-    #[command(flatten)]
-    browser: BrowserFlags,
     /// How long calls may take to end after SIGTERM or Ctrl-C, in seconds; a second
     /// signal ends them at once
     #[arg(long, value_name = "SECONDS", default_value_t = 8)]
     drain: u64,
+    /// Write a service account key that works with this emulator, for clients in any
+    /// language; its private key is published, for tests only
+    #[arg(long, help_heading = "Credentials", value_name = "FILE")]
+    write_credentials: Option<PathBuf>,
+    /// Generate a new key instead of the published test key
+    #[arg(long, help_heading = "Credentials", requires = "write_credentials")]
+    fresh_key: bool,
+    /// Refuse calls without credentials, as Google Chat does
+    #[arg(long, help_heading = "Credentials")]
+    require_credentials: bool,
+    /// Accept `Bearer user:EMAIL` and `Bearer app` as tokens
+    #[arg(long, help_heading = "Credentials")]
+    shortcuts: bool,
+    /// The scopes that domain-wide delegation allows the key [default: any]
+    #[arg(long, help_heading = "Credentials", value_name = "SCOPE", value_delimiter = ',')]
+    delegated_scopes: Option<Vec<String>>,
+    /// The most spaces that may be written per minute [default: no limit]. Google Chat
+    /// allows 60
+    #[arg(long, help_heading = "Failures", value_name = "COUNT")]
+    writes_per_minute: Option<u32>,
+    /// Fraction of calls to fail, from 0 to 1
+    #[arg(long, help_heading = "Failures", value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    fail_share: f64,
+    /// Faults to inject, chosen at random: unavailable, quota[=SECONDS to retry after],
+    /// html, reset-before, reset-after, truncated, expired-token, latency=MILLISECONDS
+    #[arg(long, help_heading = "Failures", value_name = "FAULT", value_delimiter = ',', value_parser = fault,
+          default_value = "reset-before,reset-after,unavailable")]
+    fail_with: Vec<Fault>,
+    /// Seed for random faults: the same seed makes the same calls fail
+    #[arg(long, help_heading = "Failures", value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    browser: BrowserFlags,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -101,6 +108,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         write_own("--write-credentials", file, &emulator.key_file(), 0o600, is_key)?;
     }
     output::write(format!("listening at {}\n", emulator.endpoint()).as_bytes())?;
+    if io::stdout().is_terminal() && args.tls_certificate.is_none() && !args.require_credentials {
+        let create = "gchat spaces create --display-name 'Launch room' --anonymous --endpoint";
+        output::note(&format!("In another terminal, try: {create} {}", emulator.endpoint()));
+    }
     signals.next().await;
     tokio::select! {
         () = emulator.stop(Duration::from_secs(args.drain)) => {}

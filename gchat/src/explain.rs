@@ -15,11 +15,11 @@ use serde_json::{Map, Value};
 
 use crate::{call::Raw, config::Config, connection::Target, failure::Failure, input, output};
 
-pub(crate) const EXAMPLES: &str = "\
+pub(crate) const HELP: &str = "\
 Examples:
-  gchat explain google.chat.v1.ChatService/CreateSpace \\
-      '{\"space\":{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"},\"requestId\":\"1\"}' --format curl
-  gchat explain --ndjson <requests.ndjson     one {\"method\":…,\"request\":…} a line";
+  gchat explain google.chat.v1.ChatService/CreateSpace --format curl \\
+      '{\"space\":{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}}'
+  gchat explain --ndjson <requests.ndjson";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -32,18 +32,18 @@ pub(crate) struct Args {
     /// How to print the HTTP request
     #[arg(long, value_enum, default_value_t = Format::Http)]
     format: Format,
-    /// Reads {"method":…,"request":…} lines from standard input and prints a JSON line for each:
-    /// the HTTP request, or {"line":…,"error":…} if there is none
+    /// Read lines {"method":…,"request":…} from standard input; print for each the
+    /// request as JSON, or {"line":…,"error":…}
     #[arg(long, conflicts_with_all = ["method", "format"])]
     ndjson: bool,
-    /// A descriptor set with imports; the embedded one, of Google Chat, by default
+    /// A descriptor set with its imports [default: Google Chat's]
     #[arg(long, value_name = "FILE")]
     descriptor_set: Option<PathBuf>,
-    /// Adds what the client would: its checks, a request id, its headers, and the
-    /// credentials of $GCHAT_ACCESS_TOKEN
+    /// Add what the client would: its checks, a request id, its headers, and
+    /// $GCHAT_ACCESS_TOKEN
     #[arg(long, conflicts_with_all = ["descriptor_set", "ndjson"])]
     as_client: bool,
-    /// Where the API is [default: chat.googleapis.com, by https]
+    /// The URL of the API [default: https://chat.googleapis.com]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
 }
@@ -54,7 +54,7 @@ enum Format {
     Curl,
     /// A grpcurl command
     Grpcurl,
-    /// The request as HTTP/1.1 has it
+    /// The request in HTTP/1.1
     Http,
     /// Method, path, query, headers and body as JSON
     Json,

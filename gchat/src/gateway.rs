@@ -34,31 +34,32 @@ use crate::{
     signals::Signals,
 };
 
-pub(crate) const EXAMPLES: &str = "\
+pub(crate) const HELP: &str = "\
 Examples:
-  gchat gateway --backend http://localhost:50051 --reflection --listen 127.0.0.1:8080
+  gchat gateway --backend http://localhost:50051 --reflection
   gchat gateway --backend https://grpc.example.com --descriptor-set api.bin
 
-GET /healthz answers 200, and 503 after SIGTERM or Ctrl-C. Then the port is closed, and
-calls under way end; another signal ends them at once. With --lame-duck, the port stays
-open for so long after SIGTERM, so that load balancers see the 503 and send no more.";
+Shutdown:
+  GET /healthz answers 200, and 503 after SIGTERM or Ctrl-C. Then the port is
+  closed, and calls under way may end within --drain; a second signal ends them
+  at once. With --lame-duck, the port stays open for that long after SIGTERM, so
+  that load balancers see the 503 and send no more calls.";
 
 /// How long the server may take to say what its protos are.
 const REFLECTION: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The gRPC server
+    /// The URL of the gRPC server
     #[arg(long, value_name = "URL")]
     backend: String,
-    /// A descriptor set of the server's protos, with imports
+    /// A descriptor set of the server's protos, with their imports
     #[arg(long, value_name = "FILE", required_unless_present = "reflection")]
     descriptor_set: Option<PathBuf>,
-    /// Asks the server for its protos, by gRPC server reflection
+    /// Ask the server for its protos, by gRPC server reflection
     #[arg(long, conflicts_with = "descriptor_set")]
     reflection: bool,
-    /// Passes gRPC calls through to the server, of all its methods, whether or not they
-    /// have an HTTP rule
+    /// Pass gRPC calls through to the server, also of methods without an HTTP rule
     #[arg(long)]
     passthrough: bool,
     /// Where to listen; port 0 lets the system choose
@@ -67,30 +68,29 @@ pub(crate) struct Args {
     /// The largest body and the largest message of an answer, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
     max_message_size: usize,
-    /// Passes over fields of a body that the request does not have
-    #[arg(long)]
+    /// How long calls may take to end after SIGTERM or Ctrl-C, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain: u64,
+    /// How long to keep serving after SIGTERM, in seconds; a second signal ends this
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    lame_duck: u64,
+    /// Ignore fields of a body that the request message does not have
+    #[arg(long, help_heading = "JSON")]
     ignore_unknown_fields: bool,
-    /// Prints fields that hold their default, too
-    #[arg(long)]
+    /// Print fields that have their default value, too
+    #[arg(long, help_heading = "JSON")]
     print_defaults: bool,
-    /// Prints enum values as numbers
-    #[arg(long)]
+    /// Print enum values as numbers
+    #[arg(long, help_heading = "JSON")]
     enums_as_integers: bool,
-    /// Prints display_name, not displayName
-    #[arg(long)]
+    /// Print proto field names: display_name, not displayName
+    #[arg(long, help_heading = "JSON")]
     proto_field_names: bool,
     /// An origin that browsers may call from, or * for all; can be repeated
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, help_heading = "Browsers", value_name = "ORIGIN")]
     cors_origin: Vec<String>,
     #[command(flatten)]
     browser: BrowserFlags,
-    /// How long calls may take to end after SIGTERM, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain: u64,
-    /// How long calls are still taken after SIGTERM, in seconds; a second signal ends the
-    /// wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    lame_duck: u64,
     #[command(flatten)]
     limits: Bounds,
 }

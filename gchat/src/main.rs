@@ -12,9 +12,11 @@ mod failure;
 mod gateway;
 mod input;
 mod limits;
+mod man;
 mod output;
 mod signals;
 mod spaces;
+mod verbose;
 
 use std::{
     io::{self, Write},
@@ -30,80 +32,87 @@ use failure::{Exit, Failure};
 
 /// Google Chat from the command line, over gRPC or HTTP/JSON
 #[derive(Parser)]
-#[command(name = "gchat", version, after_help = format!("{}\n\n{EXIT_CODES}", config::HELP))]
+#[command(name = "gchat", version, after_help = format!("{}\n\n{}", config::HELP, exit_codes()))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Log calls and their attempts to standard error; -vv also logs their start
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    the call failed, or something of this machine: a file, a port, a full disk
-  2    the command line or its input is wrong; nothing was sent
-  3    credentials are missing or were refused
-  4    the display name is taken
-  5    the space was not found
-  6    the server was not reached, took too long or wants a pause (quota): try again
-  7    some rows of a file failed
-  8    schema --lint found something
-  9    it is unknown whether some rows became spaces: run the same command again
-  10   another run works on the same file
-  130  stopped by Ctrl-C; with --from, the same command goes on where it was";
+/// What help says of the ends of commands.
+fn exit_codes() -> String {
+    let mut text = "Exit codes:".to_owned();
+    for (exit, meaning) in Exit::ALL {
+        text.push_str(&format!("\n  {:<4} {meaning}", exit as u8));
+    }
+    text
+}
 
 #[derive(Subcommand)]
 enum Command {
     /// Work with spaces
     #[command(subcommand)]
     Spaces(spaces::Command),
-    /// Call any method of any schema, over either wire
-    #[command(after_help = call::EXAMPLES)]
+    /// Call any method of any API, over either protocol
+    #[command(after_help = call::HELP)]
     Call(Box<call::Args>),
-    /// Print the HTTP request that a call is, without sending anything
-    #[command(after_help = explain::EXAMPLES)]
+    /// Print the HTTP request of a call, without sending it
+    #[command(after_help = explain::HELP)]
     Explain(explain::Args),
-    /// Find out what is missing for a space to be created, and how to mend it
-    #[command(after_help = doctor::STEPS)]
+    /// Diagnose why creating a space fails
+    #[command(after_help = doctor::HELP)]
     Doctor(doctor::Args),
     /// Run a local Google Chat for tests and development
+    #[command(after_help = emulator::HELP)]
     Emulator(emulator::Args),
-    /// Offer a gRPC server's methods as REST
-    #[command(after_help = gateway::EXAMPLES)]
+    /// Serve the methods of a gRPC server as REST
+    #[command(after_help = gateway::HELP)]
     Gateway(gateway::Args),
-    /// Write the schema of Google Chat: an encoded FileDescriptorSet, with HTTP rules
-    #[command(after_help = SCHEMA_EXAMPLES)]
+    /// Write the schema of Google Chat, a FileDescriptorSet with HTTP rules
+    #[command(after_help = SCHEMA_HELP)]
     Schema {
-        /// Where to; standard output by default
+        /// The file to write [default: standard output]
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Lists, in place of that, what HTTP/JSON cannot carry of its rules
+        /// Print lint findings instead: fields that cannot go in a query string, and the like
         #[arg(long, conflicts_with = "output")]
         lint: bool,
-        /// Another schema to be looked at: a descriptor set with imports
+        /// A descriptor set to lint, with its imports [default: Google Chat's]
         #[arg(long, value_name = "FILE", requires = "lint")]
         descriptor_set: Option<PathBuf>,
     },
-    /// Print a shell's completions
-    #[command(after_help = "Example:\n  gchat completions bash >~/.local/share/bash-completion/completions/gchat")]
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_HELP)]
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Write the man pages into a folder, which is made if it is not there
-    #[command(after_help = "Example:\n  gchat man ~/.local/share/man/man1")]
+    /// Write the man pages into a folder
+    #[command(after_help = "Examples:\n  gchat man ~/.local/share/man/man1")]
     Man {
-        /// The folder
+        /// The folder; it is created if it does not exist
         folder: PathBuf,
     },
 }
 
-const SCHEMA_EXAMPLES: &str = "\
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  gchat completions bash \\
+      >~/.local/share/bash-completion/completions/gchat";
+
+const SCHEMA_HELP: &str = "\
 Examples:
   gchat schema --output chat.bin
   gchat schema --lint --descriptor-set api.bin
-  grpcurl -protoset chat.bin -plaintext -d '{}' localhost:8086 google.chat.v1.ChatService/ListSpaces
+  grpcurl -protoset chat.bin -plaintext -d '{}' localhost:8086 \\
+      google.chat.v1.ChatService/ListSpaces
   buf build chat.bin -o - >/dev/null
-  Envoy: envoy.filters.http.grpc_json_transcoder, proto_descriptor: chat.bin";
+
+Envoy:
+  The filter envoy.filters.http.grpc_json_transcoder takes the file as its
+  proto_descriptor.";
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -120,6 +129,7 @@ fn main() -> ExitCode {
         }
         Err(error) => return failure::command_line(&error),
     };
+    verbose::log(cli.verbose);
     let runtime = match cli.command {
         Command::Gateway(_) | Command::Emulator(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
         // One thread: a command makes one call, or waits for the network; to share many
@@ -169,8 +179,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "gchat", &mut text);
             output::write(&text)
         }
-        Command::Man { folder } => std::fs::create_dir_all(&folder)
-            .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder))
+        Command::Man { folder } => man::write(Cli::command(), &folder)
             .map_err(|error| Failure::machine(format!("cannot write to {}", folder.display())).because(error)),
     }
 }

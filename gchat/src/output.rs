@@ -76,6 +76,11 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{red}gchat:{normal} {}", plain(text));
 }
 
+/// Says something to people that is no failure, on standard error, which nobody may read.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", plain(text));
+}
+
 /// Whether to use colours on a stream: on a terminal, unless NO_COLOR says otherwise
 /// (<https://no-color.org>).
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {

@@ -5,31 +5,30 @@ use std::{path::PathBuf, str::FromStr};
 use super::rows::Format;
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Many spaces")]
 pub(crate) struct Args {
-    /// How the rows of --from are written [default: csv if the file's name ends in .csv,
-    /// else ndjson]
+    /// The format of the file [default: csv if its name ends in .csv, else ndjson]
     #[arg(long, value_enum, requires = "from")]
     pub(super) format: Option<Format>,
-    /// How many rows to send per minute at most, all shards together; 0 means no limit.
-    /// Google allows 60 per project
+    /// The most rows to send per minute, all shards together; 0 means no limit. Google
+    /// allows 60 per project
     #[arg(long, value_name = "COUNT", requires = "from", default_value_t = 60.0, value_parser = rate)]
     pub(super) rate: f64,
-    /// How many rows may be under way at the same time
+    /// The most rows to send at the same time
     #[arg(long, value_name = "COUNT", requires = "from", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) concurrency: u16,
-    /// Send only every Nth row, beginning with the Kth, so that N machines can share a
-    /// file. Each gets a part of the rate
+    /// Send only every Nth row from the Kth on, so that N machines can share a file and
+    /// the rate
     #[arg(long, value_name = "K/N", requires = "from", default_value = "1/1")]
     pub(super) shard: Shard,
-    /// The file that records what became of each row [default: FILE.journal]
+    /// The file that records the result of each row [default: FILE.journal]
     #[arg(long, value_name = "FILE", requires = "from")]
     pub(super) journal: Option<PathBuf>,
-    /// Send the rows again that failed, with the same request ids
+    /// Send failed rows again, with the same request ids
     #[arg(long, requires = "from")]
     pub(super) retry_failed: bool,
-    /// How long to keep trying a row while the server cannot be reached, or does not say
-    /// whether it created the space, in seconds
+    /// How long to keep trying a row without a clear answer, in seconds
     #[arg(long, value_name = "SECONDS", requires = "from", default_value_t = 600)]
     pub(super) patience: u64,
 }

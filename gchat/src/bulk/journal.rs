@@ -50,7 +50,7 @@ impl Head {
     /// The head of a journal that is begun now.
     pub(super) fn new(rows: u64, rows_sha256: &str, shard: &str, endpoint: &str, identity: &str) -> io::Result<Self> {
         let mut bytes = [0; 16];
-        getrandom::getrandom(&mut bytes).map_err(|error| io::Error::other(error))?;
+        getrandom::getrandom(&mut bytes)?;
         Ok(Self {
             gchat_journal: FORM,
             id: hex(&bytes),

@@ -39,7 +39,6 @@ use args::Shard;
 use files::RowFile;
 use journal::{Head, Journal, Kind};
 use progress::Progress;
-use report::note;
 use rows::Format;
 use run::Run;
 use send::{Shared, Stop};
@@ -66,7 +65,7 @@ pub(crate) async fn run(
     let who = (&target.endpoint, &target.who.name);
     let head = Head::new(source.count(), source.digest(), &args.shard.to_string(), who.0, who.1);
     let journal = args.journal.clone().unwrap_or_else(|| named("journal"));
-    let head = head.map_err(Failure::machine)?;
+    let head = head.map_err(|error| Failure::machine("no random bytes for the journal's id").because(error))?;
     journal::refuse_other_sharding(&path, &head)?;
     let mut journal = Journal::open(&journal, head)?;
     let failed = RowFile::new(named("failed.ndjson"), journal.id(), "failed");
@@ -76,10 +75,10 @@ pub(crate) async fn run(
 
     let before = journal.count(Kind::Created) + if args.retry_failed { 0 } else { journal.count(Kind::Failed) };
     if before > 0 && !quiet {
-        note(&format!("gchat: going on with {}: {before} rows are done", journal.path().display()));
+        output::note(&format!("gchat: resuming from {}: {before} rows already done", journal.path().display()));
         if target.who.is_hidden {
-            note(&format!(
-                "gchat: it cannot see who {} stands for; go on only as the user and the project that began",
+            output::note(&format!(
+                "gchat: it cannot tell whom {} stands for; resume only as the user and the project that began",
                 target.who.name
             ));
         }

@@ -7,7 +7,6 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::report::note;
 use crate::output;
 
 /// How often a line is written where there is no terminal.
@@ -61,7 +60,7 @@ impl Progress {
             }
             None => {
                 self.said = Instant::now();
-                note(&format!("gchat: {done} of {} rows, {text}", self.total));
+                output::note(&format!("gchat: {done} of {} rows, {text}", self.total));
             }
         }
     }

@@ -1,10 +1,6 @@
 //! Prints what became of the rows, in their order, and counts.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     journal::{Journal, Kind},
@@ -82,14 +78,7 @@ impl Report {
 
     /// Prints what can be.
     pub(super) fn print(&mut self) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        let printed = out.write_all(self.text.as_bytes()).and_then(|()| out.flush());
-        self.text.clear();
-        match printed {
-            // Nobody reads on, as when piped to `head`: that is no failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|error| Failure::machine("cannot write to standard output").because(error)),
-        }
+        output::write(std::mem::take(&mut self.text).as_bytes())
     }
 
     pub(super) fn has_text(&self) -> bool {
@@ -104,22 +93,17 @@ impl Report {
         let unknown = if unknown > 0 { format!(" {unknown} rows are unknown,") } else { String::new() };
         let seconds = time.as_secs_f64();
         let rate = if at_full_speed { format!(", {:.0} a second", *own as f64 / seconds) } else { String::new() };
-        note(&format!(
+        output::note(&format!(
             "gchat: {created} spaces are created{before}, {failed} rows failed,{unknown} {retries} retries, in {}{rate}",
             progress::time(seconds)
         ));
         if let Some(until) = import_until {
-            note(&format!(
+            output::note(&format!(
                 "gchat: {imports} of them are in import mode: complete each by its importModeExpireTime, the first by \
                  {until} (gchat spaces complete-import NAME); what is not complete by then is deleted"
             ));
         }
     }
-}
-
-/// Says something to people that is no failure, on standard error, which nobody may read.
-pub(super) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", output::plain(text));
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
                     if is_stopping {
                         self.stop.send_replace(Stop::Now);
                     }
-                    self.stop(Failure::new(Exit::Interrupted, "stopped; the same command goes on where it was"));
+                    self.stop(Failure::new(Exit::Interrupted, "stopped; run the same command again to resume"));
                 }
                 _ = tick.tick() => {
                     self.print();

@@ -164,8 +164,8 @@ async fn outcome(task: &Task, shared: &Shared) -> (Option<Outcome>, Option<Failu
             // A server that answers other rows is there: the trouble is with this one.
             let trouble = (shared.answered() <= begun).then(|| {
                 Failure::new(Exit::Later, format!(
-                    "line {}: {error}. No row was answered for {} s, so that the run has stopped. Nothing is lost: the \
-                     same command goes on where it was",
+                    "line {}: {error}. No row was answered for {} s, so that the run has stopped. Nothing is lost: run \
+                     the same command again to resume",
                     task.row.line,
                     begun.elapsed().as_secs()
                 ))

@@ -9,10 +9,7 @@ use std::{
 use google_chat::{Client, CreateSpaceRequest};
 use serde_json::Value;
 
-use super::{
-    report::note,
-    rows::{Format, Row, Rows},
-};
+use super::rows::{Format, Row, Rows};
 use crate::{failure::Failure, output};
 
 pub(super) struct Source {
@@ -53,7 +50,7 @@ impl Source {
             };
             wrong += u64::from(!problems.is_empty());
             for problem in problems {
-                note(&format!("{}:{problem}", source.path.display()));
+                output::note(&format!("{}:{problem}", source.path.display()));
             }
         }
         source.digest = rows.digest();

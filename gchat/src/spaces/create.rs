@@ -14,60 +14,69 @@ use crate::{
     output::{self, Output},
 };
 
-pub(super) const EXAMPLES: &str = "\
+pub(super) const HELP: &str = "\
 Examples:
   gchat spaces create --display-name \"Launch room\" --emulator
-  gchat spaces create --display-name \"Launch room\" --customer customers/my_customer
-  gchat spaces create --display-name \"Launch room\" --credentials key.json --subject alice@example.com
-  echo '{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}' | gchat spaces create --from-json -
-  gchat spaces create --from rooms.csv --customer customers/my_customer >created.ndjson
+  gchat spaces create --display-name \"Launch room\" \\
+      --customer customers/my_customer
+  gchat spaces create --display-name \"Launch room\" --credentials key.json \\
+      --subject alice@example.com
+  echo '{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}' |
+      gchat spaces create --from-json -
+  gchat spaces create --from rooms.csv --customer customers/my_customer \\
+      >created.ndjson
 
-With --from, gchat creates a space for each row of a file: NDJSON with a Space in each
-line, or CSV whose header names fields (displayName, spaceDetails.description), separated
-by commas, semicolons or tabs. Flags fill in what a row does not say. gchat checks the
-whole file before it sends anything, and sends nothing if a row is wrong.
+Rows:
+  With --from, gchat creates a space for each row of a file: NDJSON with a
+  Space in each line, or CSV whose header names fields (displayName,
+  spaceDetails.description), separated by commas, semicolons or tabs. Flags
+  fill in what a row does not say. gchat checks the whole file first and sends
+  nothing if a row is wrong.
 
-Each row has a request id, by which the server knows it when it is sent again, so that no
-row becomes two spaces. A file can give its rows ids of its own: requestId, as a column or
-beside the fields. Else gchat makes them, and keeps what they are made of in a journal,
-FILE.journal. If a run was stopped, run the same command again: it goes on where it was.
-Do not delete the journal before all rows are done: the ids would be lost with it. Only
-one run at a time can work on a file.
+  Each row has a request id, so that sending a row again creates no second
+  space. A file can give its rows ids of its own: requestId, as a column or
+  beside the fields. Otherwise gchat makes them from its journal. Run the same
+  command again to resume a run that was stopped; no space is created twice.
+  Only one run at a time can work on a file.
 
-For each row gchat prints a line of JSON, in the order of the file:
-  {\"line\":1,\"name\":\"spaces/...\"}  it is a space
-  {\"line\":2,\"error\":{...}}        it was refused: there is no space
-  {\"line\":3,\"unknown\":{...}}      no answer said whether there is a space, within
-                                  --patience; the same command tries it again
-Rows of the last two kinds are also written to FILE.failed.ndjson and
-FILE.unknown.ndjson, with their request ids; --from takes these files as well.";
+  For each row gchat prints a line of JSON, in the order of the file:
+    {\"line\":1,\"name\":\"spaces/...\"}  the space was created
+    {\"line\":2,\"error\":{...}}        the row was refused: there is no space
+    {\"line\":3,\"unknown\":{...}}      no clear answer came within --patience;
+                                    run the same command again
+
+Files:
+  FILE.journal          the results so far, and what the request ids are made
+                        of: do not delete it before all rows are done
+  FILE.failed.ndjson    the rows that were refused, for --from
+  FILE.unknown.ndjson   the rows without a clear answer, for --from";
 
 #[derive(clap::Args)]
 pub(crate) struct Create {
-    #[command(flatten)]
-    space: NewSpaceFlags,
-    /// A whole Space as JSON, from a file or from standard input (-)
+    /// A whole Space as JSON, from a file or standard input (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["SpaceFlags", "NewSpaceFlags", "from"])]
     from_json: Option<String>,
-    /// An identifier for the request, so that it can be sent again
+    /// The id of the request; sent again, it creates no second space
     #[arg(long, value_name = "ID", conflicts_with = "from")]
     request_id: Option<String>,
-    /// Many spaces, from the rows of an NDJSON or CSV file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["emulator", "dry_run", "output"])]
-    from: Option<PathBuf>,
-    #[command(flatten)]
-    bulk: bulk::Args,
-    /// Sends nothing, and prints what would be sent as a curl command
+    /// Send nothing; print the request as a curl command
     #[arg(long)]
     dry_run: bool,
-    /// Prints nothing but errors
+    /// Print nothing but errors
     #[arg(long, conflicts_with = "output")]
     quiet: bool,
-    #[command(flatten)]
-    connection: ConnectionOrEmulator,
     /// How to print the space [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     output: Option<Output>,
+    #[command(flatten)]
+    space: NewSpaceFlags,
+    /// Create a space for each row of an NDJSON or CSV file
+    #[arg(long, value_name = "FILE", help_heading = "Many spaces", conflicts_with_all = ["emulator", "dry_run", "output"])]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    bulk: bulk::Args,
+    #[command(flatten)]
+    connection: ConnectionOrEmulator,
 }
 
 pub(super) async fn run(args: Create) -> Result<(), Failure> {

@@ -7,22 +7,23 @@ use crate::failure::Failure;
 /// The fields of Space that can be set when it is created.
 #[derive(clap::Args)]
 #[group(id = "NewSpaceFlags", multiple = true)]
+#[command(next_help_heading = "Space")]
 pub(super) struct NewSpaceFlags {
     #[command(flatten)]
     space: SpaceFlags,
-    /// Lets people outside the organization be members
+    /// Allow members from outside the organization
     #[arg(long)]
     external_user_allowed: bool,
-    /// Creates the space for an import, hidden until that is complete
+    /// Create the space for an import; it is hidden until complete-import
     #[arg(long)]
     import_mode: bool,
-    /// In import mode, when the original was created (RFC 3339)
+    /// In import mode, the time when the original was created (RFC 3339)
     #[arg(long, value_name = "TIME", requires = "import_mode")]
     create_time: Option<String>,
-    /// The organization, customers/{id}; required when acting as an app
+    /// The organization: customers/{id}; required when acting as an app
     #[arg(long, value_name = "CUSTOMER")]
     customer: Option<String>,
-    /// A ready-made set of permissions
+    /// A predefined set of permissions
     #[arg(long, value_name = "SET", value_parser = ["COLLABORATION_SPACE", "ANNOUNCEMENT_SPACE"],
           conflicts_with = "permission")]
     predefined_permissions: Option<String>,
@@ -56,11 +57,12 @@ impl NewSpaceFlags {
 /// The fields of Space that can be set at any time.
 #[derive(clap::Args)]
 #[group(id = "SpaceFlags", multiple = true)]
+#[command(next_help_heading = "Space")]
 pub(super) struct SpaceFlags {
-    /// The name that people see, at most 128 characters
+    /// The display name, at most 128 characters
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
-    /// The kind of space; a named SPACE unless given
+    /// The type of space; a new one is a SPACE by default
     #[arg(long, value_name = "TYPE", value_parser = ["SPACE", "GROUP_CHAT"])]
     space_type: Option<String>,
     /// The description, at most 150 characters
@@ -72,19 +74,19 @@ pub(super) struct SpaceFlags {
     /// Whether messages are kept
     #[arg(long, value_name = "STATE", value_parser = ["HISTORY_ON", "HISTORY_OFF"])]
     history: Option<String>,
-    /// A target audience that can find the space, audiences/{id}
+    /// A target audience that can find the space: audiences/{id}
     #[arg(long, value_name = "AUDIENCE")]
     audience: Option<String>,
-    /// Target audiences that can find the space, audiences/{id}; several with commas
+    /// Target audiences that can find the space, comma-separated: audiences/{id}
     #[arg(long, value_name = "AUDIENCES", value_delimiter = ',')]
     discoverable_by: Vec<String>,
-    /// Target audiences that can join the space, audiences/{id}; several with commas
+    /// Target audiences that can join the space, comma-separated
     #[arg(long, value_name = "AUDIENCES", value_delimiter = ',')]
     joinable_by: Vec<String>,
-    /// Target audiences that can see the members, audiences/{id}; several with commas
+    /// Target audiences that can see the members, comma-separated
     #[arg(long, value_name = "AUDIENCES", value_delimiter = ',')]
     members_visible_to: Vec<String>,
-    /// Who has a permission, as NAME=ROLE[+ROLE], for example manageApps=managers; can be repeated
+    /// Who has a permission: NAME=ROLE[+ROLE], e.g. manageApps=managers; can be repeated
     #[arg(long, value_name = "NAME=ROLES")]
     permission: Vec<String>,
 }

@@ -23,23 +23,26 @@ use crate::{
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Create a space, or many from a file
-    #[command(after_help = create::EXAMPLES)]
+    #[command(after_help = create::HELP)]
     Create(Box<create::Create>),
     /// Print a space
+    #[command(after_help = "Examples:\n  gchat spaces get spaces/AAQAjCNSsU0 --output json")]
     Get(Get),
-    /// Print the spaces that the caller is a member of
-    #[command(after_help = LIST_EXAMPLES)]
+    /// List the spaces that the caller is a member of
+    #[command(after_help = LIST_HELP)]
     List(List),
-    /// Change a space: what is given, and nothing else
-    #[command(after_help = update::EXAMPLES)]
+    /// Update the given fields of a space
+    #[command(after_help = update::HELP)]
     Update(Box<update::Update>),
     /// Delete a space, with its messages and memberships
+    #[command(after_help = "Examples:\n  gchat spaces delete spaces/AAQAjCNSsU0 --yes")]
     Delete(Delete),
-    /// End a space's import mode, so that people see it
+    /// Complete the import of a space, so that people see it
+    #[command(after_help = "Examples:\n  gchat spaces complete-import spaces/AAQAjCNSsU0")]
     CompleteImport(CompleteImport),
 }
 
-const LIST_EXAMPLES: &str = "\
+const LIST_HELP: &str = "\
 Examples:
   gchat spaces list --filter 'spaceType = \"SPACE\"'
   gchat spaces list --output name | xargs -n 1 gchat spaces get";
@@ -48,39 +51,39 @@ Examples:
 pub(crate) struct Get {
     /// The space: spaces/{space}
     name: String,
-    /// Uses the caller's privileges as an administrator
+    /// Use the caller's administrator privileges
     #[arg(long)]
     admin: bool,
-    #[command(flatten)]
-    connection: Connection,
     /// How to print the space [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     output: Option<Output>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct List {
-    /// Which spaces, as the API has it
+    /// A filter of the API, e.g. 'spaceType = "SPACE"'
     #[arg(long, value_name = "FILTER", default_value = "")]
     filter: String,
-    /// How many at most [default: all]
+    /// The most spaces to list [default: all]
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
-    #[command(flatten)]
-    connection: Connection,
-    /// How to print them: a line each [default: table on a terminal, else json]
+    /// How to print each space, on a line [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     output: Option<Output>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Delete {
     /// The space: spaces/{space}
     name: String,
-    /// Does not ask; needed where nobody can be asked
+    /// Do not ask; required without a terminal
     #[arg(long)]
     yes: bool,
-    /// Uses the caller's privileges as an administrator
+    /// Use the caller's administrator privileges
     #[arg(long)]
     admin: bool,
     #[command(flatten)]
@@ -91,11 +94,11 @@ pub(crate) struct Delete {
 pub(crate) struct CompleteImport {
     /// The space: spaces/{space}
     name: String,
-    #[command(flatten)]
-    connection: Connection,
     /// How to print the space [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     output: Option<Output>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 const GET: &str = "google.chat.v1.ChatService/GetSpace";
@@ -183,7 +186,7 @@ async fn delete(args: Delete) -> Result<(), Failure> {
 fn confirmed(name: &str) -> Result<bool, Failure> {
     use std::io::{IsTerminal, Write, stderr, stdin};
     if !stdin().is_terminal() || !stderr().is_terminal() {
-        return Err(Failure::usage(format!("deleting {name} cannot be undone; say --yes to do it")));
+        return Err(Failure::usage(format!("deleting {name} cannot be undone; add --yes to do it")));
     }
     let question = format!("Delete {name} with its messages and memberships? This cannot be undone. [y/N] ");
     stderr().write_all(question.as_bytes()).map_err(Failure::machine)?;

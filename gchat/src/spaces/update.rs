@@ -14,25 +14,25 @@ use crate::{
     output::{self, Output},
 };
 
-pub(super) const EXAMPLES: &str = "\
+pub(super) const HELP: &str = "\
 Examples:
-  gchat spaces update spaces/AAQAjCNSsU0 --display-name \"Launch room, closed\"
+  gchat spaces update spaces/AAQAjCNSsU0 --display-name \"Closed room\"
   gchat spaces update spaces/AAQAjCNSsU0 --permission manageApps=managers";
 
 #[derive(clap::Args)]
 pub(crate) struct Update {
     /// The space: spaces/{space}
     name: String,
-    #[command(flatten)]
-    space: SpaceFlags,
-    /// Uses the caller's privileges as an administrator
+    /// Use the caller's administrator privileges
     #[arg(long)]
     admin: bool,
-    #[command(flatten)]
-    connection: Connection,
     /// How to print the space [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     output: Option<Output>,
+    #[command(flatten)]
+    space: SpaceFlags,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 const UPDATE: &str = "google.chat.v1.ChatService/UpdateSpace";
@@ -78,7 +78,11 @@ fn mask(space: &Value) -> Result<Vec<String>, Failure> {
             _ => paths.push(snake(name)),
         }
     }
-    if paths.is_empty() { Err(Failure::usage("nothing is to be changed; give a flag of the space")) } else { Ok(paths) }
+    if paths.is_empty() {
+        Err(Failure::usage("nothing to update; give at least one flag of the space"))
+    } else {
+        Ok(paths)
+    }
 }
 
 fn snake(name: &str) -> String {

@@ -1,0 +1,23 @@
+//! What `--verbose` shows.
+
+use std::io;
+
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt::format::FmtSpan,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// Logs the library's spans, of calls and of attempts, to standard error: each when it
+/// ends, and from the second level on also when it begins.
+pub(crate) fn log(level: u8) {
+    if level == 0 {
+        return;
+    }
+    let events = if level == 1 { FmtSpan::CLOSE } else { FmtSpan::NEW | FmtSpan::CLOSE };
+    // Only the library's: other crates log headers, and so tokens.
+    let ours = Targets::new().with_target("google_chat", LevelFilter::TRACE);
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).with_span_events(events);
+    tracing_subscriber::registry().with(layer).with(ours).init();
+}
