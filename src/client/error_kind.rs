@@ -167,7 +167,9 @@ impl ErrorKind {
             Self::ChatTurnedOff => {
                 "have an administrator of the organization turn on Google Chat for the user (Admin console, Apps)"
             }
-            Self::NotFound if method != METHOD => "check the name, and whether the caller may see what it names",
+            // A request to create a space names nothing.
+            Self::NotFound if method == METHOD => "check the endpoint, and that the Chat app is configured",
+            Self::NotFound => "check the name, and whether the caller may see what it names",
             Self::AlreadyExists if method.ends_with("Space") => {
                 "choose another display name: a space of the organization has this one"
             }

@@ -1,10 +1,7 @@
 //! `gchat emulator`, as a program of its own.
 
-mod support;
-
 use std::{
     collections::HashMap,
-    io::{Read, Write},
     net::TcpStream,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
@@ -15,8 +12,9 @@ use google_chat::{
     Client, CreateSpaceRequest, Credentials, Space, Wire, grpc_transcoding::client::Connector, policy::RetryPolicy,
     proto::google::chat::v1::ListSpacesRequest,
 };
-use support::{Server, ended, fresh, run, text};
 use tokio::{sync::mpsc, task::JoinSet};
+
+use super::support::{Server, answer, ended, file, fresh, run, text};
 
 fn client(emulator: &Server) -> Client {
     let builder = Client::builder().endpoint(&emulator.endpoint).credentials(Credentials::anonymous());
@@ -128,22 +126,9 @@ fn rooms(file: &Path) -> i64 {
     database.query_row("SELECT count(*) FROM rooms", [], |row| row.get(0)).unwrap()
 }
 
-/// Sends a request, and has its connection.
-fn send(emulator: &Server, request: &str) -> TcpStream {
-    let mut connection = TcpStream::connect(emulator.endpoint.strip_prefix("http://").unwrap()).unwrap();
-    connection.write_all(request.as_bytes()).unwrap();
-    connection
-}
-
 fn post(path: &str, body: &str) -> String {
     let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     format!("{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-}
-
-fn answer(mut connection: TcpStream) -> String {
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -153,10 +138,10 @@ async fn a_signal_lets_calls_end_and_leaves_everything_in_the_file() {
         let file = fresh(&format!("ended-by-{signal}.db"));
         let mut emulator = Server::emulator(&["--data", file.to_str().unwrap()]);
         client(&emulator).create_space(Space::named("quick")).await.unwrap();
-        answer(send(&emulator, &post("/emulator/faults", r#"{"next":[{"latency":1}]}"#)));
-        let slow = send(&emulator, &post("/v1/spaces", CREATE));
+        answer(emulator.send(&post("/emulator/faults", r#"{"next":[{"latency":1}]}"#)));
+        let slow = emulator.send(&post("/v1/spaces", CREATE));
         // The call is under way when its fault is taken.
-        while answer(send(&emulator, "GET /emulator/faults HTTP/1.0\r\n\r\n")).contains("latency") {}
+        while answer(emulator.send("GET /emulator/faults HTTP/1.0\r\n\r\n")).contains("latency") {}
         emulator.signal(signal);
         assert!(answer(slow).starts_with("HTTP/1.1 200"), "{signal}");
         assert_eq!(emulator.wait().code(), Some(0), "{signal}");
@@ -168,12 +153,12 @@ async fn a_signal_lets_calls_end_and_leaves_everything_in_the_file() {
 #[test]
 fn a_second_signal_ends_the_emulator_at_once() {
     let mut emulator = Server::emulator(&["--drain", "3600"]);
-    answer(send(&emulator, &post("/emulator/faults", r#"{"next":[{"latency":3600}]}"#)));
-    let slow = send(&emulator, &post("/v1/spaces", "{}"));
-    while answer(send(&emulator, "GET /emulator/faults HTTP/1.0\r\n\r\n")).contains("latency") {}
+    answer(emulator.send(&post("/emulator/faults", r#"{"next":[{"latency":3600}]}"#)));
+    let slow = emulator.send(&post("/v1/spaces", "{}"));
+    while answer(emulator.send("GET /emulator/faults HTTP/1.0\r\n\r\n")).contains("latency") {}
     emulator.signal("TERM");
     // Then the port is closed, and the call is waited for.
-    while TcpStream::connect(emulator.endpoint.strip_prefix("http://").unwrap()).is_ok() {}
+    while TcpStream::connect(emulator.address()).is_ok() {}
     assert!(emulator.process.try_wait().unwrap().is_none());
     emulator.signal("TERM");
     assert_eq!(emulator.wait().code(), Some(0));
@@ -236,7 +221,7 @@ fn no_file_of_somebody_elses_is_written_over() {
         ("--tls-certificate", String::new()),
         ("--write-credentials", r#"{"private_key_id":"googles","note":"fresh-test-key-"}"#.to_owned()),
     ] {
-        let path = support::file("somebody-elses", &text);
+        let path = file("somebody-elses", &text);
         let output = run(&["emulator", "--listen", "127.0.0.1:0", flag, path.to_str().unwrap()]);
         let (code, _, error) = ended(&output);
         assert!(code == 2 && error.contains("is not a file that an emulator wrote"), "{flag}: {error}");
@@ -244,33 +229,6 @@ fn no_file_of_somebody_elses_is_written_over() {
     }
     let output = run(&["emulator", "--listen", "127.0.0.1:0", "--tls-certificate", linked.to_str().unwrap()]);
     assert!(output.status.code() == Some(2) && linked.is_symlink(), "{output:?}");
-}
-
-/// The gateway's own pages are those of the allowed origins, and loopback's names alone are
-/// served.
-#[test]
-fn the_gateway_answers_no_page_of_another_origin() {
-    let emulator = Server::emulator(&[]);
-    let flags = ["--cors-origin", "https://app.example.com", "--allowed-host", "api.example.com"];
-    let start = ["gateway", "--reflection", "--listen", "127.0.0.1:0", "--backend", &emulator.endpoint];
-    let gateway = Server::start(&[&start[..], &flags].concat());
-    const BODY: &str = r#"{"displayName":"a","spaceType":"SPACE"}"#;
-    for (headers, status) in [
-        ("host: localhost\r\norigin: https://evil.example\r\ncontent-type: application/json\r\n", 403),
-        ("host: localhost\r\nsec-fetch-site: cross-site\r\ncontent-type: application/json\r\n", 403),
-        ("host: evil.example\r\ncontent-type: application/json\r\n", 421),
-        ("host: localhost\r\n", 415),
-        ("host: api.example.com\r\norigin: https://app.example.com\r\ncontent-type: application/json\r\n", 200),
-    ] {
-        let head = format!("POST /v1/spaces?requestId=a HTTP/1.1\r\nconnection: close\r\n{headers}");
-        let found = answer(send(&gateway, &format!("{head}content-length: {}\r\n\r\n{BODY}", BODY.len())));
-        assert!(found.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {found}");
-        let spaces = answer(send(&emulator, "GET /v1/spaces HTTP/1.0\r\n\r\n"));
-        assert_eq!(spaces.matches("\"name\"").count(), usize::from(status == 200), "{spaces}");
-    }
-    let unsaid = Server::start(&[&start[..], &["--allow-missing-content-type"]].concat());
-    let head = "POST /v1/spaces HTTP/1.1\r\nhost: [::1]:80\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
-    assert!(answer(send(&unsaid, head)).contains("space.space_type is required"));
 }
 
 #[tokio::test]

@@ -1,95 +1,18 @@
-//! `gchat explain` and `gchat call`, as a person or a script runs them.
+//! `gchat call`.
 
-mod support;
+use google_chat::emulator::Emulator;
 
-use std::{
-    io::Write,
-    process::{Output, Stdio},
-};
-
-use google_chat_emulator::Emulator;
-use support::{ended, file, text};
-
-fn gchat(args: &[&str], input: &str) -> Output {
-    let mut command = support::gchat(args);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that does not read its input closes the pipe.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-const CREATE: &str = "google.chat.v1.ChatService/CreateSpace";
-
-#[test]
-fn explain_prints_the_request_in_every_form() {
-    let request = r#"{"requestId":"a b/c&d+é","space":{"displayName":"It's \"a\" room","spaceType":"SPACE"}}"#;
-    const PATH: &str = "/v1/spaces?requestId=a%20b%2Fc%26d%2B%C3%A9";
-    const BODY: &str = r#"{"displayName":"It's \"a\" room","spaceType":"SPACE"}"#;
-    for (format, expected) in [
-        (
-            "http",
-            format!("POST {PATH} HTTP/1.1\nhost: chat.googleapis.com\ncontent-type: application/json\n\n{BODY}\n"),
-        ),
-        (
-            "json",
-            format!(
-                "{{\"method\":\"POST\",\"path\":\"/v1/spaces\",\"query\":[[\"requestId\",\"a b/c&d+é\"]],\
-                 \"headers\":{{\"content-type\":\"application/json\"}},\"body\":{BODY}}}\n"
-            ),
-        ),
-        (
-            "curl",
-            format!(
-                "curl --request POST 'https://chat.googleapis.com{PATH}' \\\n  --header 'content-type: application/json' \\\n  \
-                 --data-raw '{}'\n",
-                BODY.replace('\'', r"'\''")
-            ),
-        ),
-        (
-            "grpcurl",
-            format!(
-                "grpcurl -d '{{\"space\":{},\"requestId\":\"a b/c&d+é\"}}' chat.googleapis.com:443 {CREATE}\n",
-                BODY.replace('\'', r"'\''")
-            ),
-        ),
-    ] {
-        // The request as an argument and from standard input.
-        for (argument, input) in [(request, ""), ("-", request)] {
-            let output = gchat(&["explain", CREATE, argument, "--format", format], input);
-            assert_eq!(text(&output.stderr), "", "{format}");
-            assert_eq!(text(&output.stdout), expected, "{format}");
-        }
-    }
-}
-
-#[test]
-fn explain_reads_and_prints_lines() {
-    let lines = "{\"method\":\"google.chat.v1.ChatService.CreateSpace\",\"request\":{\"requestId\":\"1\"}}\n\n{\"method\":\"google.chat.v1.ChatService/CreateSpace\"}\n";
-    let output = gchat(&["explain", "--ndjson"], lines);
-    assert_eq!(
-        text(&output.stdout),
-        "{\"method\":\"POST\",\"path\":\"/v1/spaces\",\"query\":[[\"requestId\",\"1\"]],\"headers\":{},\"body\":null}\n\
-         {\"method\":\"POST\",\"path\":\"/v1/spaces\",\"query\":[],\"headers\":{},\"body\":null}\n"
-    );
-    // A line that is refused is answered as well, and those after it.
-    let output = gchat(&["explain", "--ndjson"], &format!("{{\"method\":\"a.B/C\"}}\nnothing\n{lines}"));
-    let (code, explained, error) = ended(&output);
-    let explained: Vec<&str> = explained.lines().collect();
-    assert_eq!(explained[0], r#"{"line":1,"error":"the schema has no method a.B/C"}"#);
-    assert!(explained[1].starts_with(r#"{"line":2,"error":"expected ident"#), "{explained:?}");
-    assert!(explained.len() == 4 && explained[3].starts_with(r#"{"method":"POST""#), "{explained:?}");
-    assert_eq!((code, error), (2, "gchat: 2 of 4 lines have no HTTP request; their results say why\n"));
-}
+use super::support::{CREATE, descriptor_set, ended, file, run, text};
 
 #[test]
 fn call_makes_the_call_over_either_wire() {
     let request = r#"{"space":{"displayName":"Launch room","spaceType":"SPACE"}}"#;
     for wire in ["grpc", "http"] {
-        let output = gchat(&["call", CREATE, request, "--emulator", "--wire", wire], "");
+        let output = run(&["call", CREATE, request, "--emulator", "--wire", wire]);
         assert_eq!(text(&output.stderr), "", "{wire}");
         let space: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(space["displayName"], "Launch room", "{wire}");
-        let output = gchat(&["call", CREATE, "{}", "--emulator", "--wire", wire], "");
+        let output = run(&["call", CREATE, "{}", "--emulator", "--wire", wire]);
         assert_eq!(output.status.code(), Some(1), "{wire}");
         assert!(text(&output.stderr).contains("INVALID_ARGUMENT: Invalid request: space is required."), "{wire}");
     }
@@ -120,7 +43,7 @@ fn what_cannot_be_called_is_said_before_anything_is_sent() {
             "endpoint `ftp://x`: must begin with https:// or http://\n",
         ),
     ] {
-        let output = gchat(args, "");
+        let output = run(args);
         assert_eq!(text(&output.stderr), format!("gchat: {message}"), "{args:?}");
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }
@@ -139,7 +62,7 @@ async fn each_method_is_called_with_a_scope_of_its_own() {
         let mut args = vec!["call", &*method, request, "--endpoint", &endpoint];
         args.extend(["--credentials", key.to_str().unwrap()]);
         args.extend(user.iter().flat_map(|user| ["--subject", user]));
-        let output = gchat(&args, "");
+        let output = run(&args);
         let (code, out, error) = ended(&output);
         (code, out.to_owned(), error.to_owned())
     };
@@ -174,7 +97,7 @@ async fn each_method_is_called_with_a_scope_of_its_own() {
         assert_eq!(code, 0, "{method} with {scope}: {error}");
     }
     // The scopes of another API are not known.
-    let path = support::descriptor_set(
+    let path = descriptor_set(
         "call",
         r#"syntax = "proto3";
         package elsewhere;
@@ -185,10 +108,10 @@ async fn each_method_is_called_with_a_scope_of_its_own() {
     let method = "elsewhere.Elsewhere/Get";
     let there = ["call", method, "{}", "--descriptor-set", path.to_str().unwrap(), "--endpoint", &endpoint];
     let with_key = [&there[..], &["--credentials", key.to_str().unwrap()]].concat();
-    let output = gchat(&with_key, "");
+    let output = run(&with_key);
     let (code, _, error) = ended(&output);
     assert!(code == 2 && error.contains("--scope is missing") && error.contains(method), "{error}");
     assert_eq!(emulator.received().iter().filter(|call| call.target.contains("lsewhere")).count(), 0);
-    let given = gchat(&[&with_key[..], &["--scope", "chat.spaces"]].concat(), "");
+    let given = run(&[&with_key[..], &["--scope", "chat.spaces"]].concat());
     assert!(!text(&given.stderr).contains("--scope"), "{given:?}");
 }

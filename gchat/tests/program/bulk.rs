@@ -5,29 +5,29 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
+    thread,
     time::Duration,
 };
 
 use google_chat_emulator::{Emulator, Fault};
 use serde_json::Value;
 
-/// A folder for one test, without anything in it.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bulk-{name}"));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+use super::{
+    shared::random::Random,
+    support::{answering, folder, gchat, signal, text},
+};
+
+/// Creates spaces there; those of a file without a limit of their rate.
+fn create(folder: &Path, endpoint: &str, args: &[&str]) -> Command {
+    let rate: &[&str] = if args.contains(&"--from") { &["--rate", "0"] } else { &[] };
+    in_folder(folder, &[&["--anonymous", "--endpoint", endpoint], args, rate].concat())
 }
 
-fn gchat(folder: &Path, endpoint: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
-    command.args(["spaces", "create", "--anonymous", "--endpoint", endpoint]).args(args);
-    if args.contains(&"--from") {
-        command.args(["--rate", "0"]);
-    }
-    command.current_dir(folder).env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+fn in_folder(folder: &Path, args: &[&str]) -> Command {
+    let mut command = gchat(&[&["spaces", "create"], args].concat());
+    command.current_dir(folder);
     command
 }
 
@@ -41,10 +41,6 @@ fn rows_of(file: &Path) -> Vec<Value> {
     text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 fn names(emulator: &Emulator) -> Vec<String> {
     let mut names: Vec<String> = emulator.spaces().into_iter().map(|space| space.display_name).collect();
     names.sort();
@@ -55,14 +51,6 @@ fn names(emulator: &Emulator) -> Vec<String> {
 /// variable says in a long one.
 fn kills() -> usize {
     std::env::var("GCHAT_BULK_KILLS").map_or(12, |kills| kills.parse().unwrap())
-}
-
-/// splitmix64: the same seed, the same run.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ mixed >> 31
 }
 
 /// Where the last two records of a journal begin.
@@ -78,7 +66,7 @@ fn last_two_records(journal: &[u8]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_in_pairs_that_are_killed_again_and_again_create_every_space_once() {
     for (wire, seed) in [("grpc", 1), ("http", 2)] {
-        let mut state = seed;
+        let mut random = Random(seed);
         let (kills, is_long) = (kills().div_ceil(2), kills() > 100);
         let emulator = Emulator::start().await.unwrap();
         emulator.configure(|settings| settings.unique_names = false);
@@ -93,18 +81,18 @@ async fn runs_in_pairs_that_are_killed_again_and_again_create_every_space_once()
             Fault::Truncated,
         ];
         emulator.fail_share(0.1, seed, &faults);
-        let folder = folder(&format!("killed-{wire}"));
+        let folder = folder(&format!("bulk-killed-{wire}"));
         let journal = folder.join("rooms.ndjson.journal");
         let rows: Vec<String> = (0..40 * kills).map(|row| format!("Room {row:05}")).collect();
         let file: String = rows.iter().map(|name| format!("{{\"displayName\":\"{name}\"}}\n")).collect();
         fs::write(folder.join("rooms.ndjson"), file).unwrap();
-        let command = || gchat(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson", "--wire", wire]);
+        let command = || create(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson", "--wire", wire]);
         let (mut at_work, mut shut_out, mut cuts) = (0, 0, 0);
         for _ in 0..kills {
             let mut pair: Vec<Child> =
                 (0..2).map(|_| command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()).collect();
             // Not to wait for something: any moment will do.
-            tokio::time::sleep(Duration::from_millis(random(&mut state) % 400)).await;
+            tokio::time::sleep(Duration::from_millis(random.next() % 400)).await;
             for run in &mut pair {
                 run.kill().unwrap();
             }
@@ -124,7 +112,7 @@ async fn runs_in_pairs_that_are_killed_again_and_again_create_every_space_once()
             let Ok(whole) = fs::read(&journal) else { continue };
             if whole.iter().filter(|byte| **byte == b'\n').count() > 4 {
                 let from = last_two_records(&whole);
-                let len = from + (random(&mut state) as usize) % (whole.len() - from);
+                let len = from + random.below(whole.len() - from);
                 fs::write(&journal, &whole[..len]).unwrap();
                 cuts += 1;
             }
@@ -167,36 +155,9 @@ async fn runs_in_pairs_that_are_killed_again_and_again_create_every_space_once()
     }
 }
 
-/// A server that gives one answer after the other, the last to all that come then, and
-/// says when it was asked.
-fn answering(answers: Vec<&'static str>) -> (String, std::sync::mpsc::Receiver<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (asked, calls) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let last = answers.last().copied().into_iter().cycle();
-        for (stream, answer) in listener.incoming().zip(answers.iter().copied().chain(last)) {
-            let mut stream = stream.unwrap();
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
-                head.push(byte[0]);
-            }
-            let head = text(&head).to_lowercase();
-            let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next()?.parse().ok());
-            let mut body = vec![0; length.unwrap_or(0)];
-            let _ = stream.read_exact(&mut body);
-            let _ = stream.write_all(answer.as_bytes());
-            if asked.send(()).is_err() {
-                return;
-            }
-        }
-    });
-    (endpoint, calls)
-}
-
 #[test]
 fn an_answer_that_says_nothing_certain_is_unknown_and_a_refusal_is_a_failure() {
-    let folder = folder("unclear");
+    let folder = folder("bulk-unclear");
     for (at, (answer, expected)) in [
         ("HTTP/1.1 500 X\r\ncontent-length: 0\r\n", "INTERNAL"),
         ("HTTP/1.1 507 X\r\ncontent-length: 0\r\n", "INTERNAL"),
@@ -224,7 +185,7 @@ fn an_answer_that_says_nothing_certain_is_unknown_and_a_refusal_is_a_failure() {
         let file = format!("{at}.ndjson");
         fs::write(folder.join(&file), "{\"displayName\":\"a\"}\n").unwrap();
         let args = ["--from", &file, "--patience", "0", "--wire", "http", "--timeout", "20"];
-        let run = gchat(&folder, &endpoint, &args).output().unwrap();
+        let run = create(&folder, &endpoint, &args).output().unwrap();
         let told = &lines(&run)[0];
         let context = format!("{answer:?}: {told} {}", text(&run.stderr));
         let is_refused = expected.starts_with("refused");
@@ -247,10 +208,10 @@ fn an_answer_that_says_nothing_certain_is_unknown_and_a_refusal_is_a_failure() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_cannot_be_made_stops_a_run_at_once() {
     let emulator = Emulator::builder().tls().start().await.unwrap();
-    let folder = folder("certificate");
+    let folder = folder("bulk-certificate");
     fs::write(folder.join("rooms.csv"), "displayName\na\nb\n").unwrap();
     for wire in ["grpc", "http", "auto"] {
-        let run = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--wire", wire]).output().unwrap();
+        let run = create(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--wire", wire]).output().unwrap();
         let told = text(&run.stderr);
         assert_eq!((run.status.code(), run.stdout.len()), (Some(1), 0), "{told}");
         assert!(told.contains("is by an issuer that is not trusted here") && told.contains(" in 0 s"), "{told}");
@@ -264,7 +225,7 @@ fn a_name_that_is_taken_after_an_unclear_answer_may_be_the_rows_own() {
     const UNCLEAR: &str = "HTTP/1.1 500 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     const TAKEN: &str = "HTTP/1.1 409 X\r\nconnection: close\r\ncontent-length: 37\r\n\r\n\
                          {\"error\":{\"status\":\"ALREADY_EXISTS\"}}";
-    let folder = folder("own");
+    let folder = folder("bulk-own");
     fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n").unwrap();
     // Within a run, from one run to the next, and without any doubt.
     for (at, (answers, runs, is_in_doubt)) in
@@ -275,7 +236,7 @@ fn a_name_that_is_taken_after_an_unclear_answer_may_be_the_rows_own() {
         let (endpoint, _calls) = answering(answers);
         let journal = format!("journal-{at}");
         let args = ["--from", "rooms.ndjson", "--journal", &journal, "--patience", "0", "--wire", "http"];
-        let run = || gchat(&folder, &endpoint, &args).output().unwrap();
+        let run = || create(&folder, &endpoint, &args).output().unwrap();
         for _ in 1..runs {
             run();
         }
@@ -296,11 +257,11 @@ async fn the_advice_of_a_run_with_unknown_rows_creates_no_second_space() {
         for advice in ["rooms.ndjson", "rooms.ndjson.unknown.ndjson"] {
             let emulator = Emulator::start().await.unwrap();
             emulator.configure(|settings| settings.unique_names = false);
-            let folder = folder(&format!("advice-{wire}-{}", advice.len()));
+            let folder = folder(&format!("bulk-advice-{wire}-{}", advice.len()));
             fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n{\"displayName\":\"b\"}\n").unwrap();
             let run = |file: &str, more: &[&str]| {
                 let args = [&["--from", file, "--wire", wire, "--concurrency", "1"], more].concat();
-                gchat(&folder, &emulator.endpoint(), &args).output().unwrap()
+                create(&folder, &emulator.endpoint(), &args).output().unwrap()
             };
             // The space is created, the answer is lost, and then a proxy has only a page.
             emulator.fail_next(Fault::ResetAfter);
@@ -328,18 +289,18 @@ async fn the_advice_of_a_run_with_unknown_rows_creates_no_second_space() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_whose_answer_stays_unclear_does_not_keep_the_others_back() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("one-unclear");
+    let folder = folder("bulk-one-unclear");
     fs::write(folder.join("rooms.csv"), "displayName\na\nb\nc\n").unwrap();
     // One row waits longer for its answer than the others take.
     emulator.fail_next(Fault::Latency(Duration::from_secs(3)));
     let args = ["--from", "rooms.csv", "--timeout", "1", "--patience", "1", "--wire", "grpc"];
-    let run = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+    let run = create(&folder, &emulator.endpoint(), &args).output().unwrap();
     let told = lines(&run);
     assert_eq!((run.status.code(), told.len()), (Some(9), 3), "{}", text(&run.stderr));
     // Whichever came first to the server.
     let unclear: Vec<&Value> = told.iter().filter(|line| line["unknown"]["code"] == "DEADLINE_EXCEEDED").collect();
     assert_eq!((unclear.len(), told.iter().filter(|line| line["name"].is_string()).count()), (1, 2), "{told:?}");
-    let done = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.csv"]).output().unwrap();
+    let done = create(&folder, &emulator.endpoint(), &["--from", "rooms.csv"]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert_eq!(names(&emulator), ["a", "b", "c"]);
 }
@@ -349,15 +310,15 @@ async fn a_row_whose_answer_stays_unclear_does_not_keep_the_others_back() {
 async fn rows_that_no_time_was_left_for_are_not_passed_over_in_silence() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.writes_per_minute = Some(2));
-    let folder = folder("open");
+    let folder = folder("bulk-open");
     fs::write(folder.join("rooms.csv"), "displayName\na\nb\nc\nd\n").unwrap();
     let args = ["--from", "rooms.csv", "--concurrency", "4", "--patience", "2", "--wire", "http"];
-    let run = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+    let run = create(&folder, &emulator.endpoint(), &args).output().unwrap();
     let told = text(&run.stderr);
     assert_eq!(run.status.code(), Some(6), "{told}");
     assert!(told.contains("the server had no time for 2 rows") || told.contains("No row was answered for"), "{told}");
     emulator.configure(|settings| settings.writes_per_minute = None);
-    let done = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.csv"]).output().unwrap();
+    let done = create(&folder, &emulator.endpoint(), &["--from", "rooms.csv"]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert_eq!(names(&emulator), ["a", "b", "c", "d"]);
 }
@@ -366,13 +327,13 @@ async fn rows_that_no_time_was_left_for_are_not_passed_over_in_silence() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_can_turn_off_what_a_flag_turns_on() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("overlay");
+    let folder = folder("bulk-overlay");
     let rows = "{\"displayName\":\"board\",\"externalUserAllowed\":false}\n\
                 {\"display_name\":\"team\",\"spaceDetails\":{\"guidelines\":\"g\"}}\n\
                 {\"space\":{\"displayName\":\"kept\",\"external_user_allowed\":false},\"requestId\":\"r\"}\n";
     fs::write(folder.join("rooms.ndjson"), rows).unwrap();
     let args = ["--from", "rooms.ndjson", "--external-user-allowed", "--description", "d"];
-    let run = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+    let run = create(&folder, &emulator.endpoint(), &args).output().unwrap();
     assert!(run.status.success(), "{}", text(&run.stderr));
     let mut spaces: Vec<_> = emulator
         .spaces()
@@ -393,10 +354,10 @@ async fn a_row_can_turn_off_what_a_flag_turns_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_were_begun_are_not_begun_again_in_other_shards() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("resharded");
+    let folder = folder("bulk-resharded");
     fs::write(folder.join("rooms.csv"), "displayName\na\nb\n").unwrap();
     let run = |more: &[&str]| {
-        gchat(&folder, &emulator.endpoint(), &[&["--from", "rooms.csv"], more].concat()).output().unwrap()
+        create(&folder, &emulator.endpoint(), &[&["--from", "rooms.csv"], more].concat()).output().unwrap()
     };
     assert!(run(&[]).status.success());
     let other = run(&["--shard", "1/2"]);
@@ -413,11 +374,11 @@ fn a_refusal_of_the_caller_after_an_unclear_answer_leaves_the_row_unknown() {
     const CREATED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 19\r\n\r\n{\"name\":\"spaces/a\"}";
     const DENIED: &str = "HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: 40\r\n\r\n\
                           {\"error\":{\"status\":\"PERMISSION_DENIED\"}}";
-    let folder = folder("denied");
+    let folder = folder("bulk-denied");
     fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n{\"displayName\":\"b\"}\n").unwrap();
     let (endpoint, _calls) = answering(vec![CREATED, UNCLEAR, DENIED]);
     let args = ["--from", "rooms.ndjson", "--concurrency", "1", "--patience", "0", "--wire", "http"];
-    let run = gchat(&folder, &endpoint, &args).output().unwrap();
+    let run = create(&folder, &endpoint, &args).output().unwrap();
     let told = &lines(&run)[1];
     assert!(told["unknown"].is_object(), "{told} {}", text(&run.stderr));
     assert_eq!(run.status.code(), Some(9), "{}", text(&run.stderr));
@@ -429,12 +390,12 @@ fn a_refusal_of_the_caller_after_an_unclear_answer_leaves_the_row_unknown() {
 async fn a_row_keeps_the_request_id_that_its_file_gives_it() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.unique_names = false);
-    let folder = folder("ids");
+    let folder = folder("bulk-ids");
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
     write("a.ndjson", "{\"displayName\":\"a\",\"requestId\":\"id-a\"}\n");
     write("b.ndjson", "{\"space\":{\"displayName\":\"a\"},\"requestId\":\"id-a\"}\n{\"displayName\":\"b\"}\n");
     write("c.csv", "request_id,displayName\nid-a,a\n,c\n");
-    let run = |file: &str| gchat(&folder, &emulator.endpoint(), &["--from", file]).output().unwrap();
+    let run = |file: &str| create(&folder, &emulator.endpoint(), &["--from", file]).output().unwrap();
     for file in ["a.ndjson", "b.ndjson", "c.csv"] {
         let done = run(file);
         assert!(done.status.success(), "{file}: {}", text(&done.stderr));
@@ -453,11 +414,10 @@ async fn a_row_keeps_the_request_id_that_its_file_gives_it() {
 }
 
 /// By whatever name the file or the journal is called, one run works on it.
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_run_on_the_same_rows_says_who_has_them() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("in-use");
+    let folder = folder("bulk-in-use");
     fs::write(folder.join("rooms.csv"), "displayName\na\nb\nc\nd\n").unwrap();
     std::os::unix::fs::symlink("rooms.csv", folder.join("link.csv")).unwrap();
     std::os::unix::fs::symlink("rooms.csv.journal", folder.join("journal")).unwrap();
@@ -465,9 +425,8 @@ async fn a_second_run_on_the_same_rows_says_who_has_them() {
     std::os::unix::fs::symlink("..", folder.join("inner/outer")).unwrap();
     for shard in ["1/1", "2/2"] {
         // Slow enough that it is still at work.
-        let args = ["spaces", "create", "--anonymous", "--endpoint", &emulator.endpoint(), "--rate", "0.1"];
-        let mut first = Command::new(env!("CARGO_BIN_EXE_gchat"));
-        first.args(args).args(["--from", "rooms.csv", "--shard", shard]).current_dir(&folder).env_clear();
+        let args = ["--anonymous", "--endpoint", &emulator.endpoint(), "--rate", "0.1"];
+        let mut first = in_folder(&folder, &[&args[..], &["--from", "rooms.csv", "--shard", shard]].concat());
         let mut first = first.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(first.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -483,7 +442,7 @@ async fn a_second_run_on_the_same_rows_says_who_has_them() {
             &["--from", "rooms.csv", "--journal", "inner/outer/journal"],
         ] {
             let sent = emulator.received().len();
-            let second = gchat(&folder, &emulator.endpoint(), &[more, &["--shard", shard]].concat()).output().unwrap();
+            let second = create(&folder, &emulator.endpoint(), &[more, &["--shard", shard]].concat()).output().unwrap();
             let told = text(&second.stderr);
             assert_eq!(second.status.code(), Some(10), "{more:?}: {told}");
             assert!(told.contains(&format!("another run of gchat, process {} on ", first.id())), "{told}");
@@ -493,7 +452,7 @@ async fn a_second_run_on_the_same_rows_says_who_has_them() {
         first.kill().unwrap();
         first.wait().unwrap();
         let args = ["--from", "rooms.csv", "--shard", shard];
-        let second = gchat(&folder, &emulator.endpoint(), &args).output().unwrap();
+        let second = create(&folder, &emulator.endpoint(), &args).output().unwrap();
         if shard == "1/1" {
             assert!(second.status.success(), "{}", text(&second.stderr));
             assert_eq!(names(&emulator), ["a", "b", "c", "d"]);
@@ -505,13 +464,12 @@ async fn a_second_run_on_the_same_rows_says_who_has_them() {
 }
 
 /// What lies where a run would write, and is not a run's, stays as it is; nothing is sent.
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_other_people_are_left_alone() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("foreign");
+    let folder = folder("bulk-foreign");
     fs::write(folder.join("rooms.csv"), "displayName\na\n").unwrap();
-    let run = |args: &[&str]| gchat(&folder, &emulator.endpoint(), &[&["--from", "rooms.csv"], args].concat());
+    let run = |args: &[&str]| create(&folder, &emulator.endpoint(), &[&["--from", "rooms.csv"], args].concat());
     for (name, link, problem) in [
         ("rooms.csv.failed.ndjson", false, "rooms.csv.failed.ndjson is there, but no run with this journal wrote it"),
         ("rooms.csv.unknown.ndjson", true, "rooms.csv.unknown.ndjson is no regular file"),
@@ -547,10 +505,10 @@ async fn files_of_other_people_are_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn csv_is_taken_as_spreadsheets_write_it() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("excel");
+    let folder = folder("bulk-excel");
     let run = |name: &str, bytes: &[u8]| {
         fs::write(folder.join(name), bytes).unwrap();
-        gchat(&folder, &emulator.endpoint(), &["--from", name]).output().unwrap()
+        create(&folder, &emulator.endpoint(), &["--from", name]).output().unwrap()
     };
     let file = "\u{feff}displayName;importMode;createTime\r\n\r\n\"a;\r\nb\";TRUE;2020-01-02T03:04:05Z\r\nc;False;\r\n";
     let done = run("a.csv", file.as_bytes());
@@ -580,7 +538,7 @@ async fn csv_is_taken_as_spreadsheets_write_it() {
         ("e.csv", &utf16, "gchat: e.csv: the rows are in UTF-16; save the file as UTF-8 (in Excel: CSV UTF-8)\n"),
     ] {
         let refused = run(name, bytes);
-        assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(2), expected.to_owned()));
+        assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(2), expected));
     }
     assert_eq!(emulator.received().len(), sent);
 }
@@ -588,13 +546,13 @@ async fn csv_is_taken_as_spreadsheets_write_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_share_a_file() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("shards");
+    let folder = folder("bulk-shards");
     let rows: Vec<String> = (0..50).map(|row| format!("Room {row:02}")).collect();
     std::fs::write(folder.join("rooms.csv"), format!("displayName\n{}\n", rows.join("\n"))).unwrap();
     let runs: Vec<_> = ["1/3", "2/3", "3/3"]
         .map(|shard| {
             let mut command =
-                gchat(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--shard", shard, "--quiet"]);
+                create(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--shard", shard, "--quiet"]);
             command.stdout(Stdio::piped()).spawn().unwrap()
         })
         .into_iter()
@@ -607,15 +565,15 @@ async fn shards_share_a_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_fail_for_good_are_written_with_their_reason_and_can_be_run_again() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("failed");
+    let folder = folder("bulk-failed");
     let file = "\u{feff}displayName,spaceDetails.description,importMode,createTime\n\
                 taken,\"says \"\"no\"\"\nin two lines\",,\n\
                 old,,true,2020-01-02T03:04:05Z\n\
                 new,,,\n";
     std::fs::write(folder.join("rooms.csv"), file).unwrap();
-    let taken = gchat(&folder, &emulator.endpoint(), &["--display-name", "taken"]).output().unwrap();
+    let taken = create(&folder, &emulator.endpoint(), &["--display-name", "taken"]).output().unwrap();
     assert!(taken.status.success(), "{}", text(&taken.stderr));
-    let run = |args: &[&str]| gchat(&folder, &emulator.endpoint(), args).output().unwrap();
+    let run = |args: &[&str]| create(&folder, &emulator.endpoint(), args).output().unwrap();
     let first = run(&["--from", "rooms.csv", "--external-user-allowed"]);
     assert_eq!(first.status.code(), Some(7), "{}", text(&first.stderr));
     let told = lines(&first);
@@ -652,7 +610,7 @@ async fn rows_that_fail_for_good_are_written_with_their_reason_and_can_be_run_ag
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_bad_row_is_told_before_anything_is_sent() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("bad");
+    let folder = folder("bulk-bad");
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     write("a.ndjson", "{\"displayName\":\"a\"}\n{\"displayName\":3}\n\n{\"x\":1}\n{}\n[]\n");
     write("b.csv", "displayName,externalUserAllowed\na,yes\nb\nc,true\n");
@@ -690,7 +648,7 @@ async fn every_bad_row_is_told_before_anything_is_sent() {
             &["d.csv:1:2: the header: `displayName` comes twice", "gchat: 1 of 1 rows are wrong; nothing was sent"],
         ),
     ] {
-        let run = gchat(&folder, &emulator.endpoint(), &["--from", file]).output().unwrap();
+        let run = create(&folder, &emulator.endpoint(), &["--from", file]).output().unwrap();
         assert_eq!(run.status.code(), Some(2));
         assert_eq!(text(&run.stderr).lines().collect::<Vec<_>>(), expected);
     }
@@ -701,13 +659,12 @@ async fn every_bad_row_is_told_before_anything_is_sent() {
 async fn a_journal_is_for_one_identity_and_a_run_stops_at_what_befalls_every_row() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.anonymous = false);
-    let folder = folder("identity");
+    let folder = folder("bulk-identity");
     std::fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n{\"displayName\":\"b\"}\n").unwrap();
     std::fs::write(folder.join("key.json"), emulator.key_file()).unwrap();
     let run = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
-        command.args(["spaces", "create", "--from", "rooms.ndjson", "--endpoint", &emulator.endpoint()]).args(args);
-        command.current_dir(&folder).env_clear().output().unwrap()
+        let there = ["--from", "rooms.ndjson", "--endpoint", &emulator.endpoint()];
+        in_folder(&folder, &[&there[..], args].concat()).output().unwrap()
     };
     let (alice, bob) = (["--credentials", "key.json", "--subject", "alice@example.com"], "bob@example.com");
     // One row a minute: the second waits, and is not reached by the first's fate.
@@ -730,29 +687,48 @@ async fn a_journal_is_for_one_identity_and_a_run_stops_at_what_befalls_every_row
 
 /// 60 a minute is one a second: the second row waits for its place, however soon the
 /// first is done, and a signal ends the wait.
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_paced_and_an_interrupted_run_goes_on() {
     let emulator = Emulator::start().await.unwrap();
-    let folder = folder("paced");
+    let folder = folder("bulk-paced");
     let rows: BTreeSet<String> = ["a", "b", "c"].map(str::to_owned).into();
     let file: String = rows.iter().map(|name| format!("{{\"displayName\":\"{name}\"}}\n")).collect();
     std::fs::write(folder.join("rooms.ndjson"), file).unwrap();
     // One an hour, so that only the first is sent.
-    let args = ["--from", "rooms.ndjson", "--rate", "0.0166"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
-    command.args(["spaces", "create", "--anonymous", "--endpoint", &emulator.endpoint()]).args(args);
-    let mut run =
-        command.current_dir(&folder).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let args = ["--anonymous", "--endpoint", &emulator.endpoint(), "--from", "rooms.ndjson", "--rate", "0.0166"];
+    let mut command = in_folder(&folder, &args);
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(run.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.starts_with("{\"line\":1,\"name\":\"spaces/"), "{line}");
-    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", run.id())]).status().unwrap().success());
+    signal(&run, "INT");
     let stopped = run.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130));
-    assert!(text(&stopped.stderr).ends_with("gchat: stopped; the same command goes on where it was\n"), "{stopped:?}");
+    assert!(text(&stopped.stderr).ends_with("gchat: stopped; run the same command again to resume\n"), "{stopped:?}");
     assert_eq!(emulator.spaces().len(), 1);
-    let done = gchat(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson"]).output().unwrap();
+    let done = create(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson"]).output().unwrap();
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert_eq!(names(&emulator).into_iter().collect::<BTreeSet<_>>(), rows);
+}
+
+#[test]
+fn many_spaces_stop_at_once_where_no_connection_can_be_made() {
+    let folder = folder("bulk-no-connection");
+    fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\"}\n{\"displayName\":\"b\"}\n").unwrap();
+    // Speaks no TLS, and says so as servers do.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let output = create(&folder, &endpoint, &["--from", "rooms.ndjson"]).output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("does not speak TLS; if it is to be without, try http://127.0.0.1:"), "{error}");
+    // No row has come to its end.
+    assert!(output.stdout.is_empty() && error.contains("0 spaces are created, 0 rows failed"), "{output:?}");
 }

@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+use super::random::Random;
+
 /// How many bytes of a secret make a leak.
 const WINDOW: usize = 8;
 
@@ -134,16 +136,4 @@ pub(crate) fn broken(key: &str) -> Vec<String> {
     }
     texts.retain(|text| !text.is_empty());
     texts
-}
-
-/// Numbers that are the same in each run (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ mixed >> 31) % bound as u64) as usize
-    }
 }

@@ -1,0 +1,18 @@
+//! The built program, as a person or a script runs it: a file for each thing that it does.
+#![cfg(unix)]
+
+mod bulk;
+mod call;
+mod create;
+mod doctor;
+mod emulator;
+mod explain;
+mod gateway;
+mod help;
+mod output;
+mod proxy;
+mod schema;
+mod settings;
+mod shared;
+mod spaces;
+mod support;
