@@ -34,9 +34,6 @@ pub enum TokenErrorKind {
 }
 
 impl TokenErrorKind {
-    const ALL: [Self; 5] =
-        [Self::NoCredentials, Self::NotDelegated, Self::Refused, Self::Unavailable, Self::Misconfigured];
-
     fn name(self) -> &'static str {
         match self {
             Self::NoCredentials => "no-credentials",
@@ -50,7 +47,9 @@ impl TokenErrorKind {
     /// The kind of a call's failure, if the call failed for want of a token.
     pub(crate) fn of(status: &Status) -> Option<Self> {
         let name = status.metadata().get(TOKEN_ERROR)?;
-        Self::ALL.into_iter().find(|kind| name == kind.name())
+        [Self::NoCredentials, Self::NotDelegated, Self::Refused, Self::Unavailable, Self::Misconfigured]
+            .into_iter()
+            .find(|kind| name == kind.name())
     }
 }
 
