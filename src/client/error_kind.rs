@@ -16,6 +16,18 @@ use crate::{
 /// It is decided from the code, the reason of the ErrorInfo and the fields of the
 /// BadRequest. Google Chat says some failures in a text alone; these are known by the
 /// texts that are documented.
+///
+/// ```no_run
+/// # async fn example(chat: google_chat::Client) -> Result<(), google_chat::Error> {
+/// use google_chat::{ErrorKind, Space};
+///
+/// match chat.create_space(Space::named("Launch room")).await {
+///     Err(error) if error.kind() == ErrorKind::AlreadyExists => println!("the name is taken"),
+///     other => println!("{}", other?.name),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
