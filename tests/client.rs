@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, ErrorKind, Space, Wire,
+    grpc_transcoding::client::{Connector, Origin},
     policy::RetryPolicy,
     proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
-    transport::{Connector, Origin},
 };
 use google_chat_emulator::{Emulator, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

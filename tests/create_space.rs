@@ -3,7 +3,8 @@
 use std::{convert::Infallible, future::Future};
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    Client, CreateSpaceRequest, Credentials, Space, Wire,
+    grpc_transcoding::server::Gateway,
     proto::{
         self,
         google::{
@@ -15,7 +16,7 @@ use google_chat::{
             rpc,
         },
     },
-    transport::Gateway,
+    protojson::DescriptorPool,
 };
 use google_chat_emulator::Emulator;
 use hyper_util::{
@@ -112,7 +113,7 @@ impl ChatService for Scripted {
 async fn scripted<F: Future>(test: impl FnOnce(String) -> F) -> F::Output {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let schema = Schema::decode(proto::DESCRIPTOR_SET).unwrap();
+    let schema = DescriptorPool::decode(proto::DESCRIPTOR_SET).unwrap();
     let gateway = Gateway::new(schema, ChatServiceServer::new(Scripted)).unwrap();
     let server = async move {
         loop {

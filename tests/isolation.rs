@@ -14,10 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::transport::{
-    BackendLimits, Broken, Gateway, GatewayLayer, Grpc, Lasting, Limits, Origin, RequestBody, ServeOptions, connector,
-    serve,
-};
+use google_chat::grpc_transcoding::{client::{BackendLimits, Grpc, Origin, connector}, rpc::{Broken, Lasting}, server::{Gateway, GatewayLayer, Limits, RequestBody, ServeOptions, serve}};
 use google_chat_emulator::Emulator;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;

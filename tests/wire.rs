@@ -6,10 +6,7 @@ mod shelf;
 use std::{convert::Infallible, net::SocketAddr};
 
 use bytes::Bytes;
-use google_chat::{
-    Schema,
-    transport::{Gateway, Grpc, Origin, RequestBody, ServeOptions, serve},
-};
+use google_chat::{grpc_transcoding::{client::{Grpc, Origin}, server::{Gateway, RequestBody, ServeOptions, serve}}, protojson::DescriptorPool};
 use google_chat_emulator::Emulator;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;

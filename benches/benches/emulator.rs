@@ -17,7 +17,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::{grpc_transcoding::server::{Gateway, ServeOptions, serve}, protojson::DescriptorPool};
+use google_chat::{
+    grpc_transcoding::server::{Gateway, ServeOptions, serve},
+    protojson::DescriptorPool,
+};
 use google_chat_emulator::Emulator;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;

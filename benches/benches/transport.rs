@@ -28,7 +28,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::{Credentials, Wire, grpc_transcoding::{client::{Grpc, HttpJson, Origin}, server::{Gateway, RequestBody, ServeOptions, serve}}, proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient}, protojson::DescriptorPool};
+use google_chat::{
+    Credentials, Wire,
+    grpc_transcoding::{
+        client::{Grpc, HttpJson, Origin},
+        server::{Gateway, RequestBody, ServeOptions, serve},
+    },
+    proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
+    protojson::DescriptorPool,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header::CONTENT_TYPE};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};

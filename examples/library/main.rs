@@ -7,7 +7,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use google_chat::{Credentials, grpc_transcoding::{client::{HttpJson, Origin}, server::{Gateway, ServeOptions, serve}}, policy::{Authorize, RequestId, Retry, RetryPolicy, Trace}, protojson::DescriptorPool};
+use google_chat::{
+    Credentials,
+    grpc_transcoding::{
+        client::{HttpJson, Origin},
+        server::{Gateway, ServeOptions, serve},
+    },
+    policy::{Authorize, RequestId, Retry, RetryPolicy, Trace},
+    protojson::DescriptorPool,
+};
 use library_example::{
     Book, CreateBookRequest, DESCRIPTORS, SearchBooksRequest, SearchBooksResponse,
     library_client::LibraryClient,

@@ -3,11 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use google_chat::{
-    Schema,
-    json::WriteOptions,
+    grpc_transcoding::{
+        HttpRules, client as transport,
+        client::{Auto, Grpc, HttpJson, Origin},
+    },
     policy::{Authorize, Trace},
-    schema::Method,
-    transport::{self, Auto, Grpc, HttpJson, Origin},
+    protojson::{DescriptorPool, MethodDescriptor, WriteOptions},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use prost::bytes::{Buf, BufMut};
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The scopes to ask for, in full: those of the method, unless others are given.
-fn scopes(target: &Target, method: &Method, request: &str) -> Result<Vec<String>, Failure> {
+fn scopes(target: &Target, method: &MethodDescriptor, request: &str) -> Result<Vec<String>, Failure> {
     const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
     // It was read as the method's request before.
     let request: Value = serde_json::from_str(request).unwrap_or_default();
@@ -104,17 +105,18 @@ fn scopes(target: &Target, method: &Method, request: &str) -> Result<Vec<String>
     }
 }
 
-fn channel(target: &Target, scopes: Vec<String>, schema: Schema) -> Result<Channel, Failure> {
+fn channel(target: &Target, scopes: Vec<String>, schema: DescriptorPool) -> Result<Channel, Failure> {
     let origin = Origin::parse(&target.endpoint).map_err(Failure::usage)?;
     let authorized = |service: BoxCloneSyncService<_, _, _>| {
         let credentials = target.who.credentials.clone();
         Authorize::new(service, &origin, credentials, scopes, HeaderMap::new()).map_err(Failure::usage)
     };
     let connector = transport::connector(&origin).map_err(Failure::machine)?;
-    let annotated = schema.methods().any(|method| method.http_bindings().next().is_some());
+    let rules = HttpRules::new(&schema);
+    let annotated = rules.check().is_ok();
     let grpc = BoxCloneSyncService::new(Grpc::over(connector.clone(), origin.clone()));
     let http_json = || {
-        let http_json = HttpJson::builder(schema, &target.endpoint).build_connecting(connector.clone());
+        let http_json = HttpJson::builder(rules, &target.endpoint).build_connecting(connector.clone());
         http_json.map(BoxCloneSyncService::new).map_err(Failure::usage)
     };
     let service = authorized(match target.wire {
@@ -136,7 +138,7 @@ fn split_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
     Ok((name, HeaderValue::try_from(value.trim()).map_err(|_| form())?))
 }
 
-fn print(method: &Method, answer: &[u8], indent: Option<u8>) -> Result<(), Failure> {
+fn print(method: &MethodDescriptor, answer: &[u8], indent: Option<u8>) -> Result<(), Failure> {
     let mut options = WriteOptions::default();
     options.indent = indent;
     let mut text = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use google_chat::{
-    CreateSpaceRequest, Error, ErrorKind, Space, TokenErrorKind, policy::RetryPolicy, transcoding::code_name,
+    CreateSpaceRequest, Error, ErrorKind, Space, TokenErrorKind, grpc_transcoding::rpc::code_name, policy::RetryPolicy,
 };
 use tonic::Code;
 

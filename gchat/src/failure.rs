@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, process::ExitCode};
 
-use google_chat::{ErrorKind, Wire, transcoding::code_name};
+use google_chat::{ErrorKind, Wire, grpc_transcoding::rpc::code_name};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

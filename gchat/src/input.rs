@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use google_chat::{Schema, schema::Method};
+use google_chat::protojson::{DescriptorPool, MethodDescriptor};
 
 use crate::{failure::Failure, output};
 
@@ -23,15 +23,15 @@ pub(crate) fn message(argument: &str) -> Result<String, Failure> {
 }
 
 /// A schema from a file with a descriptor set, or the embedded one.
-pub(crate) fn schema(file: Option<&std::path::Path>) -> Result<Schema, Failure> {
+pub(crate) fn schema(file: Option<&std::path::Path>) -> Result<DescriptorPool, Failure> {
     let Some(file) = file else { return output::schema() };
     let set = std::fs::read(file)
         .map_err(|error| Failure::usage(format!("cannot read {}", file.display())).because(error))?;
-    Schema::decode(&set).map_err(|error| Failure::usage(file.display().to_string()).because(error))
+    DescriptorPool::decode(&set).map_err(|error| Failure::usage(file.display().to_string()).because(error))
 }
 
 /// The method of a name: `pkg.Service/Method` or `pkg.Service.Method`.
-pub(crate) fn method(schema: &Schema, name: &str) -> Result<Method, Failure> {
+pub(crate) fn method(schema: &DescriptorPool, name: &str) -> Result<MethodDescriptor, Failure> {
     let name = name.trim_start_matches('/');
     let path = match name.contains('/') {
         true => format!("/{name}"),
@@ -47,6 +47,6 @@ pub(crate) fn method(schema: &Schema, name: &str) -> Result<Method, Failure> {
 }
 
 /// The wire bytes of a method's request, from its JSON.
-pub(crate) fn request(method: &Method, json: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn request(method: &MethodDescriptor, json: &str) -> Result<Vec<u8>, Failure> {
     method.input().from_json(json).map_err(|error| Failure::usage("the request").because(error))
 }

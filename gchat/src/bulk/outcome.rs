@@ -1,6 +1,6 @@
 //! What is known of a row.
 
-use google_chat::{Error, ErrorKind, Space, transcoding::code_name};
+use google_chat::{Error, ErrorKind, Space, grpc_transcoding::rpc::code_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tonic::Code;

@@ -12,7 +12,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use google_chat::{grpc_transcoding::{client::{Grpc, HttpJson, Origin}, server::{ServeOptions, serve}}, proto::google::rpc, protojson::DescriptorPool};
+use google_chat::{
+    grpc_transcoding::{
+        client::{Grpc, HttpJson, Origin},
+        server::{ServeOptions, serve},
+    },
+    proto::google::rpc,
+    protojson::DescriptorPool,
+};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};

@@ -3,7 +3,13 @@
 
 use std::{collections::HashMap, process::Command};
 
-use google_chat::{Client, Credentials, Wire, grpc_transcoding::rpc::code_name, policy::RetryPolicy, proto::{DESCRIPTOR_SET, google::rpc}, protojson::DescriptorPool};
+use google_chat::{
+    Client, Credentials, Wire,
+    grpc_transcoding::rpc::code_name,
+    policy::RetryPolicy,
+    proto::{DESCRIPTOR_SET, google::rpc},
+    protojson::DescriptorPool,
+};
 use prost::Message;
 use serde_json::{Value, json};
 use tonic::Status;

@@ -176,6 +176,34 @@ impl HttpJson {
     }
 }
 
+impl<S, B> HttpJson<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Makes a unary call whose method is known and whose message has no frame. The
+    /// response has the metadata as headers, and the message in a gRPC frame.
+    ///
+    /// The server is told the `timeout`; it is the caller who holds it.
+    ///
+    /// # Errors
+    ///
+    /// The status of the call.
+    pub async fn unary(
+        &mut self,
+        method: &MethodBindings,
+        headers: HeaderMap,
+        message: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<Response<Bytes>, Status> {
+        let (binding, request) = method.encode_request(message, &self.shared.options)?;
+        let request = self.shared.request(request, headers, timeout)?;
+        self.shared.unary(&mut self.inner, binding, request).await
+    }
+}
+
 impl<S> fmt::Debug for HttpJson<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpJson").field("endpoint", &self.shared.origin).finish_non_exhaustive()
@@ -252,17 +280,43 @@ impl Shared {
             bindings.encode_request(&frame::unary(framed, encoding, limit)?, &self.options)?
         };
         let request = self.request(request, std::mem::take(call.headers_mut()), timeout)?;
-        self.exchange(inner, binding, request, deadline).await
+        if bindings.method().is_server_streaming() {
+            let (head, body, times) = self.exchange(inner, binding, request).await?;
+            let body = GrpcBodyFromJson::new(binding.clone(), &head.headers, body, times, self.limit, deadline);
+            return Ok(response::grpc(body, head.headers));
+        }
+        let response = self.unary(inner, binding, request).await?;
+        Ok(response.map(|framed| Body::new(response::Unary::Message(framed))))
     }
 
-    /// Sends a request and makes the stub's response of the server's.
+    /// The exchange of a call whose response is one message: the framed message, with the
+    /// metadata of the response as headers.
+    async fn unary<S, B>(
+        &self,
+        inner: &mut S,
+        binding: &Binding,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, Status>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body, times) = self.exchange(inner, binding, request).await?;
+        match self.body(body, times).await.and_then(|body| decode(binding, &head, body)) {
+            Ok(framed) => Ok(response::headers(framed, head.headers)),
+            Err(failed) => Err(with_answer(failed, head)),
+        }
+    }
+
+    /// Sends a request. The response is a success, whose body is packed so many times.
     async fn exchange<S, B>(
         &self,
         inner: &mut S,
         binding: &Binding,
         request: Request<Full<Bytes>>,
-        deadline: Deadline,
-    ) -> Result<Response<Body>, Status>
+    ) -> Result<(Parts, B, usize), Status>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>>,
         S::Error: Into<BoxError>,
@@ -284,18 +338,9 @@ impl Shared {
             };
             return Err(with_answer(self.failure(&head, body), head));
         }
-        let times = match packed {
-            Ok(times) => times,
-            Err(unknown) => return Err(with_answer(unknown, head)),
-        };
-        if binding.method().is_server_streaming() {
-            let body = GrpcBodyFromJson::new(binding.clone(), &head.headers, body, times, self.limit, deadline);
-            return Ok(response::grpc(body, head.headers));
-        }
-        let framed = self.body(body, times).await.and_then(|body| decode(binding, &head, body));
-        match framed {
-            Ok(framed) => Ok(response::grpc(response::Unary::Message(framed), head.headers)),
-            Err(failed) => Err(with_answer(failed, head)),
+        match packed {
+            Ok(times) => Ok((head, body, times)),
+            Err(unknown) => Err(with_answer(unknown, head)),
         }
     }
 

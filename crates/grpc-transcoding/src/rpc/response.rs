@@ -38,7 +38,12 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<super::BoxError>,
 {
-    let mut response = Response::new(Body::new(body));
+    self::headers(Body::new(body), headers)
+}
+
+/// The same, whatever its body is.
+pub(super) fn headers<B>(body: B, headers: HeaderMap) -> Response<B> {
+    let mut response = Response::new(body);
     *response.headers_mut() = metadata(headers, Some(GRPC));
     mend(response.headers_mut());
     response
