@@ -17,7 +17,7 @@
 //!
 //! - [`Client`]: Google Chat, with its defaults and errors that say what to do.
 //! - [`proto`]: the generated messages and the stub.
-//! - [`policy`], [`Credentials`]: what any stub needs over either protocol.
+//! - [`layer`], [`Credentials`]: what any stub needs over either protocol.
 //! - [`grpc_transcoding`]: the engine under it, for any API with `google.api.http`
 //!   annotations: HTTP/JSON under a stub, REST in front of a gRPC server.
 //! - [`protojson`]: protobuf's wire format to ProtoJSON and back.
@@ -29,16 +29,9 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod transport {
-    pub(crate) use grpc_transcoding::{client::*, rpc::*};
-}
-mod transcoding {
-    pub(crate) use grpc_transcoding::rpc as frame;
-    pub(crate) use grpc_transcoding::rpc as status;
-}
 mod client;
 mod credentials;
-pub mod policy;
+pub mod layer;
 pub mod proto;
 
 pub use client::{
@@ -48,4 +41,6 @@ pub use client::{
 pub use credentials::{Credentials, CredentialsError, TokenError, TokenErrorKind};
 pub use grpc_transcoding::client::Wire;
 pub use proto::google::chat::v1::{CreateSpaceRequest, Space};
-pub use {grpc_transcoding, protojson};
+
+/// The engine, and the libraries whose types are in this crate's signatures.
+pub use {bytes, gcp_auth, grpc_transcoding, http, http_body, http_body_util, prost, protojson, tonic, tower};

@@ -1,10 +1,11 @@
 //! Creating a space, over either wire, from the same stub.
 
-use std::{convert::Infallible, future::Future};
+use std::{convert::Infallible, future::Future, time::Duration};
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Space, Wire,
-    grpc_transcoding::server::Gateway,
+    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    emulator::Emulator,
+    layer::RetryPolicy,
     proto::{
         self,
         google::{
@@ -16,9 +17,8 @@ use google_chat::{
             rpc,
         },
     },
-    protojson::DescriptorPool,
+    transport::Gateway,
 };
-use google_chat_emulator::Emulator;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -52,7 +52,7 @@ async fn both_wires_create_the_same_space() {
         let emulator = Emulator::start().await.unwrap();
         let created = client(&emulator.endpoint(), wire)
             .create_space(Space::named("Launch room"))
-            .timeout(std::time::Duration::MAX)
+            .timeout(Duration::MAX)
             .with_response()
             .await
             .unwrap();
@@ -113,7 +113,7 @@ impl ChatService for Scripted {
 async fn scripted<F: Future>(test: impl FnOnce(String) -> F) -> F::Output {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let schema = DescriptorPool::decode(proto::DESCRIPTOR_SET).unwrap();
+    let schema = Schema::decode(proto::DESCRIPTOR_SET).unwrap();
     let gateway = Gateway::new(schema, ChatServiceServer::new(Scripted)).unwrap();
     let server = async move {
         loop {
@@ -355,7 +355,7 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(answer_once(listener, answer.to_owned()));
         let call = client(&endpoint, wire).create_space(Space::named("a"));
-        let error = call.retry(google_chat::policy::RetryPolicy::never()).await.unwrap_err();
+        let error = call.retry(RetryPolicy::never()).await.unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().starts_with(message), "{error}");
         server.await.unwrap();
@@ -376,8 +376,7 @@ async fn a_proxys_503_is_not_the_apis_own() {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(answer_once(listener, answer.to_owned()));
         let chat = Client::builder().endpoint(endpoint).credentials(Credentials::anonymous()).wire(Wire::HttpJson);
-        let mut policy = google_chat::policy::RetryPolicy::default();
-        (policy.attempts, policy.initial) = (2, std::time::Duration::from_millis(1));
+        let policy = RetryPolicy::default().with_attempts(2).with_initial_backoff(Duration::from_millis(1));
         let chat = chat.retry(policy).fill_request_ids(false).build().unwrap();
         let error = chat.create_space(Space::named("a")).await.unwrap_err();
         assert_eq!((error.code(), error.attempts()), (Code::Unavailable, attempts), "{error}");
@@ -391,7 +390,7 @@ async fn a_deadline_holds_on_both_wires() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     for wire in WIRES {
-        let limit = std::time::Duration::from_millis(50);
+        let limit = Duration::from_millis(50);
         let error = client(&endpoint, wire).create_space(Space::named("a")).timeout(limit).await.unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
     }

@@ -10,8 +10,11 @@ use std::{
     time::Duration,
 };
 
-use google_chat::{Client, Credentials, Space, Wire, policy::RetryPolicy};
-use google_chat_emulator::{Emulator, Fault};
+use google_chat::{
+    Client, Credentials, Space, Wire,
+    emulator::{Emulator, Fault},
+    layer::RetryPolicy,
+};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -89,8 +92,7 @@ fn each_call_and_attempt_has_a_span_without_secrets() {
         let calls = async {
             let emulator = Emulator::builder().start().await.unwrap();
             emulator.configure(|settings| settings.shortcuts = true);
-            let mut retry = RetryPolicy::default();
-            retry.initial = Duration::from_millis(1);
+            let retry = RetryPolicy::default().with_initial_backoff(Duration::from_millis(1));
             let token = Credentials::token("user:secret@example.com").unwrap();
             let chat = Client::builder().endpoint(emulator.endpoint()).wire(wire).retry(retry).credentials(token);
             let chat = chat.build().unwrap();

@@ -1,20 +1,17 @@
 //! Somebody else's API, with its own generated stub, over HTTP/JSON: `cargo run
 //! -p library-example --example library`.
 //!
-//! The stub is that which tonic generates. Under it lie this crate's policies
+//! The stub is that which tonic generates. Under it lie this crate's layers
 //! and `HttpJson`; at the other end the crate's `Gateway` offers a gRPC service
 //! as REST, so that the example needs no network.
 
 use std::sync::{Arc, Mutex};
 
 use google_chat::{
-    Credentials,
-    grpc_transcoding::{
-        client::{HttpJson, Origin},
-        server::{Gateway, ServeOptions, serve},
-    },
-    policy::{Authorize, RequestId, Retry, RetryPolicy, Trace},
-    protojson::DescriptorPool,
+    Credentials, Schema,
+    layer::Stack,
+    tower::Layer,
+    transport::{Gateway, HttpJson, Origin, ServeOptions, serve},
 };
 use library_example::{
     Book, CreateBookRequest, DESCRIPTORS, SearchBooksRequest, SearchBooksResponse,
@@ -34,11 +31,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(serve(listener, gateway, ServeOptions::default()));
 
     let origin = Origin::parse(&endpoint)?;
-    let http = HttpJson::builder(schema.clone(), &endpoint).build()?;
-    let http = Authorize::new(http, &origin, Credentials::token("secret")?, Vec::new(), Default::default())?;
-    let http = Retry::new(Trace::attempts(http, &origin), schema.clone(), RetryPolicy::default());
-    let http = Trace::calls(RequestId::new(http, schema), &origin);
-    let mut stub = LibraryClient::new(http);
+    let layers = Stack::new(schema.clone(), &origin).credentials(Credentials::token("secret")?)?;
+    let http = HttpJson::builder(schema, &endpoint).build()?;
+    let mut stub = LibraryClient::new(layers.layer(http));
 
     let book = Book { title: "Dune & Co., 2/3 – 100 %".to_owned(), ..Book::default() };
     let request = CreateBookRequest { parent: "shelves/1".to_owned(), book: Some(book), ..Default::default() };
@@ -62,7 +57,7 @@ impl Library for Shelves {
             return Err(Status::unauthenticated("who are you?"));
         }
         let request = request.into_inner();
-        // It came from the policy, by the field's name.
+        // The layers filled it in, by the field's name.
         if request.request_id.is_empty() {
             return Err(Status::invalid_argument("request_id is required"));
         }

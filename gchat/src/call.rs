@@ -3,14 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use google_chat::{
-    grpc_transcoding::{
-        HttpRules, client as transport,
-        client::{Auto, Grpc, HttpJson, Origin},
-    },
-    policy::{Authorize, Trace},
-    protojson::{DescriptorPool, MethodDescriptor, WriteOptions},
+    Schema,
+    json::WriteOptions,
+    layer::AuthLayer,
+    schema::Method,
+    transport::{self, Auto, Grpc, HttpJson, Origin},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, uri::PathAndQuery};
 use prost::bytes::{Buf, BufMut};
 use serde_json::Value;
 use tonic::{
@@ -18,7 +17,7 @@ use tonic::{
     body::Body,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
-use tower::util::BoxCloneSyncService;
+use tower::{Layer, util::BoxCloneSyncService};
 
 use crate::{
     connection::{ConnectionOrEmulator, Needs, Target, WireFlag},
@@ -108,15 +107,15 @@ fn scopes(target: &Target, method: &MethodDescriptor, request: &str) -> Result<V
 fn channel(target: &Target, scopes: Vec<String>, schema: DescriptorPool) -> Result<Channel, Failure> {
     let origin = Origin::parse(&target.endpoint).map_err(Failure::usage)?;
     let authorized = |service: BoxCloneSyncService<_, _, _>| {
-        let credentials = target.who.credentials.clone();
-        Authorize::new(service, &origin, credentials, scopes, HeaderMap::new()).map_err(Failure::usage)
+        let layer = AuthLayer::new(schema.clone(), &origin, target.who.credentials.clone());
+        layer.map(|layer| layer.scopes(scopes).layer(service)).map_err(Failure::usage)
     };
     let connector = transport::connector(&origin).map_err(Failure::machine)?;
     let rules = HttpRules::new(&schema);
     let annotated = rules.check().is_ok();
     let grpc = BoxCloneSyncService::new(Grpc::over(connector.clone(), origin.clone()));
     let http_json = || {
-        let http_json = HttpJson::builder(rules, &target.endpoint).build_connecting(connector.clone());
+        let http_json = HttpJson::builder(schema.clone(), &target.endpoint).build_connecting(connector.clone());
         http_json.map(BoxCloneSyncService::new).map_err(Failure::usage)
     };
     let service = authorized(match target.wire {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use google_chat::{
-    CreateSpaceRequest, Error, ErrorKind, Space, TokenErrorKind, grpc_transcoding::rpc::code_name, policy::RetryPolicy,
-};
+use google_chat::{CreateSpaceRequest, Error, Space, layer::RetryPolicy, transcoding::code_name};
 use tonic::Code;
 
 use crate::{
@@ -126,8 +124,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let scopes = target.scopes(needs);
     // Before the token, so that its exchange goes by the same connector.
     let builder = target.builder(Some(needs)).checks(false).fill_request_ids(false);
-    let mut policy = RetryPolicy::never();
-    policy.total = Duration::from_secs(args.connection.timeout);
+    let policy = RetryPolicy::never().with_total_timeout(Duration::from_secs(args.connection.timeout));
     let client = builder.retry(policy).build().map_err(Failure::usage)?;
     token(&target, &scopes).await?;
     // Certain to be refused for its kind, once everything else has been looked at.

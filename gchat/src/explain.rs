@@ -4,10 +4,8 @@ use std::{io::BufRead, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{
-    Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT,
-    grpc_transcoding::{HttpRules, client::Origin},
-    policy::RetryPolicy,
-    protojson::{DescriptorPool, FieldPath, MethodDescriptor},
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT, Schema, layer::RetryPolicy, schema::Method,
+    transport::Origin,
 };
 use http_body_util::{BodyExt, Full};
 use prost::{Message, bytes::Bytes};

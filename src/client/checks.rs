@@ -4,25 +4,17 @@
 //! Nothing is refused here that the server could accept: where the
 //! documentation leaves a unit or a rule open, the looser reading counts.
 
-use std::sync::Arc;
-
-use http::Request;
-use http_body_util::Full;
 use prost::Message;
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status};
 
 use super::{SCOPE, create_space::METHOD, scopes::MethodScopes};
 use crate::{
-    policy::{
-        Scopes,
-        service::{Answer, Inner, service},
-        take,
-    },
+    Credentials,
+    layer::{Scopes, UnaryCall},
     proto::google::{
         chat::v1::{CreateSpaceRequest, Space, space::SpaceType},
         rpc::{self, BadRequest, bad_request::FieldViolation},
     },
-    transcoding::frame,
 };
 
 /// The longest texts, in characters. Source: the comments of the fields in Google's protos.
@@ -30,71 +22,53 @@ const DISPLAY_NAME: usize = 128;
 const DESCRIPTION: usize = 150;
 const GUIDELINES: usize = 5_000;
 
-/// A tower service that knows what creating a space needs.
-#[derive(Clone, Debug)]
-pub(super) struct Checks<S> {
-    inner: S,
-    rules: Arc<Rules>,
-}
-
+/// What a client knows of the calls that it makes.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     /// Whether calls are checked before they are sent.
-    pub(super) check: bool,
+    check: bool,
     /// Whether calls are made as the app, where that is known.
-    pub(super) app: Option<bool>,
-    /// The scopes that the caller set.
-    pub(super) scopes: Option<Vec<String>>,
-}
-
-impl<S> Checks<S> {
-    pub(super) fn new(inner: S, rules: Arc<Rules>) -> Self {
-        Self { inner, rules }
-    }
-}
-
-service!(Checks);
-
-impl<S> Checks<S> {
-    fn through<I: Inner>(&self, mut inner: I, mut call: Request<Body>) -> Answer {
-        let given = self.rules.scopes.is_some() || call.extensions().get::<Scopes>().is_some();
-        if !given {
-            let scopes = call.uri().path().get(1..).and_then(MethodScopes::of);
-            let least = scopes.map(|scopes| scopes.least(self.rules.app != Some(false), false));
-            // A method of the future is for the caller's own scopes.
-            call.extensions_mut().insert(Scopes(least.map(|scope| format!("{SCOPE}{scope}")).into_iter().collect()));
-        }
-        let idle = !self.rules.check && self.rules.scopes.is_some();
-        if call.uri().path().get(1..) != Some(METHOD) || idle {
-            return Box::pin(inner.call(call));
-        }
-        let rules = Arc::clone(&self.rules);
-        Box::pin(async move {
-            match rules.apply(call, given).await {
-                Ok(call) => inner.call(call).await,
-                Err(status) => Ok(status.into_http()),
-            }
-        })
-    }
+    app: Option<bool>,
+    /// Whether the scopes are chosen for each call: they were not set, and there are
+    /// credentials.
+    choose_scopes: bool,
+    /// Whether `chat.import` is the only scope that was set.
+    only_import: bool,
 }
 
 impl Rules {
-    /// Checks a call, and asks for the scope that it needs unless scopes are given.
-    async fn apply(&self, call: Request<Body>, given: bool) -> Result<Request<Body>, Status> {
-        let (mut head, frames) = take(call).await?;
-        let encoding = head.headers.get("grpc-encoding").map(http::HeaderValue::as_bytes);
+    pub(super) fn new(check: bool, credentials: &Credentials, scopes: Option<&[String]>) -> Self {
+        let is_import = |scope: &String| scope.trim_start_matches(SCOPE) == "chat.import";
+        Self {
+            check,
+            app: credentials.is_app(),
+            choose_scopes: scopes.is_none() && !credentials.is_anonymous(),
+            only_import: scopes.is_some_and(|scopes| !scopes.is_empty() && scopes.iter().all(is_import)),
+        }
+    }
+
+    /// Checks a call, and asks for the scope that it needs unless scopes are set.
+    pub(super) fn apply(&self, call: &mut UnaryCall) -> Result<(), Status> {
+        let method = &call.method.path()[1..];
+        let choose = self.choose_scopes && call.scopes.is_none();
+        // A method of the future is for the caller's own scopes.
+        let mut scope = MethodScopes::of(method).map(|scopes| scopes.least(self.app != Some(false), false));
         // What cannot be read here is the server's to judge.
-        let message = frame::unary(frames.clone(), encoding, usize::MAX).ok();
-        if let Some(request) = message.and_then(|message| CreateSpaceRequest::decode(message).ok()) {
+        if method == METHOD
+            && (choose || self.check)
+            && let Ok(request) = CreateSpaceRequest::decode(&*call.message)
+        {
             if self.check {
                 self.check(&request)?;
             }
-            let import = request.space.is_some_and(|space| space.import_mode);
-            if import && !given {
-                head.extensions.insert(Scopes([format!("{SCOPE}chat.import")].into()));
+            if request.space.is_some_and(|space| space.import_mode) {
+                scope = Some("chat.import");
             }
         }
-        Ok(Request::from_parts(head, Body::new(Full::new(frames))))
+        if choose {
+            call.scopes = Some(Scopes::new(scope.map(|scope| format!("{SCOPE}{scope}"))));
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -152,10 +126,7 @@ impl Rules {
         if self.app == Some(true) && space.import_mode {
             violated("space.import_mode", "needs a user's credentials, not the app's");
         }
-        let short = |scope: &String| scope.trim_start_matches(SCOPE) == "chat.import";
-        if self.scopes.as_ref().is_some_and(|scopes| !scopes.is_empty() && scopes.iter().all(short))
-            && !space.import_mode
-        {
+        if self.only_import && !space.import_mode {
             violated("space.import_mode", "must be set where chat.import is the only scope");
         }
         // Characters are counted as Unicode code points; in UTF-16 there are as

@@ -7,7 +7,7 @@ use std::{
 use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::{Client, Error, Wire};
-use crate::policy::{ATTEMPTS, RetryPolicy, uuid};
+use crate::layer::{PREVIOUS_ATTEMPTS, RetryPolicy, uuid};
 use crate::proto::google::chat::v1::{CreateSpaceRequest, Space, space::SpaceType};
 
 /// The method, as an [`Error`] names it.
@@ -140,6 +140,6 @@ pub struct CreatedSpace {
 
 /// How often a call was made, by the metadata of its answer.
 pub(super) fn attempts(metadata: &MetadataMap) -> u32 {
-    let previous = metadata.get(ATTEMPTS.as_str()).and_then(|value| value.to_str().ok()?.parse().ok());
+    let previous = metadata.get(PREVIOUS_ATTEMPTS.as_str()).and_then(|value| value.to_str().ok()?.parse().ok());
     previous.unwrap_or(0_u32).saturating_add(1)
 }

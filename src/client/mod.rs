@@ -3,38 +3,42 @@
 //! [`Client`] puts the generated stub over the wire that is asked for, with the
 //! credentials in between. [`Client::stub`] hands out that stub.
 
-mod checks;
+mod channel;
+pub(crate) mod checks;
 mod create_space;
 mod error;
 mod error_kind;
 mod scopes;
 
-use std::{convert::Infallible, fmt, sync::Arc, task};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
-use grpc_transcoding::{DescriptorPool, HttpRules, client::Wire};
-use http::{HeaderMap, HeaderValue, Request, Response, header::USER_AGENT};
+use http::{HeaderName, HeaderValue, Request, Response, header::USER_AGENT};
 use http_body_util::Full;
-use tokio::sync::OnceCell;
-use tonic::body::Body;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
+pub use crate::transport::Wire;
+pub use channel::Channel;
 pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
 pub use error::Error;
 pub use error_kind::ErrorKind;
 pub use scopes::MethodScopes;
 
+use self::channel::{Chosen, Named};
 use crate::{
-    Credentials,
-    policy::{Authorize, AuthorizeError, RequestId, Retry, RetryPolicy, RoutingHeader, Trace, service::Answer},
+    Credentials, Schema,
+    layer::{AuthError, Framing, RetryPolicy, Sender, Stack},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Auto, BoxError, BuildError, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
+    transport::{BoxError, BuildError, Choice, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
 };
 
 /// Where Google Chat is.
 pub const ENDPOINT: &str = "https://chat.googleapis.com";
 
-const API_CLIENT: &str = "x-goog-api-client";
+const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 const SCOPE: &str = "https://www.googleapis.com/auth/";
 
 /// A client of Google Chat. Cheap to clone; clones share their connections.
@@ -53,48 +57,8 @@ const SCOPE: &str = "https://www.googleapis.com/auth/";
 pub struct Client {
     channel: Channel,
     rules: Arc<checks::Rules>,
-    wire: Arc<OnceCell<Wire>>,
+    choice: Choice,
     fill_request_ids: bool,
-}
-
-/// The service under the client's stub: one wire, with checks, request ids,
-/// retries, deadlines and credentials.
-#[derive(Clone)]
-pub struct Channel(Arc<dyn Stack>);
-
-/// A service that calls can be made of at any time: ours wait for what is under them
-/// within the call. It is cloned for each call, and so should be little.
-trait Stack: Send + Sync {
-    fn call(&self, call: Request<Body>) -> Answer;
-}
-
-impl<S> Stack for S
-where
-    S: Service<Request<Body>, Future = Answer> + Clone + Send + Sync,
-{
-    fn call(&self, call: Request<Body>) -> Answer {
-        Service::call(&mut self.clone(), call)
-    }
-}
-
-impl fmt::Debug for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Channel")
-    }
-}
-
-impl Service<Request<Body>> for Channel {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
-        task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Request<Body>) -> Self::Future {
-        self.0.call(call)
-    }
 }
 
 /// Builds a [`Client`].
@@ -118,10 +82,8 @@ pub enum ClientError {
     /// The endpoint or the system's certificates cannot be used.
     Transport(BuildError),
     /// The credentials would travel in clear text.
-    Authorize(AuthorizeError),
-    /// The embedded schema does not compile; it always does.
-    Schema(protojson::DescriptorError),
-    /// The quota project holds what a header cannot.
+    Authorize(AuthError),
+    /// The quota project has characters that a header cannot have.
     QuotaProject(String),
 }
 
@@ -130,13 +92,22 @@ impl fmt::Display for ClientError {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Authorize(error) => error.fmt(f),
-            Self::Schema(error) => error.fmt(f),
-            Self::QuotaProject(project) => write!(f, "the quota project {project:?} is no project's id"),
+            Self::QuotaProject(project) => {
+                write!(f, "the quota project {project:?} is no project's id; give the id of a Google Cloud project")
+            }
         }
     }
 }
 
-impl std::error::Error for ClientError {}
+impl std::error::Error for ClientError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Transport(error) => Some(error),
+            Self::Authorize(error) => Some(error),
+            Self::QuotaProject(_) => None,
+        }
+    }
+}
 
 impl Client {
     /// A client of Google Chat with application default credentials.
@@ -147,6 +118,15 @@ impl Client {
     /// the first call.
     pub fn new() -> Result<Self, ClientError> {
         Self::builder().build()
+    }
+
+    /// The schema of Google Chat: the embedded descriptor set, compiled once for all.
+    pub fn schema() -> Schema {
+        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+            // The build embeds it, and a test compiles it.
+            Schema::decode(proto::DESCRIPTOR_SET).expect("the embedded descriptor set is whole")
+        });
+        SCHEMA.clone()
     }
 
     /// Begins to build a client.
@@ -197,7 +177,7 @@ impl Client {
     /// The wire that calls travel over: [`Wire::Auto`] as long as no connection has
     /// decided.
     pub fn wire(&self) -> Wire {
-        self.wire.get().copied().unwrap_or_default()
+        self.choice.get().unwrap_or_default()
     }
 }
 
@@ -283,24 +263,21 @@ impl ClientBuilder {
     /// If the endpoint is no URL, the credentials would go there in clear text,
     /// or the system has no root certificates.
     pub fn build(self) -> Result<Client, ClientError> {
-        let transport = ClientError::Transport;
-        let (origin, schema) = self.parts()?;
-        let connect = |error| transport(BuildError::Connect(error));
+        let origin = self.origin()?;
+        let connect = |error| ClientError::Transport(BuildError::Connect(error));
         let connector = self.connector.clone().build(&origin).map_err(connect)?;
-        let grpc = Grpc::over(connector.clone(), origin.clone()).map_request(naming(Wire::Grpc));
-        let http_json = HttpJson::builder(schema.clone(), &self.endpoint).build_connecting(connector.clone());
-        let http_json = http_json.map_err(transport)?.map_request(naming(Wire::HttpJson));
-        let mut wire = Arc::new(OnceCell::new_with(Some(self.wire)));
-        let channel = match self.wire {
-            Wire::Grpc => Channel(Arc::new(grpc)),
-            Wire::HttpJson => Channel(Arc::new(http_json)),
-            _ => {
-                let auto = Auto::new(connector, origin.clone(), grpc, http_json);
-                wire = auto.chosen();
-                Channel(Arc::new(auto))
-            }
+        let grpc = Framing(Grpc::over(connector.clone(), origin.clone()));
+        let http_json = HttpJson::builder(Client::schema(), &self.endpoint).build_connecting(connector.clone());
+        let choice = match self.wire {
+            Wire::Auto => Choice::auto(connector, &origin),
+            wire => Choice::fixed(wire),
         };
-        self.over(channel, wire, &origin, schema)
+        let sender = Chosen {
+            choice: choice.clone(),
+            grpc: Named::new(Wire::Grpc, grpc),
+            http_json: Named::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?),
+        };
+        self.over(sender, choice, &origin)
     }
 
     /// Builds the client over an HTTP service of the caller's, to which calls go as
@@ -317,67 +294,40 @@ impl ClientBuilder {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (origin, schema) = self.parts()?;
-        let http_json = HttpJson::builder(schema.clone(), &self.endpoint).build_over(http);
-        let http_json = http_json.map_err(ClientError::Transport)?.map_request(naming(Wire::HttpJson));
-        let wire = Arc::new(OnceCell::new_with(Some(Wire::HttpJson)));
-        self.over(Channel(Arc::new(http_json)), wire, &origin, schema)
+        let origin = self.origin()?;
+        let http_json = HttpJson::builder(Client::schema(), &self.endpoint).build_over(http);
+        let sender = Named::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?);
+        self.over(sender, Choice::fixed(Wire::HttpJson), &origin)
     }
 
-    fn parts(&self) -> Result<(Origin, HttpRules), ClientError> {
-        let origin = Origin::parse(&self.endpoint).map_err(BuildError::Origin).map_err(ClientError::Transport)?;
-        let pool = DescriptorPool::decode(proto::DESCRIPTOR_SET).map_err(ClientError::Schema)?;
-        Ok((origin, HttpRules::new(&pool)))
+    fn origin(&self) -> Result<Origin, ClientError> {
+        Origin::parse(&self.endpoint).map_err(BuildError::Origin).map_err(ClientError::Transport)
     }
 
-    /// Puts the policies over what sends.
-    fn over(
-        self,
-        channel: Channel,
-        wire: Arc<OnceCell<Wire>>,
-        origin: &Origin,
-        schema: HttpRules,
-    ) -> Result<Client, ClientError> {
-        let app = self.credentials.is_app();
-        let rules = Arc::new(checks::Rules { check: self.checks, app, scopes: self.scopes.clone() });
+    /// Puts the layers over what sends.
+    fn over(self, sender: impl Sender + Sync, choice: Choice, origin: &Origin) -> Result<Client, ClientError> {
+        let rules = Arc::new(checks::Rules::new(self.checks, &self.credentials, self.scopes.as_deref()));
         let in_full = |scope: String| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") };
-        // By default the checks choose a scope for each call.
-        let scopes: Vec<String> = self.scopes.unwrap_or_default().into_iter().map(in_full).collect();
-        let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION"))));
-        if let Some(project) = self.quota_project {
-            let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
-            headers.insert("x-goog-user-project", value);
-        }
+        let user_agent = HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION")));
         let connect = |error| ClientError::Transport(BuildError::Connect(error));
         self.credentials.connect_by(&self.connector).map_err(connect)?;
-        let channel = Authorize::new(channel, origin, self.credentials, scopes, headers);
-        let channel = channel.map_err(ClientError::Authorize)?;
-        let channel = Trace::attempts(channel, origin);
-        let repeated = Retry::new(channel, schema.clone(), self.retry);
-        let known = RequestId::new(repeated, schema.pool().clone()).fill(self.fill_request_ids);
-        let routed = RoutingHeader::new(known, schema);
-        let checked = checks::Checks::new(routed, Arc::clone(&rules));
-        let channel = Channel(Arc::new(Trace::calls(checked, origin)));
-        Ok(Client { channel, rules, wire, fill_request_ids: self.fill_request_ids })
-    }
-}
-
-/// Adds the header by which Google's own clients say what they are.
-fn naming(wire: Wire) -> impl Fn(Request<Body>) -> Request<Body> + Clone {
-    /// The release of tonic that this crate is built with.
-    const TONIC: &str = "0.14";
-    const VERSION: &str = env!("CARGO_PKG_VERSION");
-    let transport = match wire {
-        Wire::Grpc => format!("grpc/{TONIC}"),
-        _ => format!("rest/{VERSION}"),
-    };
-    let name = format!("gl-rust/{} {transport} gapic/{VERSION}", env!("GOOGLE_CHAT_RUSTC"));
-    let name = HeaderValue::try_from(name).ok();
-    move |mut call| {
-        if let (Some(name), false) = (&name, call.headers().contains_key(API_CLIENT)) {
-            call.headers_mut().insert(API_CLIENT, name.clone());
+        let mut stack = Stack::new(Client::schema(), origin)
+            .fill_request_ids(self.fill_request_ids)
+            .header(USER_AGENT, user_agent)
+            .retry(self.retry)
+            .credentials(self.credentials)
+            .map_err(ClientError::Authorize)?
+            // By default the rules choose a scope for each call.
+            .scopes(self.scopes.unwrap_or_default().into_iter().map(in_full))
+            .prepare({
+                let rules = Arc::clone(&rules);
+                move |call| rules.apply(call)
+            });
+        if let Some(project) = self.quota_project {
+            let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
+            stack = stack.header(QUOTA_PROJECT, value);
         }
-        call
+        let channel = Channel::new(stack, sender);
+        Ok(Client { channel, rules, choice, fill_request_ids: self.fill_request_ids })
     }
 }

@@ -97,13 +97,11 @@ impl MethodScopes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grpc_transcoding::DescriptorPool;
-
-    use crate::proto::DESCRIPTOR_SET;
+    use crate::Client;
 
     #[test]
     fn every_method_of_the_schema_has_its_scopes() {
-        let schema = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+        let schema = Client::schema();
         for method in schema.methods() {
             let scopes = MethodScopes::of(&method.path()[1..]).unwrap_or_else(|| panic!("{}", method.path()));
             for (app, admin) in [(false, false), (false, true), (true, false)] {

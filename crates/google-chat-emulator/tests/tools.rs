@@ -4,12 +4,9 @@
 mod support;
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Space, Wire,
-    grpc_transcoding::{
-        client::{Grpc, HttpJson, Origin},
-        server::{Gateway, reflect},
-    },
-    policy::RetryPolicy,
+    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    emulator::{Emulator, Fault},
+    layer::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
     protojson::DescriptorPool,
 };

@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use google_chat::policy::RetryPolicy;
+use google_chat::layer::RetryPolicy;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -53,10 +53,9 @@ pub(crate) async fn run(
     timeout: Duration,
     quiet: bool,
 ) -> Result<(), Failure> {
-    let mut policy = RetryPolicy::default();
-    policy.total = timeout;
     // The quota comes back within a minute, though others may use it as well.
-    policy.quota_wait = Duration::from_secs(args.patience);
+    let quota_wait = Duration::from_secs(args.patience);
+    let policy = RetryPolicy::default().with_total_timeout(timeout).with_quota_wait(quota_wait);
     let client = target.builder(None).retry(policy).build().map_err(Failure::usage)?;
     let source = Source::open(path, args.format.unwrap_or_else(|| Format::of(path)), flags, &client)?;
 

@@ -4,11 +4,8 @@
 use std::{collections::HashMap, process::Command};
 
 use google_chat::{
-    Client, Credentials, Wire,
-    grpc_transcoding::rpc::code_name,
-    policy::RetryPolicy,
-    proto::{DESCRIPTOR_SET, google::rpc},
-    protojson::DescriptorPool,
+    Client, Credentials, Schema, Wire, layer::RetryPolicy, proto::DESCRIPTOR_SET, proto::google::rpc,
+    transcoding::code_name,
 };
 use prost::Message;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use std::{
 
 use http::{Request, Response};
 use tokio::sync::OnceCell;
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt};
 
 use super::{BoxError, Connector, Origin, failure::unavailable};
@@ -44,30 +44,64 @@ impl fmt::Display for Wire {
     }
 }
 
+/// Which of the protocols calls use. Clones share the choice.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// `None` where the choice is fixed.
+    connector: Option<Connector>,
+    chosen: Arc<OnceCell<Wire>>,
+}
+
+impl Choice {
+    /// Leaves the choice to the first connection that `connector` makes to `origin`, as
+    /// [`Wire::Auto`] says.
+    pub fn auto(connector: Connector, origin: &Origin) -> Self {
+        let known = match origin.is_https() {
+            true => None,
+            false if origin.is_confidential() => Some(Wire::Grpc),
+            false => Some(Wire::HttpJson),
+        };
+        Self { connector: Some(connector), chosen: Arc::new(OnceCell::new_with(known)) }
+    }
+
+    /// Has all calls use one protocol.
+    pub fn fixed(wire: Wire) -> Self {
+        Self { connector: None, chosen: Arc::new(OnceCell::new_with(Some(wire))) }
+    }
+
+    /// The choice; `None` as long as no connection has decided.
+    pub fn get(&self) -> Option<Wire> {
+        self.chosen.get().copied()
+    }
+
+    /// The choice, for which a connection is made where none has decided yet.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE if there is no connection.
+    pub async fn decide(&self) -> Result<Wire, Status> {
+        let (None, Some(connector)) = (self.get(), &self.connector) else {
+            return Ok(self.get().unwrap_or_default());
+        };
+        let choose = async || Ok(if connector.speaks_h2().await? { Wire::Grpc } else { Wire::HttpJson });
+        let chosen = self.chosen.get_or_try_init(choose).await;
+        chosen.copied().map_err(|error: BoxError| unavailable("the request failed", &*error))
+    }
+}
+
 /// A service that sends calls by one of two, gRPC or HTTP/JSON, as
 /// [`Wire::Auto`] says. Clones share the choice.
 #[derive(Clone, Debug)]
 pub struct Auto<G, J> {
     grpc: G,
     http_json: J,
-    connector: Connector,
-    chosen: Arc<OnceCell<Wire>>,
+    choice: Choice,
 }
 
 impl<G, J> Auto<G, J> {
     /// Chooses between the services, which send to `origin` by `connector`.
     pub fn new(connector: Connector, origin: Origin, grpc: G, http_json: J) -> Self {
-        let known = match origin.is_https() {
-            true => None,
-            false if origin.is_confidential() => Some(Wire::Grpc),
-            false => Some(Wire::HttpJson),
-        };
-        Self { grpc, http_json, connector, chosen: Arc::new(OnceCell::new_with(known)) }
-    }
-
-    /// The choice; it holds [`Wire::Auto`]'s outcome once it is made.
-    pub fn chosen(&self) -> Arc<OnceCell<Wire>> {
-        Arc::clone(&self.chosen)
+        Self { grpc, http_json, choice: Choice::auto(connector, &origin) }
     }
 }
 
@@ -88,7 +122,7 @@ where
     }
 
     fn call(&mut self, call: Request<Body>) -> Self::Future {
-        match self.chosen.get() {
+        match self.choice.get() {
             Some(Wire::Grpc) => return Box::pin(self.grpc.clone().oneshot(call)),
             Some(_) => return Box::pin(self.http_json.clone().oneshot(call)),
             None => {}
@@ -96,14 +130,10 @@ where
         let this = self.clone();
         let deadline = Deadline::of(call.headers());
         let answer = Box::pin(async move {
-            let choose = async || match this.connector.speaks_h2().await? {
-                true => Ok(Wire::Grpc),
-                false => Ok(Wire::HttpJson),
-            };
-            match this.chosen.get_or_try_init(choose).await {
+            match this.choice.decide().await {
                 Ok(Wire::Grpc) => this.grpc.oneshot(call).await,
                 Ok(_) => this.http_json.oneshot(call).await,
-                Err::<_, BoxError>(error) => Ok(failure(unavailable("the request failed", &*error))),
+                Err(status) => Ok(failure(status)),
             }
         });
         deadline.hold(answer, |expired| Ok(expired.into_http()))

@@ -42,7 +42,7 @@ where
 }
 
 /// The same, whatever its body is.
-pub(super) fn headers<B>(body: B, headers: HeaderMap) -> Response<B> {
+pub(crate) fn headers<B>(body: B, headers: HeaderMap) -> Response<B> {
     let mut response = Response::new(body);
     *response.headers_mut() = metadata(headers, Some(GRPC));
     mend(response.headers_mut());
