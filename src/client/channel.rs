@@ -116,13 +116,13 @@ impl<T> Named<T> {
 }
 
 impl<T: Sender + Sync> Sender for Named<T> {
-    async fn unary(&mut self, mut attempt: Attempt<'_>) -> Result<Response<Whole>, Status> {
+    fn unary(&mut self, mut attempt: Attempt<'_>) -> impl Future<Output = Result<Response<Whole>, Status>> + Send {
         self.add(&mut attempt.headers);
-        self.sender.unary(attempt).await
+        self.sender.unary(attempt)
     }
 
-    async fn stream(&mut self, mut call: Request<Body>) -> Result<Response<Body>, Status> {
+    fn stream(&mut self, mut call: Request<Body>) -> impl Future<Output = Result<Response<Body>, Status>> + Send {
         self.add(call.headers_mut());
-        self.sender.stream(call).await
+        self.sender.stream(call)
     }
 }

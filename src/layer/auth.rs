@@ -99,7 +99,8 @@ impl Auth {
             return Ok(None);
         }
         let scopes: Vec<&str> = scopes.0.iter().map(String::as_str).collect();
-        let Some(token) = self.0.header(&scopes, refused).await? else { return Ok(None) };
+        // In a box, since the future of what fetches tokens is larger than all the rest.
+        let Some(token) = Box::pin(self.0.header(&scopes, refused)).await? else { return Ok(None) };
         headers.insert(AUTHORIZATION, token.clone());
         Ok(self.0.is_renewable().then_some(token))
     }

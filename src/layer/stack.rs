@@ -2,7 +2,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -194,13 +194,16 @@ impl Steps {
         let span = self.call_trace.as_ref().map_or_else(Span::none, |trace| trace.call(call.uri().path()));
         let method = self.schema.as_ref().and_then(|schema| unary_method(schema, &call));
         let Some(method) = method else {
-            return trace::spanned(span, self.stream(call, sender)).await;
+            // In a box of its own, which unary calls need not carry along.
+            let stream: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(self.stream(call, sender));
+            return trace::spanned(span, stream).await;
         };
-        let unary = async {
+        // Pinned where it is made: to move a future of this size costs more than a step.
+        let unary = pin!(async {
             let mut call = UnaryCall::read(method, call).await?;
             self.prepare(&mut call)?;
             retry::attempts(self, &call, sender).await
-        };
+        });
         let outcome = unary.instrument(span.clone()).await;
         trace::record(&span, code(&outcome));
         outcome.map_or_else(transport::failure, |response| response.map(Body::new))
@@ -247,7 +250,7 @@ impl Steps {
     ) -> Result<Response<Whole>, Status> {
         let path = call.method.path();
         let span = self.attempt_trace.as_ref().map_or_else(Span::none, |trace| trace.attempt(path, &headers));
-        let attempt = async {
+        let attempt = pin!(async {
             if let Some(auth) = &self.auth {
                 let scopes = call.scopes.as_ref().unwrap_or(&self.scopes);
                 let refused = token.take();
@@ -257,7 +260,7 @@ impl Steps {
             // limit pass before it has.
             let timeout = timeout.map(|limit| Duration::from_millis(limit.as_micros().div_ceil(1_000) as u64));
             sender.unary(Attempt { call, headers, timeout }).await
-        };
+        });
         let attempt = attempt.instrument(span.clone());
         let outcome = match timeout {
             None => attempt.await,
@@ -281,7 +284,8 @@ impl Steps {
             }
             sender.stream(call).await
         };
-        trace::spanned(span, async { exchange.await.unwrap_or_else(transport::failure) }).await
+        let response = async { exchange.await.unwrap_or_else(transport::failure) };
+        trace::spanned(span, pin!(response)).await
     }
 }
 
