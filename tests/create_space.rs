@@ -404,3 +404,14 @@ fn a_token_is_not_sent_in_clear_text() {
         assert!(error.starts_with("credentials are not sent to http://chat.example.com in clear text"), "{error}");
     }
 }
+
+#[test]
+fn why_a_client_cannot_be_built_has_its_cause() {
+    let cause = |endpoint: &str| {
+        let builder = Client::builder().endpoint(endpoint).credentials(Credentials::token("secret").unwrap());
+        let error = builder.build().unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    assert!(cause("ftp://chat.example.com").contains("ftp://chat.example.com"));
+    assert!(cause("http://chat.example.com").contains("in clear text"));
+}

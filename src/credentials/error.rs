@@ -1,4 +1,4 @@
-use std::{borrow::Cow, error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use tonic::{Code, Status, metadata::MetadataValue};
 
@@ -15,6 +15,7 @@ pub struct TokenError {
     kind: TokenErrorKind,
     problem: String,
     advice: Option<Cow<'static, str>>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// What kind of failure left a call without a token.
@@ -55,11 +56,16 @@ impl TokenErrorKind {
 
 impl TokenError {
     pub(super) fn new(kind: TokenErrorKind, problem: impl Into<String>) -> Self {
-        Self { kind, problem: problem.into(), advice: None }
+        Self { kind, problem: problem.into(), advice: None, cause: None }
     }
 
     pub(super) fn advise(self, advice: impl Into<Cow<'static, str>>) -> Self {
         Self { advice: Some(advice.into()), ..self }
+    }
+
+    /// `cause` must not be able to show a key or a token.
+    pub(super) fn caused_by(self, cause: Arc<dyn Error + Send + Sync>) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 
     /// A token endpoint that could not be asked, as [`transport`](crate::transport) says
@@ -96,7 +102,11 @@ impl fmt::Display for TokenError {
     }
 }
 
-impl Error for TokenError {}
+impl Error for TokenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
 
 impl From<TokenError> for Status {
     fn from(error: TokenError) -> Self {
@@ -106,9 +116,13 @@ impl From<TokenError> for Status {
         };
         let mut status = Status::new(code, error.to_string());
         status.metadata_mut().insert(TOKEN_ERROR, MetadataValue::from_static(error.kind.name()));
-        match error.kind {
-            TokenErrorKind::Misconfigured => Broken::Misconfigured.cause(status),
-            _ => status,
+        match (error.kind, error.cause) {
+            (TokenErrorKind::Misconfigured, _) => Broken::Misconfigured.cause(status),
+            (_, Some(cause)) => {
+                status.set_source(cause);
+                status
+            }
+            (_, None) => status,
         }
     }
 }

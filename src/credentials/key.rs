@@ -143,7 +143,7 @@ impl Slot {
 impl Key {
     pub(super) fn new(json: &str) -> Result<Self, CredentialsError> {
         Self::read(json)
-            .map_err(|problem| CredentialsError(format!("the service account's key cannot be used: {problem}").into()))
+            .map_err(|problem| CredentialsError::new(format!("the service account's key cannot be used: {problem}")))
     }
 
     /// Every problem is in words of this function's own: what a parser says may repeat

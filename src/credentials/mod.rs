@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 pub use error::{TokenError, TokenErrorKind};
 use key::Key;
 
+use crate::transport::BoxError;
 use crate::transport::{ConnectError, ConnectorBuilder};
 
 /// Who makes a call. Cheap to clone; clones share their tokens.
@@ -26,7 +27,7 @@ enum Source {
     Provider(Arc<OneAtATime>),
     Key(Arc<Key>),
     /// The key that the environment names, and what is wrong with it.
-    Unusable(Arc<str>),
+    Unusable(Arc<CredentialsError>),
 }
 
 /// A source that keeps and renews its tokens itself, and is asked by one caller at a
@@ -48,16 +49,37 @@ impl OneAtATime {
 }
 
 /// Why credentials cannot be used.
+///
+/// The errors of libraries that read keys may repeat what they were given, so that none
+/// of them is a cause of this one.
 #[derive(Debug)]
-pub struct CredentialsError(Box<str>);
+pub struct CredentialsError {
+    problem: Box<str>,
+    cause: Option<BoxError>,
+}
 
-impl fmt::Display for CredentialsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl CredentialsError {
+    fn new(problem: impl Into<Box<str>>) -> Self {
+        Self { problem: problem.into(), cause: None }
+    }
+
+    /// `cause` must not be able to show a key or a token.
+    fn caused_by(problem: impl Into<Box<str>>, cause: impl Into<BoxError>) -> Self {
+        Self { cause: Some(cause.into()), ..Self::new(problem) }
     }
 }
 
-impl std::error::Error for CredentialsError {}
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for CredentialsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
 
 /// How long application default credentials may be looked for.
 const LOOK_UP: Duration = Duration::from_secs(6);
@@ -92,15 +114,16 @@ impl Credentials {
         };
         // Some set the variable to the key itself, so its value is not repeated.
         let read = match named.to_str() {
-            Some("") => Err("it is empty; unset it, or set it to the path of a key's file".to_owned()),
+            Some("") => Err(CredentialsError::new("it is empty; unset it, or set it to the path of a key's file")),
             Some(text) if text.trim_start().starts_with('{') => {
-                Err("it holds JSON where the path of a key's file belongs".to_owned())
+                Err(CredentialsError::new("it holds JSON where the path of a key's file belongs"))
             }
-            _ => std::fs::read_to_string(&named)
-                .map_err(|error| format!("the file that it names cannot be read: {error}")),
+            _ => std::fs::read_to_string(&named).map_err(|error| {
+                CredentialsError::caused_by(format!("the file that it names cannot be read: {error}"), error)
+            }),
         };
-        let key = read.and_then(|json| Self::service_account_key(&json).map_err(|error| error.to_string()));
-        key.unwrap_or_else(|problem| Self(Source::Unusable(problem.into())))
+        let key = read.and_then(|json| Self::service_account_key(&json));
+        key.unwrap_or_else(|error| Self(Source::Unusable(Arc::new(error))))
     }
 
     /// Tokens from a source of the caller's own, which keeps and renews them. It is
@@ -128,11 +151,11 @@ impl Credentials {
     /// none.
     pub fn for_user(&self, email: &str) -> Result<Self, CredentialsError> {
         if !is_email(email) {
-            return Err(CredentialsError("the user to act for is not an e-mail address".into()));
+            return Err(CredentialsError::new("the user to act for is not an e-mail address"));
         }
         let Source::Key(key) = &self.0 else {
             let problem = "only a service account's key can act for a user; use Credentials::service_account_key";
-            return Err(CredentialsError(problem.into()));
+            return Err(CredentialsError::new(problem));
         };
         Ok(Self(Source::Key(key.for_user(email))))
     }
@@ -193,11 +216,12 @@ impl Credentials {
                 let found = provider.get_or_try_init(async || gcp_auth::provider().await.map(OneAtATime::new));
                 let look = tokio::time::timeout(LOOK_UP, found).await;
                 let look = look.map_err(|_| missing(format!("nothing within {LOOK_UP:?}")))?;
-                look.map_err(|error| missing(without_secrets(&error)))?
+                look.map_err(|error| with_cause(missing(without_secrets(&error)), error))?
             }
             Source::Provider(provider) => provider,
-            Source::Unusable(problem) => {
-                return Err(no_credentials(format!("GOOGLE_APPLICATION_CREDENTIALS: {problem}")));
+            Source::Unusable(error) => {
+                let missing = no_credentials(format!("GOOGLE_APPLICATION_CREDENTIALS: {error}"));
+                return Err(missing.caused_by(Arc::clone(error)));
             }
             Source::Key(key) => return key.header(scopes, rejected).await.map(Some),
         };
@@ -212,7 +236,7 @@ impl Credentials {
                 gcp_auth::Error::Http(..) | gcp_auth::Error::Other(..) => TokenErrorKind::Unavailable,
                 _ => TokenErrorKind::Refused,
             };
-            TokenError::new(kind, message)
+            with_cause(TokenError::new(kind, message), error)
         })?;
         let header = bearer(token.as_str());
         header.map(Some).map_err(|error| TokenError::new(TokenErrorKind::Refused, error.to_string()))
@@ -239,6 +263,16 @@ fn without_secrets(error: &gcp_auth::Error) -> String {
     }
 }
 
+/// The failure with the error as its cause, if that cannot repeat a key.
+fn with_cause(failed: TokenError, error: gcp_auth::Error) -> TokenError {
+    match error {
+        gcp_auth::Error::Http(..) | gcp_auth::Error::Io(..) | gcp_auth::Error::Str(_) => {
+            failed.caused_by(Arc::new(error))
+        }
+        _ => failed,
+    }
+}
+
 /// Whether a text can be an e-mail address, and is nothing else that was put in its
 /// place, such as a key. Such a text may be shown.
 fn is_email(text: &str) -> bool {
@@ -255,10 +289,11 @@ fn bearer(token: &str) -> Result<HeaderValue, CredentialsError> {
     let taken = |byte: u8| byte.is_ascii_graphic() && !b"\"\\{}<>,;".contains(&byte);
     if token.is_empty() || !token.bytes().all(taken) {
         let problem = "the access token is empty or holds characters that no token has";
-        return Err(CredentialsError(problem.into()));
+        return Err(CredentialsError::new(problem));
     }
     let header = HeaderValue::try_from(format!("Bearer {token}"));
-    let mut header = header.map_err(|_| CredentialsError("the access token is no header's value".into()))?;
+    let problem = "the access token is no header's value";
+    let mut header = header.map_err(|error| CredentialsError::caused_by(problem, error))?;
     // Keeps the token out of Debug prints and of HTTP/2's header tables.
     header.set_sensitive(true);
     Ok(header)
@@ -279,7 +314,31 @@ impl fmt::Debug for Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
+    use tonic::Status;
+
     use super::*;
+
+    /// What parses keys may repeat them.
+    #[test]
+    fn a_cause_is_kept_unless_it_could_show_a_key() {
+        let json = || serde_json::from_str::<u8>("\"SECRET\"").unwrap_err();
+        let io = || std::io::Error::other("disk");
+        for (error, kept) in [
+            (gcp_auth::Error::Io("failed to read", io()), true),
+            (gcp_auth::Error::Str("failed"), true),
+            (gcp_auth::Error::Json("failed to parse", json()), false),
+            (gcp_auth::Error::Other("failed to parse", Box::new(json())), false),
+        ] {
+            let what = error.to_string();
+            let status = Status::from(with_cause(TokenError::new(TokenErrorKind::Refused, "no token"), error));
+            assert_eq!(status.source().is_some(), kept, "{what}");
+            assert!(!format!("{status:?}").contains("SECRET"), "{what}");
+        }
+        let error = CredentialsError::caused_by("the file cannot be read", io());
+        assert_eq!(error.source().unwrap().to_string(), "disk");
+    }
 
     #[test]
     fn tokens_do_not_show_in_debug() {
