@@ -37,7 +37,6 @@ impl AuthLayer {
 /// OAuth 2.0 scopes, in full. As an extension of a call's request, they are those that its
 /// token is to have, in place of those of the layer.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Scopes(Arc<[String]>);
 
 impl Scopes {

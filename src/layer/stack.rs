@@ -119,6 +119,8 @@ impl Stack {
 
 /// A service with layers over it: what every layer of this module makes. Its failures are
 /// gRPC statuses.
+///
+/// The response of a unary call is passed on when it is whole, and is at most 64 MiB.
 #[derive(Clone, Debug)]
 pub struct Layered<S> {
     steps: Arc<Steps>,
@@ -230,7 +232,7 @@ impl Steps {
         }
     }
 
-    /// Policy of a call's retries; without a step of that kind it is made once, but for a
+    /// The policy of a call's retries. Without a step of that kind it is made once, but for a
     /// token that is refused.
     pub(super) fn retry_policy<'c>(&'c self, call: &'c UnaryCall) -> &'c RetryPolicy {
         static ONCE: RetryPolicy = RetryPolicy::ONCE;

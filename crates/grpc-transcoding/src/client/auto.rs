@@ -64,7 +64,7 @@ impl Choice {
         Self { connector: Some(connector), chosen: Arc::new(OnceCell::new_with(known)) }
     }
 
-    /// Has all calls use one protocol.
+    /// Has all calls use one protocol: HTTP/JSON, unless it is [`Wire::Grpc`].
     pub fn fixed(wire: Wire) -> Self {
         Self { connector: None, chosen: Arc::new(OnceCell::new_with(Some(wire))) }
     }
