@@ -35,14 +35,11 @@ mod stack;
 mod trace;
 
 pub use auth::{AuthError, AuthLayer, Scopes};
-#[cfg(feature = "chat")]
 pub(crate) use call::UnaryCall;
-#[cfg(feature = "chat")]
 pub(crate) use request_id::uuid;
 pub use request_id::{Idempotent, RequestIdLayer};
 pub use retry::{PREVIOUS_ATTEMPTS, RetryLayer, RetryPolicy};
 pub use routing_header::RoutingHeaderLayer;
-#[cfg(feature = "chat")]
 pub(crate) use send::{Attempt, Framing, Sender, Whole};
 pub use stack::{Layered, Stack};
 pub use trace::TraceLayer;

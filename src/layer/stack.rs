@@ -99,7 +99,6 @@ impl Stack {
     }
 
     /// Sets a step that sees each unary call before the others do.
-    #[cfg(feature = "chat")]
     #[must_use]
     pub(crate) fn prepare<F>(mut self, prepare: F) -> Self
     where
