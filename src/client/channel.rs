@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, task};
 
+use grpc_transcoding::client::Choice;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Status, body::Body};
 use tower::Service;
@@ -9,7 +10,6 @@ use tower::Service;
 use super::Wire;
 use crate::{
     layer::{Attempt, Sender, Stack, Whole},
-    transport::Choice,
 };
 
 const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");

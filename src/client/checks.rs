@@ -49,7 +49,7 @@ impl Rules {
 
     /// Checks a call, and asks for the scope that it needs unless scopes are set.
     pub(super) fn apply(&self, call: &mut UnaryCall) -> Result<(), Status> {
-        let method = &call.method.path()[1..];
+        let method = &call.bindings.method().path()[1..];
         let choose = self.choose_scopes && call.scopes.is_none();
         // A method of the future is for the caller's own scopes.
         let mut scope = MethodScopes::of(method).map(|scopes| scopes.least(self.app != Some(false), false));

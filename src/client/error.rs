@@ -1,6 +1,7 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use prost::{Message, Name};
+use grpc_transcoding::rpc::{asked_wait, code_name};
 use tonic::{Code, Status};
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
 };
 use crate::{
     proto::google::rpc::{self, bad_request::FieldViolation, help::Link},
-    transcoding::status::{asked_wait, code_name},
 };
 
 /// A call that failed.

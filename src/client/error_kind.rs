@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 
+use grpc_transcoding::{
+    client::HTTP_STATUS,
+    rpc::{BROKEN, Broken},
+};
 use tonic::{Code, Status};
 
 use super::{MethodScopes, SCOPE, Wire, create_space::METHOD};
 use crate::{
     credentials::TokenErrorKind,
     proto::google::rpc::{self, bad_request::FieldViolation},
-    transport::{BROKEN, Broken, HTTP_STATUS},
 };
 
 /// What kind of failure a call met: what its caller can act on.

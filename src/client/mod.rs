@@ -16,11 +16,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use grpc_transcoding::{
+    DescriptorPool, HttpRules,
+    client::{BoxError, BuildError, Choice, Connector, ConnectorBuilder, Grpc, HttpJson, Origin, Wire},
+};
 use http::{HeaderName, HeaderValue, Request, Response, header::USER_AGENT};
 use http_body_util::Full;
 use tower::Service;
 
-pub use crate::transport::Wire;
 pub use channel::Channel;
 pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
 pub use error::Error;
@@ -29,10 +32,9 @@ pub use scopes::MethodScopes;
 
 use self::channel::{Chosen, Named};
 use crate::{
-    Credentials, Schema,
+    Credentials,
     layer::{AuthError, Framing, RetryPolicy, Sender, Stack},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{BoxError, BuildError, Choice, Connector, ConnectorBuilder, Grpc, HttpJson, Origin},
 };
 
 /// Where Google Chat is.
@@ -120,13 +122,15 @@ impl Client {
         Self::builder().build()
     }
 
-    /// The schema of Google Chat: the embedded descriptor set, compiled once for all.
-    pub fn schema() -> Schema {
-        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-            // The build embeds it, and a test compiles it.
-            Schema::decode(proto::DESCRIPTOR_SET).expect("the embedded descriptor set is whole")
+    /// The HTTP rules of Google Chat, by the embedded descriptor set, which is decoded once
+    /// for all. [`HttpRules::pool`] has the descriptors.
+    pub fn http_rules() -> &'static HttpRules {
+        static RULES: LazyLock<HttpRules> = LazyLock::new(|| {
+            // The build embeds it, and a test decodes it.
+            let pool = DescriptorPool::decode(proto::DESCRIPTOR_SET);
+            HttpRules::new(&pool.expect("the embedded descriptor set is whole"))
         });
-        SCHEMA.clone()
+        &RULES
     }
 
     /// Begins to build a client.
@@ -267,7 +271,7 @@ impl ClientBuilder {
         let connect = |error| ClientError::Transport(BuildError::Connect(error));
         let connector = self.connector.clone().build(&origin).map_err(connect)?;
         let grpc = Framing(Grpc::over(connector.clone(), origin.clone()));
-        let http_json = HttpJson::builder(Client::schema(), &self.endpoint).build_connecting(connector.clone());
+        let http_json = HttpJson::builder(Client::http_rules(), &self.endpoint).build_connecting(connector.clone());
         let choice = match self.wire {
             Wire::Auto => Choice::auto(connector, &origin),
             wire => Choice::fixed(wire),
@@ -295,7 +299,7 @@ impl ClientBuilder {
         B::Error: Into<BoxError>,
     {
         let origin = self.origin()?;
-        let http_json = HttpJson::builder(Client::schema(), &self.endpoint).build_over(http);
+        let http_json = HttpJson::builder(Client::http_rules(), &self.endpoint).build_over(http);
         let sender = Named::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?);
         self.over(sender, Choice::fixed(Wire::HttpJson), &origin)
     }
@@ -311,7 +315,7 @@ impl ClientBuilder {
         let user_agent = HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION")));
         let connect = |error| ClientError::Transport(BuildError::Connect(error));
         self.credentials.connect_by(&self.connector).map_err(connect)?;
-        let mut stack = Stack::new(Client::schema(), origin)
+        let mut stack = Stack::new(Client::http_rules(), origin)
             .fill_request_ids(self.fill_request_ids)
             .header(USER_AGENT, user_agent)
             .retry(self.retry)

@@ -1,8 +1,8 @@
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
+use grpc_transcoding::rpc::Broken;
 use tonic::{Code, Status, metadata::MetadataValue};
 
-use crate::transport::Broken;
 
 /// The metadata of a call that failed for want of a token: the [`TokenErrorKind::name`].
 const TOKEN_ERROR: &str = "token-error";
@@ -68,8 +68,7 @@ impl TokenError {
         Self { cause: Some(cause), ..self }
     }
 
-    /// A token endpoint that could not be asked, as [`transport`](crate::transport) says
-    /// it.
+    /// A token endpoint that could not be asked, by the status of the connection.
     pub(super) fn unasked(status: &Status) -> Self {
         let broken = status.source().and_then(|cause| cause.downcast_ref());
         let kind = match broken {

@@ -19,6 +19,10 @@ use base64::{
 };
 use bytes::Bytes;
 use gcp_auth::CustomServiceAccount;
+use grpc_transcoding::{
+    client::{self, ConnectError, ConnectorBuilder, Origin, PooledClient},
+    rpc::{CollectError, collect},
+};
 use http::{HeaderValue, Request, Uri, header::CONTENT_TYPE};
 use http_body_util::Full;
 use serde_json::Value;
@@ -26,7 +30,6 @@ use tokio::{sync::watch, time::Instant};
 use tower::Service;
 
 use super::{CredentialsError, TokenError, TokenErrorKind, bearer, is_email};
-use crate::transport::{self, CollectError, ConnectError, ConnectorBuilder, Origin, PooledClient, collect};
 
 /// How long the token endpoint may take.
 const FETCH: Duration = Duration::from_secs(6);
@@ -317,7 +320,7 @@ impl Key {
         let unavailable = |cause: &str| gone(format!("{failed}: {cause}"));
         let exchange = async {
             let answer = client.clone().call(request).await;
-            let unasked = |error| TokenError::unasked(&transport::unavailable(&failed, &error));
+            let unasked = |error| TokenError::unasked(&client::unavailable(&failed, &error));
             let (head, body) = answer.map_err(unasked)?.into_parts();
             let body = collect(body, LIMIT).await.map_err(|error| match error {
                 CollectError::TooLarge => unavailable("the answer is too large"),

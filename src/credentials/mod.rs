@@ -6,14 +6,16 @@ mod key;
 use std::{fmt, sync::Arc, time::Duration};
 
 use gcp_auth::TokenProvider;
+use grpc_transcoding::{
+    client::{ConnectError, ConnectorBuilder},
+    rpc::{self, BoxError},
+};
 use http::HeaderValue;
 use tokio::sync::{Mutex, OnceCell};
 
 pub use error::{TokenError, TokenErrorKind};
 use key::Key;
 
-use crate::transport::BoxError;
-use crate::transport::{ConnectError, ConnectorBuilder};
 
 /// Who makes a call. Cheap to clone; clones share their tokens.
 #[derive(Clone)]
@@ -221,7 +223,7 @@ impl Credentials {
             Source::Provider(provider) => provider,
             Source::Unusable(error) => {
                 let missing = no_credentials(format!("GOOGLE_APPLICATION_CREDENTIALS: {error}"));
-                return Err(missing.caused_by(Arc::clone(error)));
+                return Err(missing.caused_by(Arc::clone(error) as _));
             }
             Source::Key(key) => return key.header(scopes, rejected).await.map(Some),
         };
@@ -259,7 +261,7 @@ fn without_secrets(error: &gcp_auth::Error) -> String {
             (*what).to_owned()
         }
         gcp_auth::Error::NoAuthMethod(..) => "no available authentication method found".to_owned(),
-        other => crate::transport::chain(other),
+        other => rpc::chain(other),
     }
 }
 

@@ -1,10 +1,11 @@
 use std::{fmt, sync::Arc};
 
+use grpc_transcoding::{HttpRules, client::Origin};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use tonic::Status;
 
 use super::stack::Steps;
-use crate::{Credentials, Schema, transport::Origin};
+use crate::Credentials;
 
 /// A layer that adds an access token to each call that has none.
 ///
@@ -15,14 +16,14 @@ pub struct AuthLayer(pub(super) Steps);
 
 impl AuthLayer {
     /// Adds the tokens of `credentials` to calls that are sent to `origin`, of the methods
-    /// of `schema` and of others.
+    /// of `rules` and of others.
     ///
     /// # Errors
     ///
     /// If the token would travel in clear text.
-    pub fn new(schema: Schema, origin: &Origin, credentials: Credentials) -> Result<Self, AuthError> {
+    pub fn new(rules: impl Into<HttpRules>, origin: &Origin, credentials: Credentials) -> Result<Self, AuthError> {
         let auth = Some(Auth::new(origin, credentials)?);
-        Ok(Self(Steps { schema: Some(schema), auth, ..Steps::default() }))
+        Ok(Self(Steps { rules: Some(rules.into()), auth, ..Steps::default() }))
     }
 
     /// Sets the OAuth 2.0 scopes that the tokens are to have, in full. There are none by

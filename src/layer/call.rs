@@ -1,16 +1,16 @@
 use bytes::Bytes;
+use grpc_transcoding::{HttpRules, MethodBindings, rpc};
 use http::{HeaderName, HeaderValue, Request, request};
 use http_body_util::BodyExt;
 use tonic::{Status, body::Body};
 
 use super::{Idempotent, Scopes};
-use crate::{Schema, schema::Method, transcoding::frame};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// A unary call, whose method was looked up and whose message was taken out of its frame.
-pub(crate) struct UnaryCall {
-    pub(crate) method: Method,
+pub(crate) struct UnaryCall<'r> {
+    pub(crate) bindings: &'r MethodBindings,
     pub(crate) head: request::Parts,
     pub(crate) message: Bytes,
     /// The message in its frame: the stub's own, unless a step changed the message.
@@ -23,31 +23,32 @@ pub(crate) struct UnaryCall {
 
 /// The method of a call, if it is unary and its message can be read. Messages that are
 /// compressed in an unknown way are for the server, as streams are.
-pub(super) fn unary_method(schema: &Schema, call: &Request<Body>) -> Option<Method> {
-    let method = schema.method(call.uri().path())?;
+pub(super) fn unary_method<'r>(rules: &'r HttpRules, call: &Request<Body>) -> Option<&'r MethodBindings> {
+    let bindings = rules.method(call.uri().path())?;
+    let method = bindings.method();
     let encoding = call.headers().get(GRPC_ENCODING).map_or(&b"identity"[..], HeaderValue::as_bytes);
     let unary = !method.is_client_streaming() && !method.is_server_streaming();
-    (unary && matches!(encoding, b"identity" | b"gzip")).then_some(method)
+    (unary && matches!(encoding, b"identity" | b"gzip")).then_some(bindings)
 }
 
-impl UnaryCall {
+impl<'r> UnaryCall<'r> {
     /// # Errors
     ///
     /// If the stub's own body fails, or is not one message.
-    pub(super) async fn read(method: Method, call: Request<Body>) -> Result<Self, Status> {
+    pub(super) async fn read(bindings: &'r MethodBindings, call: Request<Body>) -> Result<Self, Status> {
         let (head, body) = call.into_parts();
         let framed = body.collect().await?.to_bytes();
         let encoding = head.headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes);
-        let message = frame::unary(framed.clone(), encoding, usize::MAX)?;
+        let message = rpc::unary(framed.clone(), encoding, usize::MAX)?;
         let scopes = head.extensions.get().cloned();
         let has_request_id = head.extensions.get::<Idempotent>().is_some();
-        Ok(Self { method, head, message, framed, scopes, has_request_id })
+        Ok(Self { bindings, head, message, framed, scopes, has_request_id })
     }
 
-    /// Replaces the message by one that was written behind [`frame::room`].
+    /// Replaces the message by one that was written behind [`rpc::room`].
     pub(super) fn set_message(&mut self, message: Vec<u8>) -> Result<(), Status> {
-        self.framed = frame::frame(message)?;
-        self.message = self.framed.slice(frame::HEADER..);
+        self.framed = rpc::frame(message)?;
+        self.message = self.framed.slice(rpc::HEADER..);
         self.head.headers.remove(GRPC_ENCODING);
         Ok(())
     }
@@ -55,7 +56,7 @@ impl UnaryCall {
     /// Whether to make the call twice does what making it once does: the server knows it
     /// by its request id, or it only reads.
     pub(super) fn is_idempotent(&self) -> bool {
-        let reads = || self.method.http_bindings().next().is_some_and(|(method, _)| method == http::Method::GET);
+        let reads = || self.bindings.bindings().first().is_some_and(|first| first.http_method() == Some(&http::Method::GET));
         self.has_request_id || reads()
     }
 }

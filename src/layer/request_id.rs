@@ -1,14 +1,11 @@
+use grpc_transcoding::{HttpRules, MethodDescriptor, rpc};
+use protojson::{
+    Cardinality, Kind,
+    wire::{Reader, put_len},
+};
 use tonic::Status;
 
 use super::{call::UnaryCall, stack::Steps};
-use crate::{
-    Schema,
-    schema::{
-        Cardinality, Kind, Method,
-        wire::{Reader, put_len},
-    },
-    transcoding::frame,
-};
 
 /// A layer that fills in an empty `request_id` with a random UUID.
 ///
@@ -19,9 +16,9 @@ use crate::{
 pub struct RequestIdLayer(pub(super) Steps);
 
 impl RequestIdLayer {
-    /// Fills in the request ids of the methods of `schema`.
-    pub fn new(schema: Schema) -> Self {
-        Self(Steps { schema: Some(schema), fill_request_ids: true, ..Steps::default() })
+    /// Fills in the request ids of the methods of `rules`.
+    pub fn new(rules: impl Into<HttpRules>) -> Self {
+        Self(Steps { rules: Some(rules.into()), fill_request_ids: true, ..Steps::default() })
     }
 }
 
@@ -40,15 +37,15 @@ impl Idempotent {
 }
 
 /// The number of the field, for a method that has it.
-fn field(method: &Method) -> Option<u32> {
+fn field(method: &MethodDescriptor) -> Option<u32> {
     let input = method.input();
-    let (_, field) = input.table().field_named(b"request_id")?;
-    (field.kind == Kind::String && field.cardinality == Cardinality::Singular).then_some(field.number)
+    let field = input.field_named("request_id")?;
+    (field.kind() == Kind::String && field.cardinality() == Cardinality::Singular).then_some(field.number())
 }
 
 /// Finds out whether a call has a request id, and fills it in where that is wanted.
 pub(super) fn apply(call: &mut UnaryCall, fill: bool) -> Result<(), Status> {
-    let Some(number) = field(&call.method) else { return Ok(()) };
+    let Some(number) = field(call.bindings.method()) else { return Ok(()) };
     let mut reader = Reader::new(&call.message);
     let mut set = false;
     while let Ok(Some((tag, payload))) = reader.field() {
@@ -61,7 +58,7 @@ pub(super) fn apply(call: &mut UnaryCall, fill: bool) -> Result<(), Status> {
         return Ok(());
     }
     // A field that comes later is merged with what came before.
-    let mut with_id = frame::room(call.message.len() + 40);
+    let mut with_id = rpc::room(call.message.len() + 40);
     with_id.extend_from_slice(&call.message);
     put_len(&mut with_id, number, uuid()?.as_bytes());
     call.set_message(with_id)

@@ -1,8 +1,8 @@
+use grpc_transcoding::HttpRules;
 use http::{HeaderName, HeaderValue};
 use tonic::Status;
 
 use super::{call::UnaryCall, stack::Steps};
-use crate::{Schema, transcoding::request};
 
 /// The metadata that says which resource a call is about.
 const REQUEST_PARAMS: HeaderName = HeaderName::from_static("x-goog-request-params");
@@ -18,20 +18,19 @@ const REQUEST_PARAMS: HeaderName = HeaderName::from_static("x-goog-request-param
 pub struct RoutingHeaderLayer(pub(super) Steps);
 
 impl RoutingHeaderLayer {
-    /// Adds the header to the calls of the methods of `schema`.
-    pub fn new(schema: Schema) -> Self {
-        Self(Steps { schema: Some(schema), routing_header: true, ..Steps::default() })
+    /// Adds the header to the calls of the methods of `rules`.
+    pub fn new(rules: impl Into<HttpRules>) -> Self {
+        Self(Steps { rules: Some(rules.into()), routing_header: true, ..Steps::default() })
     }
 }
 
-pub(super) fn apply(call: &mut UnaryCall) -> Result<(), Status> {
-    let has_variables =
-        call.method.http_bindings().next().is_some_and(|(_, template)| template.variables().next().is_some());
+pub(super) fn apply(call: &mut UnaryCall<'_>) -> Result<(), Status> {
+    let first = call.bindings.bindings().first();
+    let has_variables = first.is_some_and(|binding| binding.template().variables().next().is_some());
     if !has_variables || call.head.headers.contains_key(REQUEST_PARAMS) {
         return Ok(());
     }
-    let params = request::routing_params(call.method.tables(), call.method.table(), &call.message);
-    let params = params.map_err(Status::invalid_argument)?;
+    let params = call.bindings.routing_params(&call.message)?;
     if let (false, Ok(value)) = (params.is_empty(), HeaderValue::try_from(params)) {
         call.head.headers.insert(REQUEST_PARAMS, value);
     }

@@ -4,12 +4,15 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use grpc_transcoding::{
+    client::{self, HttpJson},
+    rpc::{self, BoxError, Broken, GRPC_TIMEOUT},
+};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -17,14 +20,10 @@ use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tower::{Service, ServiceExt};
 
 use super::call::UnaryCall;
-use crate::{
-    transcoding::status,
-    transport::{self, BoxError, Broken, GRPC_TIMEOUT, HttpJson},
-};
 
 /// One attempt to make a unary call.
 pub(crate) struct Attempt<'c> {
-    pub(crate) call: &'c UnaryCall,
+    pub(crate) call: &'c UnaryCall<'c>,
     /// The headers of this attempt, in place of the call's.
     pub(crate) headers: HeaderMap,
     /// How long the attempt may take, if there is a limit. The caller holds it; the server
@@ -73,7 +72,7 @@ where
 {
     async fn unary(&mut self, attempt: Attempt<'_>) -> Result<Response<Whole>, Status> {
         let Attempt { call, headers, timeout } = attempt;
-        let response = HttpJson::unary(self, &call.method, headers, &call.message, timeout).await?;
+        let response = HttpJson::unary(self, call.bindings, headers, &call.message, timeout).await?;
         let mut trailers = HeaderMap::with_capacity(1);
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         Ok(response.map(|framed| Whole { framed: Some(framed), trailers: Some(trailers) }))
@@ -127,9 +126,9 @@ where
         let broken = head.extensions.get::<Broken>().copied();
         let whole = Limited::new(body, LARGEST).collect().await.map_err(cut_off)?;
         let trailers = whole.trailers().cloned().unwrap_or_default();
-        let status = transport::status(&trailers).or_else(|| transport::status(&head.headers));
-        let mut status = status.unwrap_or_else(|| match status::code(head.status) {
-            Code::Ok => caused_by(Broken::Lost, Status::unavailable("the answer ends without a status")),
+        let status = rpc::status(&trailers).or_else(|| rpc::status(&head.headers));
+        let mut status = status.unwrap_or_else(|| match rpc::code(head.status) {
+            Code::Ok => Broken::Lost.cause(Status::unavailable("the answer ends without a status")),
             // As tonic has it for an answer without a status.
             code => Status::new(code, format!("the answer is HTTP {}, without a status", head.status)),
         });
@@ -138,11 +137,11 @@ where
             return Ok(Response::from_parts(head, Whole { framed, trailers: Some(trailers) }));
         }
         if let Some(broken) = broken {
-            status = caused_by(broken, status);
+            status = broken.cause(status);
         }
         // What the headers said before the trailers is metadata, too.
         let mut metadata = std::mem::take(status.metadata_mut()).into_headers();
-        for (name, value) in &transport::metadata(head.headers, None) {
+        for (name, value) in &rpc::metadata(head.headers, None) {
             if !metadata.contains_key(name) {
                 metadata.insert(name, value.clone());
             }
@@ -156,16 +155,11 @@ where
     }
 }
 
-fn caused_by(broken: Broken, mut status: Status) -> Status {
-    status.set_source(Arc::new(broken));
-    status
-}
-
 /// The status of a call that was not sent, since the service takes none.
 fn unready(error: BoxError) -> Status {
     match error.downcast::<Status>() {
         Ok(status) => *status,
-        Err(error) => transport::unavailable("the request failed", &*error),
+        Err(error) => client::unavailable("the request failed", &*error),
     }
 }
 
@@ -186,14 +180,14 @@ fn failed(error: BoxError) -> Status {
         }
         cause = found.source();
     }
-    transport::unsent(error)
+    client::unsent(error)
 }
 
 /// The status of a call whose response ended before it was whole.
 fn cut_off(error: BoxError) -> Status {
     if error.is::<LengthLimitError>() {
         let problem = format!("the answer is larger than the limit of {LARGEST} bytes");
-        return caused_by(Broken::TooLarge, Status::resource_exhausted(problem));
+        return Broken::TooLarge.cause(Status::resource_exhausted(problem));
     }
-    caused_by(Broken::Lost, Status::unavailable(format!("the answer broke off: {}", transport::chain(&*error))))
+    Broken::Lost.cause(Status::unavailable(format!("the answer broke off: {}", rpc::chain(&*error))))
 }

@@ -9,6 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use grpc_transcoding::{
+    HttpRules,
+    client::Origin,
+    rpc::{self, BoxError},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
@@ -22,24 +27,22 @@ use super::{
     send::{Attempt, Framing, Sender, Whole},
     trace::{self, Trace},
 };
-use crate::{
-    Credentials, Schema,
-    transport::{self, BoxError, Origin},
-};
+use crate::Credentials;
 
 /// All layers of this module in the right order, as one layer.
 ///
 /// ```no_run
-/// # fn over(schema: google_chat::Schema) -> Result<(), Box<dyn std::error::Error>> {
-/// use google_chat::{Credentials, layer::{RetryPolicy, Stack}, transport::{HttpJson, Origin}};
+/// # fn over(rules: google_chat::grpc_transcoding::HttpRules) -> Result<(), Box<dyn std::error::Error>> {
+/// use google_chat::{Credentials, layer::{RetryPolicy, Stack}};
+/// use google_chat::grpc_transcoding::client::{HttpJson, Origin};
 /// use tower::Layer;
 ///
 /// let endpoint = "https://library.googleapis.com";
-/// let layers = Stack::new(schema.clone(), &Origin::parse(endpoint)?)
+/// let layers = Stack::new(&rules, &Origin::parse(endpoint)?)
 ///     .retry(RetryPolicy::default().with_attempts(3))
 ///     .credentials(Credentials::application_default())?
 ///     .scopes(["https://www.googleapis.com/auth/cloud-platform"]);
-/// let service = layers.layer(HttpJson::builder(schema, endpoint).build()?);
+/// let service = layers.layer(HttpJson::builder(rules, endpoint).build()?);
 /// // LibraryClient::new(service), or any other generated stub
 /// # Ok(())
 /// # }
@@ -51,11 +54,11 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The layers for calls of the methods of `schema` that are sent to `origin`: spans,
+    /// The layers for calls of the methods of `rules` that are sent to `origin`: spans,
     /// routing headers, request ids and retries. Credentials are to be set.
-    pub fn new(schema: Schema, origin: &Origin) -> Self {
+    pub fn new(rules: impl Into<HttpRules>, origin: &Origin) -> Self {
         let steps = Steps {
-            schema: Some(schema),
+            rules: Some(rules.into()),
             call_trace: Some(Trace::new(origin)),
             routing_header: true,
             fill_request_ids: true,
@@ -102,7 +105,7 @@ impl Stack {
     #[must_use]
     pub(crate) fn prepare<F>(mut self, prepare: F) -> Self
     where
-        F: Fn(&mut UnaryCall) -> Result<(), Status> + Send + Sync + 'static,
+        F: Fn(&mut UnaryCall<'_>) -> Result<(), Status> + Send + Sync + 'static,
     {
         self.steps.prepare = Some(Arc::new(prepare));
         self
@@ -165,13 +168,13 @@ where
 }
 
 /// A step of a client's own, which sees each unary call before the others do.
-pub(super) type Prepare = Arc<dyn Fn(&mut UnaryCall) -> Result<(), Status> + Send + Sync>;
+pub(super) type Prepare = Arc<dyn Fn(&mut UnaryCall<'_>) -> Result<(), Status> + Send + Sync>;
 
 /// The steps that a call goes through, each of which may be left out.
 #[derive(Clone, Default)]
 pub(crate) struct Steps {
     /// The methods whose unary calls go through all steps.
-    pub(super) schema: Option<Schema>,
+    pub(super) rules: Option<HttpRules>,
     pub(super) call_trace: Option<Trace>,
     pub(super) prepare: Option<Prepare>,
     pub(super) routing_header: bool,
@@ -193,7 +196,7 @@ impl fmt::Debug for Steps {
 impl Steps {
     pub(crate) async fn call<T: Sender>(&self, call: Request<Body>, sender: &mut T) -> Response<Body> {
         let span = self.call_trace.as_ref().map_or_else(Span::none, |trace| trace.call(call.uri().path()));
-        let method = self.schema.as_ref().and_then(|schema| unary_method(schema, &call));
+        let method = self.rules.as_ref().and_then(|rules| unary_method(rules, &call));
         let Some(method) = method else {
             // In a box of its own, which unary calls need not carry along.
             let stream: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(self.stream(call, sender));
@@ -207,11 +210,11 @@ impl Steps {
         });
         let outcome = unary.instrument(span.clone()).await;
         trace::record(&span, code(&outcome));
-        outcome.map_or_else(transport::failure, |response| response.map(Body::new))
+        outcome.map_or_else(rpc::failure, |response| response.map(Body::new))
     }
 
     /// Adds to a call what is the same for all its attempts.
-    fn prepare(&self, call: &mut UnaryCall) -> Result<(), Status> {
+    fn prepare(&self, call: &mut UnaryCall<'_>) -> Result<(), Status> {
         if let Some(prepare) = &self.prepare {
             prepare(call)?;
         }
@@ -233,7 +236,7 @@ impl Steps {
 
     /// The policy of a call's retries. Without a step of that kind it is made once, but for a
     /// token that is refused.
-    pub(super) fn retry_policy<'c>(&'c self, call: &'c UnaryCall) -> &'c RetryPolicy {
+    pub(super) fn retry_policy<'c>(&'c self, call: &'c UnaryCall<'_>) -> &'c RetryPolicy {
         static ONCE: RetryPolicy = RetryPolicy::ONCE;
         let Some(policy) = &self.retry else { return &ONCE };
         call.head.extensions.get().unwrap_or(policy)
@@ -243,13 +246,13 @@ impl Steps {
     /// is the one that was sent, if its source can give another.
     pub(super) async fn attempt<T: Sender>(
         &self,
-        call: &UnaryCall,
+        call: &UnaryCall<'_>,
         mut headers: HeaderMap,
         timeout: Option<Duration>,
         token: &mut Option<HeaderValue>,
         sender: &mut T,
     ) -> Result<Response<Whole>, Status> {
-        let path = call.method.path();
+        let path = call.bindings.method().path();
         let span = self.attempt_trace.as_ref().map_or_else(Span::none, |trace| trace.attempt(path, &headers));
         let attempt = pin!(async {
             if let Some(auth) = &self.auth {
@@ -285,7 +288,7 @@ impl Steps {
             }
             sender.stream(call).await
         };
-        let response = async { exchange.await.unwrap_or_else(transport::failure) };
+        let response = async { exchange.await.unwrap_or_else(rpc::failure) };
         trace::spanned(span, pin!(response)).await
     }
 }

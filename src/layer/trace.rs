@@ -5,16 +5,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use grpc_transcoding::{
+    client::Origin,
+    rpc::{self, code_name},
+};
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use tonic::{Code, Status, body::Body};
 use tracing::{Instrument, Span, field::Empty};
 
 use super::{PREVIOUS_ATTEMPTS, stack::Steps};
-use crate::{
-    transcoding::status::code_name,
-    transport::{self, Origin},
-};
 
 /// A layer that has a `tracing` span around each call, with the names that
 /// OpenTelemetry gives to remote procedure calls and to HTTP. It names method,
@@ -104,7 +104,7 @@ pub(super) async fn spanned(span: Span, exchange: impl Future<Output = Response<
     if span.is_disabled() {
         return response;
     }
-    if let Some(status) = transport::status(response.headers()) {
+    if let Some(status) = rpc::status(response.headers()) {
         record(&span, status.code());
         return response;
     }
@@ -127,7 +127,7 @@ impl http_body::Body for Traced {
         let polled = Pin::new(&mut this.body).poll_frame(context);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(status) = frame.trailers_ref().and_then(transport::status) {
+                if let Some(status) = frame.trailers_ref().and_then(rpc::status) {
                     record(&this.span, status.code());
                 }
             }

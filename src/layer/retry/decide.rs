@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::transport::Broken;
+use grpc_transcoding::rpc::Broken;
 
 /// What a call may do.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,10 @@ mod decide;
 
 use std::{error::Error, time::Duration};
 
+use grpc_transcoding::{
+    HttpRules,
+    rpc::{Broken, GRPC_TIMEOUT, asked_wait, parse_timeout},
+};
 use http::{HeaderName, HeaderValue, Response};
 use tokio::time::Instant;
 use tonic::{Code, Status, metadata::MetadataValue};
@@ -11,11 +15,6 @@ use super::{
     call::UnaryCall,
     send::{Sender, Whole},
     stack::Steps,
-};
-use crate::{
-    Schema,
-    transcoding::status::asked_wait,
-    transport::{Broken, GRPC_TIMEOUT, parse_timeout},
 };
 
 /// The metadata that says how often a call was made before: in a request to the
@@ -33,9 +32,9 @@ const PREVIOUS_ATTEMPTS_KEY: &str = "grpc-previous-rpc-attempts";
 pub struct RetryLayer(pub(super) Steps);
 
 impl RetryLayer {
-    /// Makes calls of the methods of `schema` again, by the default policy.
-    pub fn new(schema: Schema) -> Self {
-        Self(Steps { schema: Some(schema), retry: Some(RetryPolicy::default()), ..Steps::default() })
+    /// Makes calls of the methods of `rules` again, by the default policy.
+    pub fn new(rules: impl Into<HttpRules>) -> Self {
+        Self(Steps { rules: Some(rules.into()), retry: Some(RetryPolicy::default()), ..Steps::default() })
     }
 
     /// Sets when calls are made again.
@@ -203,7 +202,7 @@ impl RetryPolicy {
 /// Makes a call until it is answered for good.
 pub(super) async fn attempts<T: Sender>(
     steps: &Steps,
-    call: &UnaryCall,
+    call: &UnaryCall<'_>,
     sender: &mut T,
 ) -> Result<Response<Whole>, Status> {
     let policy = steps.retry_policy(call);

@@ -17,7 +17,7 @@ pub fn unavailable(what: &str, error: &(dyn std::error::Error + 'static)) -> Sta
 }
 
 /// The status of a request that a client of hyper's could not send.
-pub(crate) fn unsent(error: BoxError) -> Status {
+pub fn unsent(error: BoxError) -> Status {
     let status = unavailable("the request failed", &*error);
     // Without a connection nothing was received, nor was what the server refused.
     let connecting = error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect());

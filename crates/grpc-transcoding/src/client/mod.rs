@@ -18,9 +18,9 @@ mod pooled_client;
 mod proxy;
 mod replay;
 
-pub use auto::{Auto, Wire};
+pub use auto::{Auto, Choice, Wire};
 pub use connector::{ConnectError, Connector, ConnectorBuilder, Origin, OriginError, connector};
-pub use failure::unavailable;
+pub use failure::{unavailable, unsent};
 pub use grpc::Grpc;
 pub use http_json::{BuildError, HTTP_STATUS, HttpJson, HttpJsonBuilder};
 pub use pool::BackendLimits;

@@ -32,7 +32,7 @@ pub fn unary(body: Bytes, encoding: Option<&[u8]>, limit: usize) -> Result<Bytes
 }
 
 /// How long the header of a message is.
-pub(crate) const HEADER: usize = 5;
+pub const HEADER: usize = 5;
 
 /// Frames a message that was written with room for its header in front.
 ///

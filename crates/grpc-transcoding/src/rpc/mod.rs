@@ -12,7 +12,7 @@ pub(crate) mod status;
 
 pub use deadline::parse_timeout;
 pub use failure::{BROKEN, Broken};
-pub use frame::{frame, room, unary};
+pub use frame::{HEADER, frame, room, unary};
 pub use header::is_grpc;
 pub use metadata::metadata;
 pub use response::{CollectError, GRPC_TIMEOUT, collect, error_response, failure, status};
