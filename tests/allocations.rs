@@ -8,13 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, ENDPOINT, Schema, Space,
-    json::{ReadOptions, WriteOptions},
+    Client, CreateSpaceRequest, Credentials, ENDPOINT, Space,
+    grpc_transcoding::client::HttpJson,
     proto::{
         DESCRIPTOR_SET,
         google::chat::v1::{chat_service_client::ChatServiceClient, space::SpaceDetails},
     },
-    transport::HttpJson,
+    protojson::{DescriptorPool, ReadOptions, WriteOptions},
 };
 use http::{Request, Response};
 use http_body_util::Full;
@@ -56,7 +56,7 @@ const RESPONSE: &str = concat!(
 
 #[test]
 fn nothing_is_allocated_with_a_reused_buffer() {
-    let space = Schema::decode(DESCRIPTOR_SET).unwrap().message("google.chat.v1.Space").unwrap();
+    let space = DescriptorPool::decode(DESCRIPTOR_SET).unwrap().message("google.chat.v1.Space").unwrap();
     let (read, write) = (ReadOptions::default(), WriteOptions::default());
     let (mut wire, mut json) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
     let before = COUNT.get();
@@ -101,7 +101,7 @@ async fn a_client_allocates_at_most_half_as_much_again_as_what_sends_its_calls()
         assert_eq!(request.headers()["content-type"], "application/json");
         Ok::<_, http::Error>(Response::new(Full::new(Bytes::from_static(RESPONSE.as_bytes()))))
     });
-    let schema = Schema::decode(DESCRIPTOR_SET).unwrap();
+    let schema = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let alone = call(HttpJson::builder(schema, ENDPOINT).build_over(http).unwrap()).await;
     let client = Client::builder().credentials(Credentials::anonymous()).build_over(http).unwrap();
     let client = call(client.channel()).await;

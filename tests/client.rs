@@ -5,13 +5,7 @@ mod broken_keys;
 
 use std::{sync::Arc, time::Duration};
 
-use google_chat::{
-    Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
-    emulator::{Emulator, Fault},
-    layer::RetryPolicy,
-    proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
-    transport::{Connector, Origin},
-};
+use google_chat::{Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire, emulator::{Emulator, Fault}, grpc_transcoding::client::{Connector, Origin}, layer::RetryPolicy, proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType}};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Code;
 

@@ -3,8 +3,9 @@
 use std::{convert::Infallible, future::Future, time::Duration};
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    Client, CreateSpaceRequest, Credentials, Space, Wire,
     emulator::Emulator,
+    grpc_transcoding::server::Gateway,
     layer::RetryPolicy,
     proto::{
         self,
@@ -17,7 +18,7 @@ use google_chat::{
             rpc,
         },
     },
-    transport::Gateway,
+    protojson::DescriptorPool,
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -113,7 +114,7 @@ impl ChatService for Scripted {
 async fn scripted<F: Future>(test: impl FnOnce(String) -> F) -> F::Output {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let schema = Schema::decode(proto::DESCRIPTOR_SET).unwrap();
+    let schema = DescriptorPool::decode(proto::DESCRIPTOR_SET).unwrap();
     let gateway = Gateway::new(schema, ChatServiceServer::new(Scripted)).unwrap();
     let server = async move {
         loop {

@@ -12,14 +12,15 @@ use std::{
 
 use bytes::Bytes;
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Schema, Space,
+    Client, CreateSpaceRequest, Credentials, Space,
     emulator::{Emulator, Fault},
+    grpc_transcoding::{client::Origin, rpc::BoxError},
     layer::{
         AuthLayer, Idempotent, PREVIOUS_ATTEMPTS, RequestIdLayer, RetryLayer, RetryPolicy, RoutingHeaderLayer, Scopes,
         Stack, TraceLayer,
     },
     proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, chat_service_client::ChatServiceClient},
-    transport::{BoxError, Origin},
+    protojson::DescriptorPool,
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -233,7 +234,7 @@ async fn a_call_may_have_a_policy_scopes_and_a_mark_of_its_own() {
 
 #[tokio::test]
 async fn streams_and_unknown_methods_get_headers_and_pass_as_they_come() {
-    let schema = Schema::decode(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
+    let schema = DescriptorPool::decode(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
     for path in ["/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/FromTheFuture"] {
         // Echoes: what the call sends comes back before the call has ended.
         let headers = Arc::new(Mutex::new(HeaderMap::new()));

@@ -7,11 +7,15 @@ use std::{
 };
 
 use google_chat::{
-    Client, ClientBuilder, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
     emulator::Emulator,
+    grpc_transcoding::{
+        client::{Auto, Connector, Grpc, HttpJson, Origin},
+        server::{BrowserGuardLayer, RequestBody, ServeOptions, serve},
+    },
     layer::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
-    transport::{Auto, BrowserGuardLayer, Connector, Grpc, HttpJson, Origin, RequestBody, ServeOptions, serve},
+    protojson::DescriptorPool,
 };
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -279,7 +283,7 @@ async fn the_choice_of_the_wire_has_the_calls_deadline() {
     let (_, root) = certificate("localhost", &["h2"]);
     let connector = Connector::builder().root_certificates(root.as_bytes());
     let origin = Origin::parse(&endpoint).unwrap();
-    let schema = Schema::decode(DESCRIPTOR_SET).unwrap();
+    let schema = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let connector = connector.build(&origin).unwrap();
     let grpc = Grpc::over(connector.clone(), origin.clone());
     let http_json = HttpJson::builder(schema, endpoint).build_connecting(connector.clone()).unwrap();
@@ -531,7 +535,7 @@ async fn a_connector_connects_to_its_origin_and_nowhere_else() {
     let (port, _) = counting(None).await;
     let (other, asked) = counting(None).await;
     let origin = Origin::parse(&format!("http://localhost:{port}")).unwrap();
-    let connector = google_chat::transport::connector(&origin).unwrap();
+    let connector = google_chat::grpc_transcoding::client::connector(&origin).unwrap();
     for (url, own) in [
         (format!("http://localhost:{port}/a"), true),
         (format!("http://LOCALHOST:{port}"), true),

@@ -8,10 +8,14 @@
 use std::sync::{Arc, Mutex};
 
 use google_chat::{
-    Credentials, Schema,
+    Credentials,
+    grpc_transcoding::{
+        client::{HttpJson, Origin},
+        server::{Gateway, ServeOptions, serve},
+    },
     layer::Stack,
+    protojson::DescriptorPool,
     tower::Layer,
-    transport::{Gateway, HttpJson, Origin, ServeOptions, serve},
 };
 use library_example::{
     Book, CreateBookRequest, DESCRIPTORS, SearchBooksRequest, SearchBooksResponse,

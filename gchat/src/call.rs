@@ -3,11 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use google_chat::{
-    Schema,
-    json::WriteOptions,
-    layer::AuthLayer,
-    schema::Method,
-    transport::{self, Auto, Grpc, HttpJson, Origin},
+    grpc_transcoding::{
+        HttpRules,
+        client::{self, Auto, Grpc, HttpJson, Origin},
+    },
+    layer::{AuthLayer, TraceLayer},
+    protojson::{DescriptorPool, MethodDescriptor, WriteOptions},
 };
 use http::{HeaderName, HeaderValue, uri::PathAndQuery};
 use prost::bytes::{Buf, BufMut};
@@ -106,16 +107,16 @@ fn scopes(target: &Target, method: &MethodDescriptor, request: &str) -> Result<V
 
 fn channel(target: &Target, scopes: Vec<String>, schema: DescriptorPool) -> Result<Channel, Failure> {
     let origin = Origin::parse(&target.endpoint).map_err(Failure::usage)?;
+    let rules = HttpRules::new(&schema);
     let authorized = |service: BoxCloneSyncService<_, _, _>| {
-        let layer = AuthLayer::new(schema.clone(), &origin, target.who.credentials.clone());
+        let layer = AuthLayer::new(&rules, &origin, target.who.credentials.clone());
         layer.map(|layer| layer.scopes(scopes).layer(service)).map_err(Failure::usage)
     };
-    let connector = transport::connector(&origin).map_err(Failure::machine)?;
-    let rules = HttpRules::new(&schema);
+    let connector = client::connector(&origin).map_err(Failure::machine)?;
     let annotated = rules.check().is_ok();
     let grpc = BoxCloneSyncService::new(Grpc::over(connector.clone(), origin.clone()));
     let http_json = || {
-        let http_json = HttpJson::builder(schema.clone(), &target.endpoint).build_connecting(connector.clone());
+        let http_json = HttpJson::builder(&rules, &target.endpoint).build_connecting(connector.clone());
         http_json.map(BoxCloneSyncService::new).map_err(Failure::usage)
     };
     let service = authorized(match target.wire {
@@ -126,7 +127,7 @@ fn channel(target: &Target, scopes: Vec<String>, schema: DescriptorPool) -> Resu
         WireFlag::Auto | WireFlag::Grpc => grpc,
         WireFlag::Http => http_json()?,
     })?;
-    Ok(BoxCloneSyncService::new(Trace::attempts(service, &origin)))
+    Ok(BoxCloneSyncService::new(TraceLayer::attempts(&origin).layer(service)))
 }
 
 fn split_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {

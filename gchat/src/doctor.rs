@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use google_chat::{CreateSpaceRequest, Error, Space, layer::RetryPolicy, transcoding::code_name};
+use google_chat::{
+    CreateSpaceRequest, Error, ErrorKind, Space, TokenErrorKind, grpc_transcoding::rpc::code_name, layer::RetryPolicy,
+};
 use tonic::Code;
 
 use crate::{

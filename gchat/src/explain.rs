@@ -4,8 +4,10 @@ use std::{io::BufRead, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{
-    Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT, Schema, layer::RetryPolicy, schema::Method,
-    transport::Origin,
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT,
+    grpc_transcoding::{HttpRules, client::Origin},
+    layer::RetryPolicy,
+    protojson::{DescriptorPool, FieldPath, MethodDescriptor},
 };
 use http_body_util::{BodyExt, Full};
 use prost::{Message, bytes::Bytes};

@@ -8,9 +8,7 @@ use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::Wire;
-use crate::{
-    layer::{Attempt, Sender, Stack, Whole},
-};
+use crate::layer::{Attempt, Sender, Stack, Whole};
 
 const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
 

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
-use prost::{Message, Name};
 use grpc_transcoding::rpc::{asked_wait, code_name};
+use prost::{Message, Name};
 use tonic::{Code, Status};
 
 use super::{
@@ -9,9 +9,7 @@ use super::{
     create_space::attempts,
     error_kind::{ErrorKind, http_status},
 };
-use crate::{
-    proto::google::rpc::{self, bad_request::FieldViolation, help::Link},
-};
+use crate::proto::google::rpc::{self, bad_request::FieldViolation, help::Link};
 
 /// A call that failed.
 ///

@@ -3,7 +3,6 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 use grpc_transcoding::rpc::Broken;
 use tonic::{Code, Status, metadata::MetadataValue};
 
-
 /// The metadata of a call that failed for want of a token: the [`TokenErrorKind::name`].
 const TOKEN_ERROR: &str = "token-error";
 

@@ -16,7 +16,6 @@ use tokio::sync::{Mutex, OnceCell};
 pub use error::{TokenError, TokenErrorKind};
 use key::Key;
 
-
 /// Who makes a call. Cheap to clone; clones share their tokens.
 #[derive(Clone)]
 pub struct Credentials(Source);

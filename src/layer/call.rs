@@ -56,7 +56,8 @@ impl<'r> UnaryCall<'r> {
     /// Whether to make the call twice does what making it once does: the server knows it
     /// by its request id, or it only reads.
     pub(super) fn is_idempotent(&self) -> bool {
-        let reads = || self.bindings.bindings().first().is_some_and(|first| first.http_method() == Some(&http::Method::GET));
+        let reads =
+            || self.bindings.bindings().first().is_some_and(|first| first.http_method() == Some(&http::Method::GET));
         self.has_request_id || reads()
     }
 }

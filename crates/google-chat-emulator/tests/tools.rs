@@ -4,7 +4,7 @@
 mod support;
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Schema, Space, Wire,
+    Client, CreateSpaceRequest, Credentials, Space, Wire,
     emulator::{Emulator, Fault},
     layer::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},

@@ -9,8 +9,8 @@ use std::{
 };
 
 use google_chat::{
-    Client, CreateSpaceRequest, Credentials, Space, Wire, layer::RetryPolicy,
-    proto::google::chat::v1::ListSpacesRequest, transport::Connector,
+    Client, CreateSpaceRequest, Credentials, Space, Wire, grpc_transcoding::client::Connector, layer::RetryPolicy,
+    proto::google::chat::v1::ListSpacesRequest,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 

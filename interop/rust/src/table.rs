@@ -4,8 +4,11 @@
 use std::{collections::HashMap, process::Command};
 
 use google_chat::{
-    Client, Credentials, Schema, Wire, layer::RetryPolicy, proto::DESCRIPTOR_SET, proto::google::rpc,
-    transcoding::code_name,
+    Client, Credentials, Wire,
+    grpc_transcoding::rpc::code_name,
+    layer::RetryPolicy,
+    proto::{DESCRIPTOR_SET, google::rpc},
+    protojson::DescriptorPool,
 };
 use prost::Message;
 use serde_json::{Value, json};
