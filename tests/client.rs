@@ -1,11 +1,17 @@
 //! The client's promises: tokens, request ids, retries, deadlines, errors, on
 //! both wires and through the bare stub.
 
-mod broken_keys;
+mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use google_chat::{Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire, emulator::{Emulator, Fault}, grpc_transcoding::client::{Connector, Origin}, layer::RetryPolicy, proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType}};
+use google_chat::{
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
+    grpc_transcoding::client::{Connector, Origin},
+    layer::RetryPolicy,
+    proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
+};
+use google_chat_emulator::{Emulator, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Code;
 
@@ -527,8 +533,8 @@ async fn no_part_of_a_broken_key_comes_out_of_the_library() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.anonymous = false);
     let good = emulator.key_file();
-    let secret = broken_keys::Secret::of(&good);
-    let texts = broken_keys::broken(&good);
+    let secret = support::broken_keys::Secret::of(&good);
+    let texts = support::broken_keys::broken(&good);
     assert!(texts.len() > 400, "{}", texts.len());
     let mut refused = 0;
     for text in &texts {

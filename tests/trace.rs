@@ -12,9 +12,9 @@ use std::{
 
 use google_chat::{
     Client, Credentials, Space, Wire,
-    emulator::{Emulator, Fault},
     layer::RetryPolicy,
 };
+use google_chat_emulator::{Emulator, Fault};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},

@@ -9,8 +9,8 @@
 
 use std::io::{self, Read, Write};
 
-use google_chat::protojson::{DescriptorPool, ReadOptions, WriteOptions};
 use prost::{Message, Oneof};
+use protojson::{DescriptorPool, ReadOptions, WriteOptions};
 
 #[derive(Clone, PartialEq, Message)]
 struct Request {

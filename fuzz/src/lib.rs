@@ -3,11 +3,11 @@
 
 use std::sync::LazyLock;
 
-use google_chat::protojson::{DescriptorPool, MessageDescriptor, ReadOptions, WriteOptions};
+use protojson::{DescriptorPool, MessageDescriptor, ReadOptions, WriteOptions};
 
 /// A schema with every kind of field.
-static EVERY: LazyLock<Message> = LazyLock::new(|| {
-    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/proto");
+static EVERY: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+    let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/protojson/tests/proto");
     let mut compiler = protox::Compiler::new([protos]).expect("the protos are there");
     compiler.include_imports(true).open_files(["every.proto"]).expect("the protos compile");
     let schema = DescriptorPool::decode(&compiler.encode_file_descriptor_set()).expect("the schema compiles");

@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_text_comes_as_it_is() {
         let upload = http::Request::post("/v1/a:upload").header("content-type", "image/png");
-        let upload = upload.body(vec![0x89, b'P', 0, 0xff]).unwrap();
+        let upload = upload.body(Bytes::from_static(b"\x89P\x00\xff")).unwrap();
         let endpoint = "https://a.example.com";
         assert!(as_http(&upload, endpoint).ends_with(b"content-type: image/png\n\n\x89P\x00\xff\n"));
         assert_eq!(as_json(&upload).unwrap()["body"], serde_json::json!({"base64": "iVAA/w=="}));

@@ -153,7 +153,7 @@ mod tests {
     /// The numbers are those of Google's documentation, written out.
     #[test]
     fn texts_may_be_as_long_as_documented_and_no_longer() {
-        let rules = Rules { check: true, app: None, scopes: None };
+        let rules = Rules::new(true, &Credentials::anonymous(), None);
         let check = |name, description, guidelines| {
             let text = |length| "\u{1F680}".repeat(length);
             let details = SpaceDetails { description: text(description), guidelines: text(guidelines) };

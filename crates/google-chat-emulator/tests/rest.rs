@@ -5,6 +5,10 @@ mod support;
 use google_chat_emulator::Emulator;
 use serde_json::Value;
 use support::{named, send};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const JSON: &[(&str, &str)] = &[support::JSON];
 const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
@@ -118,4 +122,26 @@ async fn a_post_may_stand_for_another_http_method() {
     // Only a POST does.
     let (status, answer) = send(&emulator, "GET", &path, &[("x-http-method-override", "DELETE")], "").await;
     assert_eq!((status, emulator.spaces().len()), (200, 1), "{answer}");
+}
+
+/// The emulator answers such requests by itself, before they reach its gateway.
+#[tokio::test]
+async fn requests_that_are_not_http_are_answered_with_400() {
+    let emulator = Emulator::start().await.unwrap();
+    for (request, problem) in [
+        ("GET / HTTP/1.1\r\n\r\n", "no Host header"),
+        ("GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n", "more than one Host"),
+        (
+            "POST /v1/spaces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n\
+             transfer-encoding: chunked\r\n\r\nx\r\n",
+            "the body is not HTTP",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(emulator.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{request}: {answer}");
+        assert!(answer.contains(problem) && answer.contains("INVALID_ARGUMENT"), "{request}: {answer}");
+    }
 }

@@ -5,10 +5,13 @@ mod support;
 
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Space, Wire,
-    emulator::{Emulator, Fault},
+    grpc_transcoding::{
+        DescriptorPool,
+        client::{Grpc, HttpJson, Origin},
+        server::{Gateway, reflect},
+    },
     layer::RetryPolicy,
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
-    protojson::DescriptorPool,
 };
 use google_chat_emulator::{Emulator, Fault};
 use prost::Message;

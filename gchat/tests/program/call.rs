@@ -1,6 +1,6 @@
 //! `gchat call`.
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 
 use super::support::{CREATE, descriptor_set, ended, file, run, text};
 

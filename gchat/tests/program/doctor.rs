@@ -1,6 +1,6 @@
 //! `gchat doctor`: each thing that can be missing.
 
-use google_chat::emulator::{Emulator, Settings};
+use google_chat_emulator::{Emulator, Settings};
 
 use super::support::{answering, ended, file, gchat, json_answer, text};
 

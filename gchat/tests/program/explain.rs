@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 
 use super::support::{CREATE, ended, gchat, gchat_reading, text};
 

@@ -2,11 +2,8 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use google_chat::{
-    Client, Credentials, Space, Wire,
-    emulator::{Emulator, Fault},
-    policy::RetryPolicy,
-};
+use google_chat::{Client, Credentials, Space, Wire, layer::RetryPolicy};
+use google_chat_emulator::{Emulator, Fault};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::Code;
 

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 
 use super::support::{CREATE, Server, answering, descriptor_set, file, fresh, gchat, json_answer, run, signal, text};
 

@@ -1,6 +1,6 @@
 //! The program behind a proxy that the environment names.
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 
 use super::{
     shared::proxy::{Proxy, Tunnel},

@@ -1,6 +1,6 @@
 //! `gchat schema`: the schema, and what HTTP/JSON cannot carry of one.
 
-use google_chat::protojson::DescriptorPool;
+use google_chat::grpc_transcoding::{DescriptorPool, HttpRules};
 
 use super::support::{CREATE, descriptor_set, ended, gchat};
 
@@ -36,6 +36,6 @@ fn what_http_cannot_carry_is_listed() {
 
 #[test]
 fn the_schema_that_is_written_has_the_http_rules() {
-    let schema = DescriptorPool::decode(&gchat(&["schema"]).output().unwrap().stdout).unwrap();
-    assert!(schema.method(&format!("/{CREATE}")).unwrap().http_bindings().next().is_some());
+    let pool = DescriptorPool::decode(&gchat(&["schema"]).output().unwrap().stdout).unwrap();
+    assert!(!HttpRules::new(&pool).method(&format!("/{CREATE}")).unwrap().bindings().is_empty());
 }

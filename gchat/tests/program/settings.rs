@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 
 use super::{
     shared::broken_keys,

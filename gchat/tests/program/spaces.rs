@@ -1,6 +1,6 @@
 //! `gchat spaces`, but for creating: read, list, update, delete, complete an import.
 
-use google_chat::emulator::Emulator;
+use google_chat_emulator::Emulator;
 
 use super::support::{ended, gchat, text};
 

@@ -14,8 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::grpc_transcoding::{client::{BackendLimits, Grpc, Origin, connector}, rpc::{Broken, Lasting}, server::{Gateway, GatewayLayer, Limits, RequestBody, ServeOptions, serve}};
-use google_chat_emulator::Emulator;
+use grpc_transcoding::{
+    client::{BackendLimits, Grpc, Origin, connector},
+    rpc::{Broken, Lasting},
+    server::{Gateway, GatewayLayer, Limits, RequestBody, ServeOptions, serve},
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -25,7 +28,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use serde_json::json;
-use shelf::{Inner, SCHEMA, frame, method};
+use shelf::{Inner, POOL, RULES, frame, method};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -96,7 +99,7 @@ where
 
 /// A book, as the whole answer of a unary call.
 fn book() -> Response<Body> {
-    let message = frame(&SCHEMA.message("shelf.Book").unwrap().from_json(r#"{"title":"t"}"#).unwrap());
+    let message = frame(&POOL.message("shelf.Book").unwrap().from_json(r#"{"title":"t"}"#).unwrap());
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
     let pieces = vec![Ok::<_, Infallible>(Frame::data(message)), Ok(Frame::trailers(trailers))];
@@ -107,7 +110,7 @@ fn book() -> Response<Body> {
 /// An answer without an end: messages that are counted as they are taken.
 fn flood(size: usize, taken: Arc<watch::Sender<usize>>) -> Response<Body> {
     let title = "x".repeat(size);
-    let message = SCHEMA.message("shelf.Book").unwrap().from_json(json!({"title": title}).to_string()).unwrap();
+    let message = POOL.message("shelf.Book").unwrap().from_json(json!({"title": title}).to_string()).unwrap();
     let message = frame(&message);
     let pieces = std::iter::repeat_with(move || {
         taken.send_modify(|count| *count += 1);
@@ -119,7 +122,7 @@ fn flood(size: usize, taken: Arc<watch::Sender<usize>>) -> Response<Body> {
 
 /// An answer that has begun and gives nothing more.
 fn silent() -> Response<Body> {
-    let message = frame(&SCHEMA.message("shelf.Book").unwrap().from_json("{}").unwrap());
+    let message = frame(&POOL.message("shelf.Book").unwrap().from_json("{}").unwrap());
     let first = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(message))]);
     let pieces = futures_util::StreamExt::chain(first, futures_util::stream::pending());
     let body = Body::new(StreamBody::new(pieces));
@@ -264,7 +267,7 @@ async fn rest_clients_that_do_not_read_their_streams_hold_up_no_others() {
         }
     });
     let backend = Backend::start(None, service).await;
-    let gateway = Gateway::new(SCHEMA.clone(), backend.grpc(BackendLimits::default())).unwrap();
+    let gateway = Gateway::new(RULES.clone(), backend.grpc(BackendLimits::default())).unwrap();
     let address = served(gateway, Limits::default()).await;
     let mut unread = Vec::new();
     for _ in 0..5 {
@@ -287,7 +290,7 @@ async fn lasting_calls_leave_places_for_others() {
     });
     let backend = Backend::start(None, service).await;
     let limits = BackendLimits::default().connections(2).streams(2).queue(1);
-    let gateway = Gateway::new(SCHEMA.clone(), backend.grpc(limits)).unwrap();
+    let gateway = Gateway::new(RULES.clone(), backend.grpc(limits)).unwrap();
     let address = served(gateway, Limits::default()).await;
     let mut streams = Vec::new();
     for _ in 0..4 {
@@ -583,12 +586,10 @@ fn not_found() -> impl tower::Service<
 
 #[tokio::test]
 async fn an_answer_before_the_body_keeps_the_connection_or_says_that_it_does_not() {
-    let emulator = Emulator::start().await.unwrap();
-    let gateway = Gateway::new(SCHEMA.clone(), shelf::Backend::default().service()).unwrap();
+    let gateway = Gateway::new(RULES.clone(), shelf::Backend::default().service()).unwrap();
     for (name, address) in [
         ("service", served(not_found(), Limits::default()).await),
         ("gateway", served(gateway, Limits::default()).await),
-        ("emulator", emulator.address()),
     ] {
         for (case, head, body, keeps) in [
             ("a length", "content-length: 5", "abcde", true),
@@ -622,7 +623,7 @@ async fn an_answer_before_the_body_keeps_the_connection_or_says_that_it_does_not
 
 #[tokio::test]
 async fn a_body_that_does_not_come_ends_with_408() {
-    let gateway = Gateway::new(SCHEMA.clone(), shelf::Backend::default().service()).unwrap();
+    let gateway = Gateway::new(RULES.clone(), shelf::Backend::default().service()).unwrap();
     let limits = Limits::default().body_time(Duration::from_millis(100));
     let address = served(gateway, limits).await;
     let head = "POST /v1/rename/1 HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
@@ -725,7 +726,7 @@ async fn requests_beyond_the_limit_are_told_to_come_again() {
 #[tokio::test]
 async fn large_bodies_leave_room_for_small_ones() {
     let backend = shelf::Backend::answering(&[("shelf.Book", json!({}))], None);
-    let layer = GatewayLayer::new(SCHEMA.clone()).unwrap().max_body_memory(100 * 1024);
+    let layer = GatewayLayer::new(RULES.clone()).unwrap().max_body_memory(100 * 1024);
     let address = served(layer.layer(backend.service()), Limits::default()).await;
     let large = format!(r#"["{}"]"#, "x".repeat(100 * 1024));
     let length = large.len() + 1;
@@ -819,7 +820,7 @@ async fn a_backend_that_does_not_answer_is_waited_for_no_longer_than_the_limit()
     let frozen = grpc_service(|_| std::future::pending());
     let backend = Backend::start(None, frozen).await;
     let limit = Some(Duration::from_millis(100));
-    let layer = GatewayLayer::new(SCHEMA.clone()).unwrap().timeout(limit).stream_idle_timeout(limit);
+    let layer = GatewayLayer::new(RULES.clone()).unwrap().timeout(limit).stream_idle_timeout(limit);
     let address = served(layer.layer(backend.grpc(BackendLimits::default())), Limits::default()).await;
     let (status, _, body) = get(address, "/v1/books/1").await;
     assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{body:?}");
@@ -831,7 +832,7 @@ async fn a_backend_that_does_not_answer_is_waited_for_no_longer_than_the_limit()
 #[tokio::test]
 async fn a_stream_on_which_nothing_comes_ends() {
     let backend = Backend::start(None, grpc_service(|_| async { silent() })).await;
-    let layer = GatewayLayer::new(SCHEMA.clone()).unwrap().stream_idle_timeout(Some(Duration::from_millis(100)));
+    let layer = GatewayLayer::new(RULES.clone()).unwrap().stream_idle_timeout(Some(Duration::from_millis(100)));
     let address = served(layer.layer(backend.grpc(BackendLimits::default())), Limits::default()).await;
     let (status, _, body) = get(address, "/v1/shelves/a:watch").await;
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -842,7 +843,7 @@ async fn a_stream_on_which_nothing_comes_ends() {
 async fn grpc_passes_through_only_where_it_may() {
     let backend = shelf::Backend::answering(&[("shelf.Book", json!({}))], None);
     for (pass, expected) in [(true, Code::Ok), (false, Code::Unimplemented)] {
-        let layer = GatewayLayer::new(SCHEMA.clone()).unwrap().passthrough(pass);
+        let layer = GatewayLayer::new(RULES.clone()).unwrap().passthrough(pass);
         let address = served(layer.layer(backend.service()), Limits::default()).await;
         let grpc = Grpc::new(Origin::parse(&format!("http://{address}")).unwrap()).unwrap();
         assert_eq!(code(grpc, unary()).await, expected);
