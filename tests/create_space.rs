@@ -4,7 +4,6 @@ use std::{convert::Infallible, future::Future, time::Duration};
 
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Space, Wire,
-    emulator::Emulator,
     grpc_transcoding::server::Gateway,
     layer::RetryPolicy,
     proto::{
@@ -20,6 +19,7 @@ use google_chat::{
     },
     protojson::DescriptorPool,
 };
+use google_chat_emulator::Emulator;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,

@@ -13,7 +13,6 @@ use std::{
 use bytes::Bytes;
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Space,
-    emulator::{Emulator, Fault},
     grpc_transcoding::{client::Origin, rpc::BoxError},
     layer::{
         AuthLayer, Idempotent, PREVIOUS_ATTEMPTS, RequestIdLayer, RetryLayer, RetryPolicy, RoutingHeaderLayer, Scopes,
@@ -22,6 +21,7 @@ use google_chat::{
     proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, chat_service_client::ChatServiceClient},
     protojson::DescriptorPool,
 };
+use google_chat_emulator::{Emulator, Fault};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody, channel::Channel as Pipe};
@@ -38,7 +38,7 @@ fn origin() -> Origin {
 }
 
 fn stack() -> Stack {
-    Stack::new(Client::schema(), &origin()).retry(quick())
+    Stack::new(Client::http_rules(), &origin()).retry(quick())
 }
 
 /// A service of somebody else's that answers with a space, or with an error of its own as
@@ -78,7 +78,7 @@ async fn layers_go_over_tonics_own_channel_one_by_one_and_as_a_stack() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.anonymous = false);
     let origin = Origin::parse(&emulator.endpoint()).unwrap();
-    let schema = Client::schema();
+    let schema = Client::http_rules();
     let alice = || emulator.credentials().unwrap().for_user("alice@example.com").unwrap();
     let scope = "https://www.googleapis.com/auth/chat.spaces";
     let channel = Endpoint::try_from(emulator.endpoint()).unwrap().connect_lazy();
@@ -267,10 +267,10 @@ fn a_token_is_not_sent_in_clear_text() {
     let far = Origin::parse("http://chat.example.com").unwrap();
     let token = || Credentials::token("secret").unwrap();
     for error in [
-        AuthLayer::new(Client::schema(), &far, token()).map(drop).unwrap_err(),
-        Stack::new(Client::schema(), &far).credentials(token()).map(drop).unwrap_err(),
+        AuthLayer::new(Client::http_rules(), &far, token()).map(drop).unwrap_err(),
+        Stack::new(Client::http_rules(), &far).credentials(token()).map(drop).unwrap_err(),
     ] {
         assert!(error.to_string().starts_with("credentials are not sent to http://chat.example.com"), "{error}");
     }
-    AuthLayer::new(Client::schema(), &far, Credentials::anonymous()).unwrap();
+    AuthLayer::new(Client::http_rules(), &far, Credentials::anonymous()).unwrap();
 }

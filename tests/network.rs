@@ -8,7 +8,6 @@ use std::{
 
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
-    emulator::Emulator,
     grpc_transcoding::{
         client::{Auto, Connector, Grpc, HttpJson, Origin},
         server::{BrowserGuardLayer, RequestBody, ServeOptions, serve},
@@ -17,6 +16,7 @@ use google_chat::{
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_client::ChatServiceClient},
     protojson::DescriptorPool,
 };
+use google_chat_emulator::Emulator;
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
 use tokio::{
