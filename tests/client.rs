@@ -467,7 +467,7 @@ async fn what_is_certain_to_fail_is_not_sent_and_said_all_at_once() {
             error.field_violations().iter().map(|violation| violation.field.clone()).collect()
         };
         let error = chat.create_space(space.clone()).await.unwrap_err();
-        assert!(error.message().starts_with("not sent"), "{error}");
+        assert!(error.message().starts_with("invalid request, not sent"), "{error}");
         let all = ["space.display_name", "space.customer", "space.space_details.description"];
         assert_eq!(fields(&error), all, "{error}");
         // The stub is held to the same.

@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use google_chat::{
-    Client, Credentials, Space, Wire,
-    layer::RetryPolicy,
-};
+use google_chat::{Client, Credentials, Space, Wire, layer::RetryPolicy};
 use google_chat_emulator::{Emulator, Fault};
 use tracing::{
     Event, Metadata, Subscriber,

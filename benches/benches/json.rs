@@ -13,7 +13,7 @@ use benches::{
     google::chat::v1::{Space, space},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use google_chat::protojson::{DescriptorPool, ReadOptions, WriteOptions};
+use google_chat::protojson::{self, ReadOptions, WriteOptions};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde::{Serialize, de::DeserializeOwned};
@@ -96,7 +96,7 @@ where
     M: Message + prost::Name + Default + Serialize + DeserializeOwned,
     B: buffa::Message + Serialize + DeserializeOwned,
 {
-    let schema = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let schema = protojson::DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let ours = schema.message(&M::full_name()).unwrap();
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
     let reflected = pool.get_message_by_name(&M::full_name()).unwrap();

@@ -6,7 +6,7 @@ use std::{convert::Infallible, hint::black_box, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use google_chat::{grpc_transcoding::server::Gateway, protojson::DescriptorPool};
+use google_chat::grpc_transcoding::{DescriptorPool, HttpRules, server::Gateway};
 use http::{Request, Response};
 use http_body_util::Full;
 use prost::Message;
@@ -28,7 +28,7 @@ fn len_delimited(out: &mut Vec<u8>, number: u32, content: &[u8]) {
 
 /// A service with one method for each binding, which has another literal in its third
 /// segment; and two whose paths are long.
-fn schema() -> DescriptorPool {
+fn rules() -> HttpRules {
     let long = "/a/*".repeat(15);
     let templates = (0..BINDINGS).map(|i| format!("/v1/{{name=projects/*/things{i}/*}}"));
     let templates: Vec<String> =
@@ -70,13 +70,14 @@ fn schema() -> DescriptorPool {
         len_delimited(&mut http, 1, &rule);
     }
     let set = FileDescriptorSet { file: vec![file] }.encode_to_vec();
-    Schema::decode_with_http(&set, &http).expect("a schema")
+    let pool = DescriptorPool::decode(&set).expect("descriptors");
+    HttpRules::with_config(&pool, &http).expect("a service config")
 }
 
 fn route(c: &mut Criterion) {
     let answer = || Status::not_found("nothing is here").into_http::<Body>();
     let backend = service_fn(move |_: Request<Body>| async move { Ok::<Response<Body>, Infallible>(answer()) });
-    let gateway = Gateway::new(schema(), backend).expect("a gateway");
+    let gateway = Gateway::new(rules(), backend).expect("a gateway");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut group = c.benchmark_group("route");
     for (name, path) in [

@@ -31,6 +31,7 @@ use bytes::Bytes;
 use google_chat::{
     Credentials, Wire,
     grpc_transcoding::{
+        HttpRules,
         client::{Grpc, HttpJson, Origin},
         server::{Gateway, RequestBody, ServeOptions, serve},
     },
@@ -292,7 +293,8 @@ async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
     let method = schema.method(METHOD).expect("the method");
     let request = method.input().from_json(REQUEST).expect("the request");
     let reply = method.output().from_json(REPLY).expect("the reply");
-    let body = Bytes::from(method.to_http(&request).expect("an HTTP request").into_body());
+    let rules = HttpRules::new(&schema);
+    let body = rules.method(METHOD).expect("the method").to_http(&request).expect("an HTTP request").into_body();
     let message = CreateSpaceRequest::decode(&*request).expect("the request");
     let (request, reply) = (frame(&request), frame(&reply));
 

@@ -72,7 +72,7 @@ enum Command {
     Gateway(gateway::Args),
     /// Write the schema of Google Chat, a FileDescriptorSet with HTTP rules
     #[command(after_help = SCHEMA_HELP)]
-    DescriptorPool {
+    Schema {
         /// The file to write [default: standard output]
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -160,7 +160,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Emulator(args) => emulator::run(args).await,
         Command::Gateway(args) => gateway::run(args).await,
-        Command::DescriptorPool { lint: true, descriptor_set, .. } => {
+        Command::Schema { lint: true, descriptor_set, .. } => {
             let lints = HttpRules::new(&input::schema(descriptor_set.as_deref())?).lint();
             for lint in &lints {
                 output::write(format!("{lint}\n").as_bytes())?;
@@ -171,8 +171,8 @@ async fn run(command: Command) -> Result<(), Failure> {
                 Err(Failure::new(Exit::Findings, format!("{} findings", lints.len())))
             }
         }
-        Command::DescriptorPool { output: None, .. } => output::write(google_chat::proto::DESCRIPTOR_SET),
-        Command::DescriptorPool { output: Some(file), .. } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
+        Command::Schema { output: None, .. } => output::write(google_chat::proto::DESCRIPTOR_SET),
+        Command::Schema { output: Some(file), .. } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
             .map_err(|error| Failure::machine(format!("cannot write {}", file.display())).because(error)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -17,7 +17,9 @@ pub(crate) fn log(level: u8) {
     }
     let events = if level == 1 { FmtSpan::CLOSE } else { FmtSpan::NEW | FmtSpan::CLOSE };
     // Only the library's: other crates log headers, and so tokens.
-    let ours = Targets::new().with_target("google_chat", LevelFilter::TRACE);
+    let ours = Targets::new()
+        .with_target("google_chat", LevelFilter::TRACE)
+        .with_target("grpc_transcoding", LevelFilter::TRACE);
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).with_span_events(events);
     tracing_subscriber::registry().with(layer).with(ours).init();
 }

@@ -166,7 +166,7 @@ mod tests {
             (check(128, 151, 5_000), "space.space_details.description has 151 characters; at most 150 are allowed"),
             (check(128, 150, 5_001), "space.space_details.guidelines has 5001 characters; at most 5000 are allowed"),
         ] {
-            assert_eq!(outcome, format!("not sent, since it is certain to fail: {problem}"));
+            assert_eq!(outcome, format!("invalid request, not sent: {problem}"));
         }
     }
 }

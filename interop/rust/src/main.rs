@@ -34,7 +34,7 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// Calls a method with a message as wire bytes.
-async fn call<S>(channel: S, method: &Method, message: Vec<u8>) -> Result<Vec<u8>, Status>
+async fn call<S>(channel: S, method: &MethodDescriptor, message: Vec<u8>) -> Result<Vec<u8>, Status>
 where
     S: GrpcService<Body>,
     S::Error: Into<StdError>,
@@ -48,7 +48,7 @@ where
 }
 
 /// Calls a method that streams its replies: these, and the status at their end.
-async fn call_stream<S>(channel: S, method: &Method, message: Vec<u8>) -> (Vec<Vec<u8>>, Status)
+async fn call_stream<S>(channel: S, method: &MethodDescriptor, message: Vec<u8>) -> (Vec<Vec<u8>>, Status)
 where
     S: GrpcService<Body>,
     S::Error: Into<StdError>,

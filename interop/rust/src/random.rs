@@ -18,7 +18,7 @@ use google_chat::{
         server::{ServeOptions, serve},
     },
     proto::google::rpc,
-    protojson::DescriptorPool,
+    protojson,
 };
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -83,7 +83,7 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
 
-    let schema = DescriptorPool::decode(&set)?;
+    let schema = protojson::DescriptorPool::decode(&set)?;
     let direct = Grpc::new(Origin::parse(&format!("http://{address}"))?)?;
     let through = HttpJson::builder(schema.clone(), line.trim()).build()?;
     let methods: Vec<MethodDescriptor> = SERVICES
@@ -183,7 +183,7 @@ fn brief(text: &str) -> String {
 /// Streams of messages, which end well or in the middle: what differs through the gateway
 /// from what they are over gRPC.
 async fn streams(
-    schema: &DescriptorPool,
+    schema: &protojson::DescriptorPool,
     pool: &DescriptorPool,
     service: &Mutex<Exchange>,
     direct: &Grpc,
