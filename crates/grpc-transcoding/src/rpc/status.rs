@@ -5,6 +5,8 @@
 //! `google/rpc/code.proto` for the codes.
 
 use std::{
+    borrow::Cow,
+    collections::HashMap,
     sync::LazyLock,
     time::{Duration, SystemTime},
 };
@@ -19,7 +21,7 @@ use protojson::{
     DescriptorPool, MessageDescriptor, ReadOptions, WriteOptions,
     wire::{Payload, Reader, put_len, put_uint},
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tonic::{Code, Status};
 
 /// The standard details of an error and `google.protobuf.Struct`, known even
@@ -107,7 +109,7 @@ fn code_named(name: &str) -> Option<Code> {
 /// whether the body names the code, so that it is the API's own word.
 pub(crate) fn from_http(pool: Option<&DescriptorPool>, status: StatusCode, body: &[u8]) -> (Status, bool) {
     let by_status = failure_code(status);
-    let Some(json) = parse(body) else {
+    let Some((whole, json)) = parse(body) else {
         return (Status::new(by_status, from_text(status, body)), false);
     };
     // `{"error": …}`, the same in a list, or a bare google.rpc.Status.
@@ -132,8 +134,10 @@ pub(crate) fn from_http(pool: Option<&DescriptorPool>, status: StatusCode, body:
         }
         _ => from_text(status, body),
     };
-    let details = error.get("details").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let details: Vec<Vec<u8>> = details.iter().filter_map(|detail| any(pool, detail)).collect();
+    let details: Vec<Vec<u8>> = match error.get("details") {
+        Some(Value::Array(_)) => raw_details(&whole).iter().filter_map(|detail| any(pool, detail.get())).collect(),
+        _ => Vec::new(),
+    };
     if details.is_empty() {
         return (Status::new(code, message), said.is_some());
     }
@@ -155,7 +159,7 @@ pub(crate) fn in_place_of_message(pool: Option<&DescriptorPool>, body: &[u8]) ->
     if !first.strip_prefix(b"{")?.trim_ascii_start().starts_with(b"\"error\"") {
         return None;
     }
-    let json = parse(body)?;
+    let (_, json) = parse(body)?;
     let object = match &json {
         Value::Array(list) if list.len() == 1 => list[0].as_object()?,
         other => other.as_object()?,
@@ -209,9 +213,31 @@ fn failure_code(status: StatusCode) -> Code {
 
 /// Reads the JSON of an error as far as that makes sense: a character that is none costs
 /// no more than itself.
-fn parse(body: &[u8]) -> Option<Value> {
+fn parse(body: &[u8]) -> Option<(Cow<'_, str>, Value)> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    serde_json::from_slice(body).or_else(|_| serde_json::from_str(&mended(&String::from_utf8_lossy(body)))).ok()
+    if let Ok(text) = std::str::from_utf8(body)
+        && let Ok(json) = serde_json::from_str(text)
+    {
+        return Some((text.into(), json));
+    }
+    let text = mended(&String::from_utf8_lossy(body));
+    let json = serde_json::from_str(&text).ok()?;
+    Some((text.into(), json))
+}
+
+/// The details of an error as they stand in its text: a `Value` would lose the order of
+/// their members, and so that of the fields of the messages that they become.
+fn raw_details(text: &str) -> Vec<Box<RawValue>> {
+    type Members = HashMap<String, Box<RawValue>>;
+    let read = || {
+        let listed: Result<Vec<Box<RawValue>>, _> = serde_json::from_str(text);
+        let outer = listed.ok().and_then(|list| list.into_iter().next());
+        let outer: Members = serde_json::from_str(outer.as_deref().map_or(text, RawValue::get)).ok()?;
+        let error = outer.get("error").map(|error| serde_json::from_str(error.get()));
+        let mut error: Members = error.transpose().ok()?.unwrap_or(outer);
+        serde_json::from_str(error.remove("details")?.get()).ok()
+    };
+    read().unwrap_or_default()
 }
 
 /// JSON text in whose strings there are neither surrogates without their other half nor
@@ -273,8 +299,7 @@ fn excerpt(text: &str) -> String {
 /// A detail as an encoded `google.protobuf.Any`. One whose type nobody knows
 /// is taken as the bytes that [`any_json`] wrote, if it has that form, else kept
 /// as a `google.protobuf.Struct`.
-fn any(pool: Option<&DescriptorPool>, detail: &Value) -> Option<Vec<u8>> {
-    let json = detail.to_string();
+fn any(pool: Option<&DescriptorPool>, json: &str) -> Option<Vec<u8>> {
     let options = ReadOptions::default().with_ignore_unknown(true);
     for any in any_types(pool) {
         let mut encoded = Vec::new();
@@ -282,6 +307,7 @@ fn any(pool: Option<&DescriptorPool>, detail: &Value) -> Option<Vec<u8>> {
             return Some(encoded);
         }
     }
+    let detail: Value = serde_json::from_str(json).ok()?;
     let kind = detail.get("@type")?.as_str()?;
     if let Some(members) = detail.as_object().filter(|members| members.len() <= 2)
         && let Some(text) = members.get("value").map_or((members.len() == 1).then_some(""), Value::as_str)
@@ -295,7 +321,7 @@ fn any(pool: Option<&DescriptorPool>, detail: &Value) -> Option<Vec<u8>> {
         return Some(encoded);
     }
     let known = RPC.as_ref().and_then(|schema| schema.message("google.protobuf.Struct"))?;
-    let content = known.from_json(&json).ok()?;
+    let content = known.from_json(json).ok()?;
     let mut encoded = Vec::new();
     put_len(&mut encoded, 1, b"type.googleapis.com/google.protobuf.Struct");
     put_len(&mut encoded, 2, &content);
