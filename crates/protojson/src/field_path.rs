@@ -3,10 +3,7 @@
 use std::fmt;
 
 use crate::{
-    FieldDescriptor, MessageDescriptor, TextError,
-    descriptor::{Cardinality, Field, JsonMapping, Kind, MessageType},
-    mask, raw, read,
-    wire::{DEPTH, put_len},
+    Cardinality, FieldDescriptor, JsonMapping, MessageDescriptor, TextError, plan::MessagePlan, text, wire::DEPTH,
 };
 
 /// The way to a field: through singular messages, from a message on.
@@ -34,10 +31,10 @@ impl FieldPath {
     ///
     /// If there is no such field, or none that a text can give.
     pub fn parse(message: &MessageDescriptor, path: &str) -> Result<Self, TextError> {
-        let find = |message: &MessageType, name: &str| message.field_named(name.as_bytes()).map(|(index, _)| index);
+        let find = |message: &MessagePlan, name: &str| message.index_of_name(name.as_bytes());
         let mut indices = Vec::new();
-        let mut parent = Some(message.table());
-        let tables = &message.pool.0;
+        let mut parent = Some(message.plan());
+        let plan = message.pool().plan();
         for name in names(path) {
             let found = parent.and_then(|parent| Some((find(parent, name)?, parent)));
             let Some((index, within)) = found.filter(|_| indices.len() < DEPTH as usize) else {
@@ -46,7 +43,7 @@ impl FieldPath {
             let field = &within.fields[index];
             indices.push(index as u16);
             let plain = field.cardinality == Cardinality::Singular && field.is_message();
-            parent = plain.then(|| tables.message_of(field)).filter(|message| message.shape == JsonMapping::Plain);
+            parent = plain.then(|| plan.message_of(field)).filter(|message| message.mapping == JsonMapping::Plain);
         }
         Ok(Self { message: message.clone(), indices: indices.into() })
     }
@@ -60,9 +57,9 @@ impl FieldPath {
     /// If there is no such field.
     pub fn parse_proto(message: &MessageDescriptor, path: &str) -> Result<Self, TextError> {
         let failed = |problem: String| TextError::Path(problem);
-        let tables = &message.pool.0;
+        let plan = message.pool().plan();
         let mut indices = Vec::new();
-        let mut parent = Some(message.table());
+        let mut parent = Some(message.plan());
         for name in path.split('.') {
             let Some(within) = parent else {
                 return Err(failed(format!("`{path}` goes through a field that is not a message")));
@@ -74,10 +71,10 @@ impl FieldPath {
                 return Err(failed(format!("`{path}`: `{name}` is a repeated field or a map")));
             }
             indices.push(index as u16);
-            parent = field.is_message().then(|| tables.message_of(field));
+            parent = field.is_message().then(|| plan.message_of(field));
         }
         match parent {
-            Some(message) if !message.shape.is_text() => {
+            Some(message) if !message.mapping.is_text() => {
                 Err(failed(format!("`{path}` is a {}, which has no form as text", message.name)))
             }
             _ => Ok(Self { message: message.clone(), indices: indices.into() }),
@@ -86,14 +83,14 @@ impl FieldPath {
 
     /// The fields along the path.
     pub fn fields(&self) -> impl DoubleEndedIterator<Item = FieldDescriptor<'_>> {
-        let pool = &self.message.pool;
-        let mut message = self.message.table();
+        let pool = self.message.pool();
+        let mut message = self.message.plan();
         let mut fields = Vec::with_capacity(self.indices.len());
         for index in &self.indices {
-            let field = FieldDescriptor { pool, message, index: *index };
+            let field = FieldDescriptor::new(pool, message, *index);
             fields.push(field);
             if field.is_message() {
-                message = pool.0.message_of(field.table());
+                message = pool.plan().message_of(field.plan());
             }
         }
         fields.into_iter()
@@ -120,7 +117,7 @@ impl FieldPath {
         let mut fields = self.fields().rev();
         let Some(leaf) = fields.next() else { return Ok(()) };
         let mut content = Vec::new();
-        put_leaf(&mut content, leaf, text)?;
+        text::put(&mut content, leaf.pool().plan(), leaf.plan(), text)?;
         // Protobuf merges the occurrences of a message, so each value is written by itself.
         for parent in fields {
             let mut wrapped = Vec::new();
@@ -159,7 +156,7 @@ impl<'p> FieldDescriptor<'p> {
             let mut parts = names(name);
             parts.next() == Some(name)
                 && parts.next().is_none()
-                && self.message.names.find(name.as_bytes()) == Some(u32::from(self.index))
+                && self.parent().index_of_name(name.as_bytes()) == Some(usize::from(self.index()))
         })
     }
 }
@@ -175,60 +172,4 @@ fn names(path: &str) -> impl Iterator<Item = &str> {
         };
         c == '.' && !bracket
     })
-}
-
-fn put_leaf(out: &mut Vec<u8>, leaf: FieldDescriptor<'_>, text: &str) -> Result<(), TextError> {
-    let (tables, field) = (&leaf.pool.0, leaf.table());
-    let mut kind = field.kind;
-    if field.is_message() {
-        let message = tables.message_of(field);
-        match message.shape {
-            JsonMapping::Wrapper => kind = message.fields.first().map_or(kind, |field| field.kind),
-            JsonMapping::FieldMask => {
-                put_mask(out, field, text);
-                return Ok(());
-            }
-            JsonMapping::Timestamp | JsonMapping::Duration => {}
-            _ => {
-                let problem = format!("`{}` is a {}, which has no form as text", field.json_name, message.name);
-                return Err(TextError::Path(problem));
-            }
-        }
-    }
-    let json = match (kind, text) {
-        // Google's Python client spells them so, and other gateways take the digits.
-        (Kind::Bool, "true" | "True" | "1") => b"true".to_vec(),
-        (Kind::Bool, "false" | "False" | "0") => b"false".to_vec(),
-        (Kind::Enum, "null") if tables.enum_of(field).null => text.into(),
-        (Kind::Enum, _) if text.parse::<i32>().is_ok() => text.into(),
-        _ => {
-            let mut json = vec![b'"'];
-            raw::put_string(&mut json, text.as_bytes());
-            json
-        }
-    };
-    let read = match field.cardinality {
-        Cardinality::Repeated => {
-            let list = [b"[", &*json, b"]"].concat();
-            read::read_field(tables, field, &list, out, &Default::default())
-        }
-        _ => read::read_single(tables, field, &json, out, &Default::default()),
-    };
-    read.map_err(|error| TextError::Value(error.problem().to_owned()))
-}
-
-/// Writes a field mask. Each path may be spelled in JSON names or in proto
-/// names; one with an underscore is in proto names.
-fn put_mask(out: &mut Vec<u8>, leaf: &Field, text: &str) {
-    let mut paths = Vec::new();
-    for path in mask::paths(text).filter(|path| !path.is_empty()) {
-        let mut snake = Vec::with_capacity(path.len() + 4);
-        if mask::is_snake(path) {
-            snake.extend_from_slice(path.as_bytes());
-        } else {
-            mask::put_snake(&mut snake, path.as_bytes());
-        }
-        put_len(&mut paths, 1, &snake);
-    }
-    put_len(out, leaf.number, &paths);
 }

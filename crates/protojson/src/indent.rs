@@ -2,7 +2,7 @@
 
 /// Appends `compact`, which must be valid JSON without white space, to `out`,
 /// with each level indented by `width` more spaces.
-pub(super) fn indent(compact: &[u8], width: usize, out: &mut Vec<u8>) {
+pub(crate) fn indent(compact: &[u8], width: usize, out: &mut Vec<u8>) {
     let mut level = 0;
     let mut at = 0;
     let newline = |out: &mut Vec<u8>, level: usize| {

@@ -26,7 +26,7 @@ impl MessageDescriptor {
     ///
     /// If the bytes are not such a message, or hold what JSON cannot express.
     pub fn write_json(&self, wire: &[u8], out: &mut Vec<u8>, options: &WriteOptions) -> Result<(), WriteError> {
-        write::write(&self.pool.0, self.table(), wire, out, options)
+        write::write(self.pool().plan(), self.plan(), wire, out, options)
     }
 
     /// Reads JSON, as an encoded message.
@@ -49,7 +49,7 @@ impl MessageDescriptor {
     ///
     /// If the text is not JSON, or not the JSON form of such a message.
     pub fn read_json(&self, json: &[u8], out: &mut Vec<u8>, options: &ReadOptions) -> Result<(), ParseError> {
-        read::read(&self.pool.0, self.table(), json, out, options)
+        read::read(self.pool().plan(), self.plan(), json, out, options)
     }
 }
 
@@ -62,7 +62,7 @@ impl FieldDescriptor<'_> {
     ///
     /// If the bytes are not such a message, or the value is one that JSON cannot express.
     pub fn write_json(self, wire: &[u8], out: &mut Vec<u8>, options: &WriteOptions) -> Result<(), WriteError> {
-        write::write_field(&self.pool.0, self.message, self.table(), wire, out, options)
+        write::write_field(self.pool().plan(), self.parent(), self.plan(), wire, out, options)
     }
 
     /// Reads the JSON of the field's value and appends the encoded field to `out`. `null`
@@ -72,7 +72,7 @@ impl FieldDescriptor<'_> {
     ///
     /// If the text is not JSON, or not the JSON form of such a value.
     pub fn read_json(self, json: &[u8], out: &mut Vec<u8>, options: &ReadOptions) -> Result<(), ParseError> {
-        read::read_field(&self.pool.0, self.table(), json, out, options)
+        read::read_field(self.pool().plan(), self.plan(), json, out, options)
     }
 }
 

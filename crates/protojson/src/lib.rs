@@ -28,33 +28,40 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod buf;
+mod buf_safe;
 mod descriptor;
 mod error;
-mod exact;
 mod field_path;
 mod indent;
 mod json;
+mod json_mapping;
+mod lexer;
+mod map;
 mod mask;
+mod merge;
 mod merged;
 mod names;
 mod number;
 mod options;
-mod raw;
+mod plan;
+mod pool;
 mod read;
 mod read_well_known;
 mod scalar;
+mod seen;
+mod stream;
 mod text;
 mod time;
 pub mod wire;
 mod write;
 mod write_well_known;
 
-pub use descriptor::{
-    Cardinality, DescriptorError, DescriptorPool, EnumDescriptor, FieldDescriptor, JsonMapping, Kind,
-    MessageDescriptor, MethodDescriptor,
-};
+pub use descriptor::{Cardinality, DescriptorError, Kind};
 pub use error::{ParseError, TextError, WriteError};
 pub use field_path::FieldPath;
+pub use json_mapping::JsonMapping;
 pub use merged::{MergedField, MergedMessage};
 pub use options::{Defaults, ReadOptions, WriteOptions};
+pub use pool::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor};
 pub use text::Base64;

@@ -6,7 +6,7 @@
 /// Appends a path in its JSON form. `false` if [`is_path`] would refuse it or it
 /// would not read back the same: a capital letter, or an underscore that no
 /// lower-case letter follows.
-pub(super) fn put_camel(out: &mut Vec<u8>, path: &[u8]) -> bool {
+pub(crate) fn put_camel(out: &mut Vec<u8>, path: &[u8]) -> bool {
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
@@ -42,7 +42,7 @@ pub(crate) fn put_snake(out: &mut Vec<u8>, path: &[u8]) {
 
 /// Whether it is a path in its JSON form: names joined by dots, `*` for all fields
 /// (AIP-134), and keys in backticks.
-pub(super) fn is_path(path: &[u8]) -> bool {
+pub(crate) fn is_path(path: &[u8]) -> bool {
     let mut quoted = false;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'*');
     let fits = path.iter().all(|&byte| {

@@ -10,9 +10,12 @@
 
 use std::borrow::Cow;
 
-use crate::descriptor::{Cardinality, Field, JsonMapping, Kind, MessageType, NO_ONEOF, Tables};
-use crate::wire::{self, Payload, Reader, WireError};
-use crate::{Base64, DescriptorPool, FieldDescriptor, FieldPath, MessageDescriptor, WriteError, scalar, text};
+use crate::{
+    Base64, Cardinality, DescriptorPool, FieldDescriptor, FieldPath, JsonMapping, Kind, MessageDescriptor, WriteError,
+    plan::{FieldPlan, MessagePlan, Plan},
+    scalar, text,
+    wire::{self, Payload, Reader, WireError},
+};
 
 /// A field as it came.
 #[derive(Clone, Copy)]
@@ -30,8 +33,8 @@ pub(crate) struct Fields<'a>(Vec<Occurrence<'a>>);
 impl<'a> Fields<'a> {
     /// Reads a message that comes in pieces, which are one message after one
     /// another.
-    pub(crate) fn read(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> Result<Self, WireError> {
-        let mut found = collect(tables, message, pieces)?;
+    pub(crate) fn read(plan: &Plan, message: &MessagePlan, pieces: &[&'a [u8]]) -> Result<Self, WireError> {
+        let mut found = collect(plan, message, pieces)?;
         // A stable sort: occurrences of one field stay in their order.
         found.sort_by_key(|occurrence| occurrence.index);
         Ok(Self(found))
@@ -55,7 +58,7 @@ impl<'a> Fields<'a> {
 /// and what is unknown is left out.
 pub struct MergedMessage<'a> {
     pool: &'a DescriptorPool,
-    message: &'a MessageType,
+    message: &'a MessagePlan,
     fields: Fields<'a>,
 }
 
@@ -73,13 +76,13 @@ impl MessageDescriptor {
     ///
     /// If the bytes are not such a message.
     pub fn merge<'a>(&'a self, message: &'a [u8]) -> Result<MergedMessage<'a>, WriteError> {
-        MergedMessage::read(&self.pool, self.table(), &[message])
+        MergedMessage::read(self.pool(), self.plan(), &[message])
     }
 }
 
 impl<'a> MergedMessage<'a> {
-    fn read(pool: &'a DescriptorPool, message: &'a MessageType, pieces: &[&'a [u8]]) -> Result<Self, WriteError> {
-        let fields = Fields::read(&pool.0, message, pieces).map_err(WriteError::from)?;
+    fn read(pool: &'a DescriptorPool, message: &'a MessagePlan, pieces: &[&'a [u8]]) -> Result<Self, WriteError> {
+        let fields = Fields::read(pool.plan(), message, pieces)?;
         Ok(Self { pool, message, fields })
     }
 
@@ -114,17 +117,17 @@ impl<'a> MergedMessage<'a> {
         let found = self.fields.of(usize::from(first));
         let field = &self.message.fields[usize::from(first)];
         if let Some((next, below)) = below.split_first() {
-            let nested = MergedMessage::read(self.pool, self.pool.0.message_of(field), &pieces(found))?;
+            let nested = MergedMessage::read(self.pool, self.pool.plan().message_of(field), &pieces(found))?;
             return nested.text_at(*next, below, base64);
         }
-        if found.is_empty() && field.oneof != NO_ONEOF {
+        if found.is_empty() && field.oneof.is_some() {
             return Ok(None);
         }
-        text::singular(&self.pool.0, field, found, base64).map_err(|error| error.within(&field.json_name))
+        text::singular(self.pool.plan(), field, found, base64).map_err(|error| error.within(&field.json_name))
     }
 
     fn with<'m>(&'m self, index: u16, found: &'m [Occurrence<'a>]) -> MergedField<'m> {
-        MergedField { descriptor: FieldDescriptor { pool: self.pool, message: self.message, index }, found }
+        MergedField { descriptor: FieldDescriptor::new(self.pool, self.message, index), found }
     }
 }
 
@@ -141,7 +144,7 @@ impl<'m> MergedField<'m> {
 
     /// Whether it is set to its kind's default; of several values, the last one counts.
     pub fn is_default(self) -> bool {
-        self.found.last().is_some_and(|last| is_default(self.descriptor.table(), last.payload))
+        self.found.last().is_some_and(|last| scalar::is_default(self.descriptor.kind(), last.payload))
     }
 
     /// The encoded occurrences, tags included.
@@ -164,11 +167,11 @@ impl<'m> MergedField<'m> {
     ///
     /// If its content is no such message.
     pub fn message(self) -> Result<Option<MergedMessage<'m>>, WriteError> {
-        let (pool, field) = (self.descriptor.pool, self.descriptor.table());
+        let (pool, field) = (self.descriptor.pool(), self.descriptor.plan());
         if !field.is_message() {
             return Ok(None);
         }
-        MergedMessage::read(pool, pool.0.message_of(field), &pieces(self.found)).map(Some)
+        MergedMessage::read(pool, pool.plan().message_of(field), &pieces(self.found)).map(Some)
     }
 
     /// The text of its value, of its default where it is not set; `None` where it has
@@ -178,8 +181,7 @@ impl<'m> MergedField<'m> {
     ///
     /// If the bytes are no such value, or one without a form as text.
     pub fn text(self, base64: Base64) -> Result<Option<Cow<'m, str>>, WriteError> {
-        let field = self.descriptor.table();
-        text::singular(&self.descriptor.pool.0, field, self.found, base64)
+        text::singular(self.descriptor.pool().plan(), self.descriptor.plan(), self.found, base64)
     }
 
     /// Calls `each` with the text of every value of a repeated field.
@@ -188,14 +190,13 @@ impl<'m> MergedField<'m> {
     ///
     /// As for [`MergedField::text`].
     pub fn texts(self, base64: Base64, mut each: impl FnMut(&str)) -> Result<(), WriteError> {
-        let (tables, field) = (&self.descriptor.pool.0, self.descriptor.table());
-        let texts = elements(field, self.found, |payload| {
-            if let Some(text) = text::scalar(tables, field, payload, base64)? {
+        let (plan, field) = (self.descriptor.pool().plan(), self.descriptor.plan());
+        elements(field, self.found, |payload| {
+            if let Some(text) = text::value(plan, field, payload, base64)? {
                 each(&text);
             }
             Ok::<_, WriteError>(())
-        });
-        texts
+        })
     }
 }
 
@@ -205,25 +206,17 @@ pub(crate) fn pieces<'a>(found: &[Occurrence<'a>]) -> Vec<&'a [u8]> {
 }
 
 /// What a field holds that is not set, if it is no message.
-pub(crate) fn default_payload(tables: &Tables, field: &Field) -> Payload<'static> {
+pub(crate) fn default_payload(plan: &Plan, field: &FieldPlan) -> Payload<'static> {
     match field.kind {
         Kind::String | Kind::Bytes | Kind::Message | Kind::Group => Payload::Bytes(&[]),
-        Kind::Enum => Payload::Bits(i64::from(tables.enum_of(field).default_number()) as u64),
+        Kind::Enum => Payload::Bits(i64::from(plan.enum_of(field).default_number()) as u64),
         _ => Payload::Bits(0),
-    }
-}
-
-/// Whether a field of one value holds its kind's default.
-pub(crate) fn is_default(field: &Field, payload: Payload<'_>) -> bool {
-    match payload {
-        Payload::Bytes(bytes) => bytes.is_empty(),
-        Payload::Bits(bits) => scalar::is_default(field.kind, bits),
     }
 }
 
 /// Calls `each` with every element of a repeated field, packed or not.
 pub(crate) fn elements<'a, E: From<WireError>>(
-    field: &Field,
+    field: &FieldPlan,
     found: &[Occurrence<'a>],
     mut each: impl FnMut(Payload<'a>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -242,7 +235,7 @@ pub(crate) fn elements<'a, E: From<WireError>>(
     Ok(())
 }
 
-fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> Result<Vec<Occurrence<'a>>, WireError> {
+fn collect<'a>(plan: &Plan, message: &MessagePlan, pieces: &[&'a [u8]]) -> Result<Vec<Occurrence<'a>>, WireError> {
     let mut found: Vec<Occurrence<'a>> = Vec::new();
     // For each oneof: the member that is set, and from which occurrence on.
     let mut members: Vec<Option<(u16, usize)>> = vec![None; usize::from(message.oneofs)];
@@ -252,7 +245,7 @@ fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> R
             let before = reader.rest();
             let Some((tag, payload)) = reader.field()? else { break };
             let whole = &before[..before.len() - reader.rest().len()];
-            if message.shape == JsonMapping::MessageSet && tag == SET_ITEM {
+            if message.mapping == JsonMapping::MessageSet && tag == SET_ITEM {
                 found.extend(set_item(message, payload.bytes(), whole)?);
                 continue;
             }
@@ -267,14 +260,11 @@ fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> R
                 continue;
             }
             // An unknown number of a closed enum counts as an unknown field.
-            if field.kind == Kind::Enum && !packed {
-                let kind = tables.enum_of(field);
-                if kind.closed && kind.key(payload.bits() as i32).is_none() {
-                    continue;
-                }
+            if field.kind == Kind::Enum && !packed && !plan.enum_of(field).has(payload.bits() as i32) {
+                continue;
             }
             let index = index as u16;
-            if let Some(member) = members.get_mut(usize::from(field.oneof))
+            if let Some(member) = field.oneof.and_then(|oneof| members.get_mut(usize::from(oneof)))
                 && member.is_none_or(|(set, _)| set != index)
             {
                 *member = Some((index, found.len()));
@@ -286,10 +276,8 @@ fn collect<'a>(tables: &Tables, message: &MessageType, pieces: &[&'a [u8]]) -> R
         let mut at = 0;
         found.retain(|occurrence| {
             let oneof = message.fields[usize::from(occurrence.index)].oneof;
-            let alive = match members.get(usize::from(oneof)) {
-                Some(Some((set, from))) => occurrence.index == *set && at >= *from,
-                _ => true,
-            };
+            let member = oneof.and_then(|oneof| members[usize::from(oneof)]);
+            let alive = member.is_none_or(|(set, from)| occurrence.index == set && at >= from);
             at += 1;
             alive
         });
@@ -303,13 +291,12 @@ const SET_ITEM: u32 = 1 << 3 | wire::START as u32;
 
 /// An item of a MessageSet: the extension's number in field 2, its message in
 /// field 3.
-fn set_item<'a>(message: &MessageType, item: &'a [u8], whole: &'a [u8]) -> Result<Option<Occurrence<'a>>, WireError> {
-    let mut reader = Reader::new(item);
+fn set_item<'a>(message: &MessagePlan, item: &'a [u8], whole: &'a [u8]) -> Result<Option<Occurrence<'a>>, WireError> {
     let (mut number, mut content) = (0, None);
-    while let Some((tag, payload)) = reader.field()? {
-        match (tag >> 3, payload) {
-            (2, Payload::Bits(bits)) => number = bits as u32,
-            (3, Payload::Bytes(bytes)) => content = Some(bytes),
+    for field in wire::fields(item) {
+        match field? {
+            (tag, Payload::Bits(bits)) if tag >> 3 == 2 => number = bits as u32,
+            (tag, Payload::Bytes(bytes)) if tag >> 3 == 3 => content = Some(bytes),
             _ => {}
         }
     }

@@ -86,8 +86,8 @@ pub(crate) fn scan_number(text: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// Reads a `double`: a number, or one of ProtoJSON's three names. `None` also
-/// for a number beyond the range.
+/// Reads a `double`: a number, or one of ProtoJSON's three names where the text is
+/// `quoted`. `None` also for a number beyond the range.
 pub(crate) fn parse_double(text: &[u8], quoted: bool) -> Option<f64> {
     match text {
         b"NaN" if quoted => Some(f64::NAN),
@@ -110,10 +110,10 @@ pub(crate) fn parse_float(text: &[u8], quoted: bool) -> Option<f32> {
     }
 }
 
-/// Calls `put` with a double's JSON form: the shortest number that reads back
-/// the same, or a quoted name.
+/// Calls `put` with a double's text: the shortest number that reads back the same, or one
+/// of ProtoJSON's names, without quotes.
 pub(crate) fn format_double(value: f64, put: impl FnOnce(&[u8])) {
-    match special(value) {
+    match name(value) {
         Some(name) => put(name),
         None => put(whole(zmij::Buffer::new().format_finite(value).as_bytes())),
     }
@@ -121,17 +121,17 @@ pub(crate) fn format_double(value: f64, put: impl FnOnce(&[u8])) {
 
 /// See [`format_double`].
 pub(crate) fn format_float(value: f32, put: impl FnOnce(&[u8])) {
-    match special(f64::from(value)) {
+    match name(f64::from(value)) {
         Some(name) => put(name),
         None => put(whole(zmij::Buffer::new().format_finite(value).as_bytes())),
     }
 }
 
-fn special(value: f64) -> Option<&'static [u8]> {
+fn name(value: f64) -> Option<&'static [u8]> {
     if value.is_nan() {
-        Some(b"\"NaN\"")
+        Some(b"NaN")
     } else if value.is_infinite() {
-        Some(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" })
+        Some(if value > 0.0 { b"Infinity" } else { b"-Infinity" })
     } else {
         None
     }
@@ -202,7 +202,7 @@ mod tests {
             format_double(value, |bytes| out.extend_from_slice(bytes));
             String::from_utf8(out).unwrap()
         };
-        for (value, expected) in [(1.0, "1"), (-0.0, "-0"), (0.1, "0.1"), (f64::NAN, "\"NaN\"")] {
+        for (value, expected) in [(1.0, "1"), (-0.0, "-0"), (0.1, "0.1"), (f64::NAN, "NaN")] {
             assert_eq!(text(value), expected);
         }
         for value in [1e21, 5e-324, f64::MAX, 1e16, 123_456.789] {

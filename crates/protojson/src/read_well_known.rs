@@ -1,32 +1,30 @@
 //! Messages whose JSON form is not an object of their fields, on their way
 //! from JSON.
 
-use super::{
-    ParseError, mask, number,
-    read::{Parsed, Parser},
-    time,
-};
-use crate::descriptor::{JsonMapping, MessageType};
-use crate::wire::{put_len, put_uint, put_varint};
+use std::borrow::Cow;
 
-pub(super) fn read(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -> Parsed {
-    match message.shape {
-        JsonMapping::Timestamp => seconds_and_nanos(parser, "an RFC 3339 timestamp", time::parse_timestamp),
-        JsonMapping::Duration => seconds_and_nanos(parser, "a duration such as \"1.5s\"", time::parse_duration),
+use crate::{
+    JsonMapping, ParseError,
+    lexer::{OBJECT, Parsed},
+    mask, number,
+    plan::MessagePlan,
+    read::Parser,
+    time,
+    wire::{self, put_len, put_uint},
+};
+
+pub(crate) fn read(parser: &mut Parser<'_>, message: &MessagePlan, depth: u32) -> Parsed {
+    match message.mapping {
+        JsonMapping::Timestamp => seconds_and_nanos(parser, time::TIMESTAMP, time::parse_timestamp),
+        JsonMapping::Duration => seconds_and_nanos(parser, time::DURATION, time::parse_duration),
         JsonMapping::FieldMask => field_mask(parser),
-        JsonMapping::Wrapper => match message.fields.first() {
-            Some(field) => parser.wrapped(field, depth),
-            None => Ok(()),
-        },
-        JsonMapping::Struct => match message.fields.first() {
-            Some(fields) => parser.map(fields, depth),
-            None => Ok(()),
-        },
+        JsonMapping::Wrapper => parser.single(&message.fields[0], depth, false),
+        JsonMapping::Struct => parser.map(&message.fields[0], depth),
         JsonMapping::ListValue => {
-            let Some(values) = message.fields.first() else { return Ok(()) };
-            parser.list(|parser, _| {
+            let values = &message.fields[0];
+            parser.list(|parser| {
                 parser.out.extend_from_slice(values.tag_bytes());
-                parser.sized(|parser| parser.message(parser.tables.message_of(values), depth - 1))
+                parser.sized(|parser| parser.message(parser.plan.message_of(values), depth - 1))
             })
         }
         JsonMapping::Value => value(parser, message, depth),
@@ -37,24 +35,19 @@ pub(super) fn read(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -
 }
 
 fn seconds_and_nanos(parser: &mut Parser<'_>, what: &str, parse: fn(&[u8]) -> Option<(i64, i32)>) -> Parsed {
-    let start = parser.position();
-    let text = parser.string_bytes()?;
+    let start = parser.input.position();
+    let text = parser.input.string_bytes()?;
     let Some((seconds, nanos)) = parse(&text) else {
-        parser.seek(start);
-        return Err(parser.expected(what));
+        parser.input.at = start;
+        return Err(parser.input.expected(what));
     };
-    if seconds != 0 {
-        put_uint(parser.out, 1, seconds as u64);
-    }
-    if nanos != 0 {
-        put_uint(parser.out, 2, i64::from(nanos) as u64);
-    }
+    time::encode(parser.out, seconds, nanos);
     Ok(())
 }
 
 fn field_mask(parser: &mut Parser<'_>) -> Parsed {
-    let start = parser.position();
-    let text = parser.string()?;
+    let start = parser.input.position();
+    let text = parser.input.string()?;
     let mut snake = Vec::new();
     for path in mask::paths(&text).filter(|_| !text.is_empty()) {
         if !mask::is_path(path.as_bytes()) {
@@ -67,49 +60,50 @@ fn field_mask(parser: &mut Parser<'_>) -> Parsed {
     Ok(())
 }
 
-fn value(parser: &mut Parser<'_>, message: &MessageType, depth: u32) -> Parsed {
+fn value(parser: &mut Parser<'_>, message: &MessagePlan, depth: u32) -> Parsed {
     let nested = |parser: &mut Parser<'_>, number: u32| {
         let Some(field) = message.field(number) else { return Ok(()) };
         parser.out.extend_from_slice(field.tag_bytes());
-        parser.sized(|parser| parser.message(parser.tables.message_of(field), depth - 1))
+        parser.sized(|parser| parser.message(parser.plan.message_of(field), depth - 1))
     };
-    match parser.peek() {
+    match parser.input.peek() {
         Some(b'n') => {
-            parser.literal("null")?;
+            parser.input.literal("null")?;
             put_uint(parser.out, 1, 0);
         }
         Some(b't') => {
-            parser.literal("true")?;
+            parser.input.literal("true")?;
             put_uint(parser.out, 4, 1);
         }
         Some(b'f') => {
-            parser.literal("false")?;
+            parser.input.literal("false")?;
             put_uint(parser.out, 4, 0);
         }
         Some(b'"') => {
-            let text = parser.string_bytes()?;
+            let text = parser.input.string_bytes()?;
             put_len(parser.out, 3, &text);
         }
         Some(b'{') => nested(parser, 5)?,
         Some(b'[') => nested(parser, 6)?,
         Some(b'-' | b'0'..=b'9') => {
-            let start = parser.position();
-            let text = parser.number()?;
+            let start = parser.input.position();
+            let text = parser.input.number()?;
             let number = number::parse_double(text, false)
                 .ok_or_else(|| ParseError::new("a number beyond the range of a double", start))?;
-            put_varint(parser.out, 2 << 3 | 1);
+            parser.out.push(2 << 3 | wire::FIXED64);
             parser.out.extend_from_slice(&number.to_le_bytes());
         }
-        _ => return Err(parser.expected("a value")),
+        _ => return Err(parser.input.expected("a value")),
     }
     Ok(())
 }
 
 fn any(parser: &mut Parser<'_>, depth: u32) -> Parsed {
-    if parser.empty_object() {
+    let start = parser.input.position();
+    if parser.input.eat(b'{') && parser.input.eat(b'}') {
         return Ok(());
     }
-    let start = parser.position();
+    parser.input.at = start;
     let Some((url, type_at)) = parser.type_url(depth)? else {
         return Err(ParseError::new("an Any without `@type`", start));
     };
@@ -117,31 +111,21 @@ fn any(parser: &mut Parser<'_>, depth: u32) -> Parsed {
         Some((_, name)) if !name.is_empty() => name,
         _ => return Err(ParseError::new(format!("`@type` {url:?} is not of the form `host/full.Name`"), start)),
     };
-    let Some(inner) = parser.tables.message(name) else {
+    let Some(inner) = parser.plan.message(name) else {
         return Err(ParseError::new(format!("the schema has no message `{name}`, which an Any holds"), start));
     };
     if depth <= 1 {
-        return Err(parser.error("the text nests deeper than 100 levels"));
+        return Err(parser.input.too_deep());
     }
     put_len(parser.out, 1, url.as_bytes());
     let before = parser.out.len();
-    parser.out.push(2 << 3 | 2);
+    parser.out.push(2 << 3 | wire::LEN);
     let content = parser.out.len();
-    parser.sized(|parser| match inner.shape {
-        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet | JsonMapping::Empty => {
+    parser.sized(|parser| {
+        if inner.mapping.is_object() || inner.mapping == JsonMapping::Empty {
             parser.members(inner, depth - 1, Some(type_at))
-        }
-        _ => {
-            let mut seen = false;
-            parser.each_member(|parser, key, key_at| match key {
-                b"@type" => parser.any_type(type_at, key_at, depth),
-                b"value" if !seen => {
-                    seen = true;
-                    parser.message(inner, depth - 1).map_err(|error| error.within("value"))
-                }
-                _ => Err(ParseError::new("unknown field", key_at).within(&String::from_utf8_lossy(key))),
-            })?;
-            if seen { Ok(()) } else { Err(ParseError::new("an Any of this type without `value`", start)) }
+        } else {
+            parser.any_value(inner, depth, type_at, start)
         }
     })?;
     if parser.out.len() == content + 1 {
@@ -149,4 +133,75 @@ fn any(parser: &mut Parser<'_>, depth: u32) -> Parsed {
         parser.out.truncate(before);
     }
     Ok(())
+}
+
+impl<'p> Parser<'p> {
+    /// Reads the object, at `start`, of an Any whose message has a JSON form of its own:
+    /// that is its `value`.
+    fn any_value(&mut self, inner: &MessagePlan, depth: u32, type_at: usize, start: usize) -> Parsed {
+        let mut seen = false;
+        let mut more = self.input.open(&OBJECT)?;
+        while more {
+            let (key, key_at) = self.input.key()?;
+            match &*key {
+                b"@type" => self.pass_type(type_at, key_at, depth)?,
+                b"value" if !seen => {
+                    seen = true;
+                    self.message(inner, depth - 1).map_err(|error| error.within("value"))?;
+                }
+                _ => return Err(ParseError::new("unknown field", key_at).within(&String::from_utf8_lossy(&key))),
+            }
+            more = self.input.next(&OBJECT)?;
+        }
+        if seen { Ok(()) } else { Err(ParseError::new("an Any of this type without `value`", start)) }
+    }
+
+    /// Passes over the `@type` of an Any, which was read at `type_at`.
+    pub(crate) fn pass_type(&mut self, type_at: usize, key_at: usize, depth: u32) -> Parsed {
+        if self.input.at != type_at {
+            return Err(ParseError::new("`@type` comes twice", key_at));
+        }
+        self.input.skip(depth)
+    }
+
+    /// The `@type` of the object at this place, and where its value is, without advancing.
+    /// The first of them, if there are more.
+    fn type_url(&mut self, depth: u32) -> Parsed<Option<(Cow<'p, str>, usize)>> {
+        if self.input.peek() != Some(b'{') {
+            return Err(self.input.expected("an object"));
+        }
+        let start = self.input.at;
+        let known = self.type_places.as_ref().and_then(|places| places.get(&start).copied());
+        let place = match known.or_else(|| self.first_key_is_type()) {
+            Some(at) => Some(at),
+            None => {
+                self.input.at = start;
+                let places = self.type_places.get_or_insert_default();
+                self.input.skip_with(depth, &mut |object, key, value| {
+                    if key == b"@type" {
+                        places.entry(object).or_insert(value);
+                    }
+                })?;
+                places.get(&start).copied()
+            }
+        };
+        let url = match place {
+            Some(at) => {
+                self.input.at = at;
+                Some((self.input.string()?, at))
+            }
+            None => None,
+        };
+        self.input.at = start;
+        Ok(url)
+    }
+
+    /// Where the value of `@type` is, if that key comes first in the object at this place.
+    fn first_key_is_type(&mut self) -> Option<usize> {
+        if !self.input.eat(b'{') {
+            return None;
+        }
+        let (key, _) = self.input.key().ok()?;
+        (*key == *b"@type").then_some(self.input.at)
+    }
 }

@@ -3,18 +3,17 @@
 
 use std::borrow::Cow;
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE},
-};
-
-use super::{
-    WriteError, WriteOptions,
+use crate::{
+    JsonMapping, TextError, WriteError,
+    descriptor::Kind,
+    lexer, mask,
     merged::{self, Fields, Occurrence},
-    scalar, time, write_well_known,
+    number,
+    plan::{EnumPlan, FieldPlan, Plan},
+    scalar, time,
+    wire::{self, Payload, put_len, put_varint},
+    write_well_known,
 };
-use crate::descriptor::{Field, JsonMapping, Kind, Tables};
-use crate::wire::Payload;
 
 /// The alphabet that bytes are spelled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,84 +33,184 @@ pub enum Base64 {
 ///
 /// If the bytes are no such value, or one without a form as text.
 pub(crate) fn singular<'a>(
-    tables: &Tables,
-    field: &Field,
+    plan: &Plan,
+    field: &FieldPlan,
     found: &[Occurrence<'a>],
     base64: Base64,
 ) -> Result<Option<Cow<'a, str>>, WriteError> {
     let Some(last) = found.last() else {
-        return if field.is_message() { Ok(None) } else { default(tables, field) };
+        return if field.is_message() { Ok(None) } else { default(plan, field) };
     };
     if !field.is_message() {
-        return scalar(tables, field, last.payload, base64);
+        return value(plan, field, last.payload, base64);
     }
-    let message = tables.message_of(field);
+    let message = plan.message_of(field);
     let pieces = merged::pieces(found);
-    match (message.shape, message.fields.first()) {
-        (JsonMapping::Wrapper, Some(inner)) => match Fields::read(tables, message, &pieces)?.of(0).last() {
-            Some(value) => scalar(tables, inner, value.payload, base64),
-            None => default(tables, inner),
-        },
-        (JsonMapping::Timestamp, _) => {
-            let (seconds, nanos) = write_well_known::seconds_and_nanos(&pieces)?;
-            let mut json = Vec::new();
-            time::put_timestamp(&mut json, seconds, nanos).map_err(WriteError::new)?;
-            Ok(Some(Cow::Owned(unquoted(json))))
+    let mut text = Vec::new();
+    match message.mapping {
+        JsonMapping::Wrapper => {
+            let inner = &message.fields[0];
+            return match Fields::read(plan, message, &pieces)?.of(0).last() {
+                Some(found) => value(plan, inner, found.payload, base64),
+                None => default(plan, inner),
+            };
         }
-        (JsonMapping::Duration, _) => {
-            let (seconds, nanos) = write_well_known::seconds_and_nanos(&pieces)?;
-            let text = time::format_duration(seconds, nanos).map_err(WriteError::new)?;
-            Ok(Some(Cow::Owned(String::from_utf8_lossy(text.as_bytes()).into_owned())))
+        JsonMapping::Timestamp => {
+            write_well_known::timestamp(&mut text, &pieces)?;
+            // A timestamp is written with its quotes.
+            text = text[1..text.len() - 1].to_vec();
         }
-        (JsonMapping::FieldMask, _) => {
-            let paths = write_well_known::mask_text(&pieces)?;
-            Ok(Some(Cow::Owned(String::from_utf8_lossy(&paths).into_owned())))
-        }
-        _ => Err(WriteError::new(format!("a {} has no form as text", message.name))),
+        JsonMapping::Duration => write_well_known::duration(&mut text, &pieces)?,
+        JsonMapping::FieldMask => write_well_known::field_mask(&mut text, &pieces)?,
+        _ => return Err(WriteError::new(format!("a {} has no form as text", message.name))),
     }
+    Ok(Some(owned(text)))
 }
 
 /// The text of one value that is no message.
-pub(crate) fn scalar<'a>(
-    tables: &Tables,
-    field: &Field,
+pub(crate) fn value<'a>(
+    plan: &Plan,
+    field: &FieldPlan,
     payload: Payload<'a>,
     base64: Base64,
 ) -> Result<Option<Cow<'a, str>>, WriteError> {
-    let text = match field.kind {
+    let mut text = Vec::new();
+    match field.kind {
         Kind::String => {
-            let text = std::str::from_utf8(payload.bytes());
-            return text.map(|text| Some(Cow::Borrowed(text))).map_err(|_| WriteError::malformed("it is not UTF-8"));
+            let text = std::str::from_utf8(payload.bytes()).map_err(|_| scalar::not_utf8())?;
+            return Ok(Some(Cow::Borrowed(text)));
         }
-        Kind::Bytes if base64 == Base64::UrlSafe => URL_SAFE.encode(payload.bytes()),
-        Kind::Bytes => STANDARD.encode(payload.bytes()),
+        Kind::Bytes => scalar::put_base64(&mut text, payload.bytes(), base64),
         // By name even where JSON has `null`, which a text cannot tell from a name.
         Kind::Enum => {
-            let kind = tables.enum_of(field);
-            let number = payload.bits() as i32;
-            match kind.key(number) {
-                Some(name) => unquoted(name.as_bytes().to_vec()),
+            let kind = plan.enum_of(field);
+            match kind.name(payload.bits() as i32) {
+                Some(name) => text.extend_from_slice(name.as_bytes()),
                 None if kind.closed => return Ok(None),
-                None => number.to_string(),
+                None => scalar::put_number(&mut text, field.kind, payload.bits()),
             }
         }
-        _ => {
-            let mut json = Vec::new();
-            if !scalar::put_bits(&mut json, tables, field, payload.bits(), &WriteOptions::default()) {
-                return Ok(None);
+        kind => scalar::put_number(&mut text, kind, payload.bits()),
+    }
+    Ok(Some(owned(text)))
+}
+
+fn default(plan: &Plan, field: &FieldPlan) -> Result<Option<Cow<'static, str>>, WriteError> {
+    value(plan, field, merged::default_payload(plan, field), Base64::Standard)
+}
+
+fn owned(text: Vec<u8>) -> Cow<'static, str> {
+    // Numbers, names and base64 are ASCII, and a mask's paths were checked: nothing is
+    // replaced.
+    Cow::Owned(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Appends a field with the value that `text` is. Of a repeated field, it is one more
+/// value.
+///
+/// # Errors
+///
+/// Says what is wrong with the value, or that the field has no form as text; nothing is
+/// appended then.
+pub(crate) fn put(out: &mut Vec<u8>, plan: &Plan, field: &FieldPlan, text: &str) -> Result<(), TextError> {
+    if !field.is_message() {
+        return put_value(out, plan, field, text);
+    }
+    let message = plan.message_of(field);
+    let mut content = Vec::new();
+    match message.mapping {
+        JsonMapping::Wrapper => {
+            let inner = &message.fields[0];
+            put_value(&mut content, plan, inner, text)?;
+            // Like any field without presence, the value is not encoded if it is the default.
+            let mut fields = wire::fields(&content);
+            if fields.any(|field| field.is_ok_and(|(_, payload)| scalar::is_default(inner.kind, payload))) {
+                content.clear();
             }
-            unquoted(json)
+        }
+        JsonMapping::Timestamp => put_time(&mut content, text, time::TIMESTAMP, time::parse_timestamp)?,
+        JsonMapping::Duration => put_time(&mut content, text, time::DURATION, time::parse_duration)?,
+        JsonMapping::FieldMask => put_mask(&mut content, text),
+        _ => {
+            let problem = format!("`{}` is a {}, which has no form as text", field.json_name, message.name);
+            return Err(TextError::Path(problem));
+        }
+    }
+    field.put_content(out, &content);
+    Ok(())
+}
+
+/// Appends a field that is no message, even if the value is its default.
+fn put_value(out: &mut Vec<u8>, plan: &Plan, field: &FieldPlan, text: &str) -> Result<(), TextError> {
+    let content = match field.kind {
+        Kind::String => Cow::Borrowed(text.as_bytes()),
+        Kind::Bytes => {
+            let mut bytes = Vec::new();
+            scalar::parse_base64(text.as_bytes(), &mut bytes).ok_or_else(|| expected("base64", text))?;
+            Cow::Owned(bytes)
+        }
+        kind => {
+            let bits = match kind {
+                // Google's Python client spells bools so, and other gateways take the digits.
+                Kind::Bool => match text {
+                    "True" | "1" => Some(1),
+                    "False" | "0" => Some(0),
+                    _ => scalar::parse(kind, text.as_bytes(), true),
+                },
+                Kind::Enum => Some(enum_bits(plan.enum_of(field), text)?),
+                _ => scalar::parse(kind, text.as_bytes(), true),
+            };
+            let bits = bits.ok_or_else(|| expected(scalar::describe(kind), text))?;
+            out.extend_from_slice(field.tag_bytes());
+            let mut encoded = Vec::new();
+            scalar::encode(&mut encoded, kind, bits);
+            if field.packed {
+                put_varint(out, encoded.len() as u64);
+            }
+            out.extend_from_slice(&encoded);
+            return Ok(());
         }
     };
-    Ok(Some(Cow::Owned(text)))
+    put_len(out, field.number, &content);
+    Ok(())
 }
 
-fn default(tables: &Tables, field: &Field) -> Result<Option<Cow<'static, str>>, WriteError> {
-    scalar(tables, field, merged::default_payload(tables, field), Base64::Standard)
+/// The bits of an enum's value, by its name or its number.
+fn enum_bits(kind: &EnumPlan, text: &str) -> Result<u64, TextError> {
+    let number = match text {
+        "null" if kind.is_null => Some(0),
+        _ => kind.number(text.as_bytes()),
+    };
+    let number = number.or_else(|| text.parse().ok().filter(|_| number::is_number(text.as_bytes())));
+    let number = number.ok_or_else(|| TextError::Value(format!("{} has no value {text:?}", kind.name)))?;
+    Ok(i64::from(number) as u64)
 }
 
-/// A number, or a name in quotes, as JSON has it, without the quotes.
-fn unquoted(json: Vec<u8>) -> String {
-    let text = json.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(&json);
-    String::from_utf8_lossy(text).into_owned()
+fn put_time(
+    content: &mut Vec<u8>,
+    text: &str,
+    what: &str,
+    parse: fn(&[u8]) -> Option<(i64, i32)>,
+) -> Result<(), TextError> {
+    let (seconds, nanos) = parse(text.as_bytes()).ok_or_else(|| expected(what, text))?;
+    time::encode(content, seconds, nanos);
+    Ok(())
+}
+
+/// Appends the paths of a field mask. Each may be spelled in JSON names or in proto names;
+/// one with an underscore is in proto names.
+fn put_mask(content: &mut Vec<u8>, text: &str) {
+    for path in mask::paths(text).filter(|path| !path.is_empty()) {
+        let mut snake = Vec::with_capacity(path.len() + 4);
+        if mask::is_snake(path) {
+            snake.extend_from_slice(path.as_bytes());
+        } else {
+            mask::put_snake(&mut snake, path.as_bytes());
+        }
+        put_len(content, 1, &snake);
+    }
+}
+
+fn expected(what: &str, text: &str) -> TextError {
+    TextError::Value(format!("expected {what}, found {}", lexer::excerpt(text)))
 }

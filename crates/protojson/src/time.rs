@@ -3,7 +3,7 @@
 //! Source: the comments of `google/protobuf/timestamp.proto` and
 //! `duration.proto`, and RFC 3339.
 
-use super::raw;
+use crate::{buf, wire::put_uint};
 
 /// 0001-01-01T00:00:00Z.
 const MIN_SECONDS: i64 = -62_135_596_800;
@@ -56,7 +56,7 @@ impl Short {
 /// Appends a timestamp in its RFC 3339 form, in UTC and in quotes; an error
 /// outside the years 1 to 9999.
 #[inline(always)]
-pub(super) fn put_timestamp(out: &mut Vec<u8>, seconds: i64, nanos: i32) -> Result<(), &'static str> {
+pub(crate) fn put_timestamp(out: &mut Vec<u8>, seconds: i64, nanos: i32) -> Result<(), &'static str> {
     if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
         return Err("the timestamp is outside the years 0001 to 9999");
     }
@@ -66,7 +66,7 @@ pub(super) fn put_timestamp(out: &mut Vec<u8>, seconds: i64, nanos: i32) -> Resu
     let since = (seconds - MIN_SECONDS) as u64;
     let (days, second) = ((since / 86_400) as u32, (since % 86_400) as u32);
     let (year, month, day) = civil(days);
-    raw::put_filled(out, b"\"0000-00-00T00:00:00.000000000Z\"", |text| {
+    buf::put_filled(out, b"\"0000-00-00T00:00:00.000000000Z\"", |text| {
         text[1..3].copy_from_slice(&two(year / 100));
         text[3..5].copy_from_slice(&two(year % 100));
         text[6..8].copy_from_slice(&two(month));
@@ -154,6 +154,22 @@ fn days_in_month(year: u32, month: u32) -> u32 {
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
+    }
+}
+
+/// What a timestamp is in JSON.
+pub(crate) const TIMESTAMP: &str = "an RFC 3339 timestamp";
+/// What a duration is in JSON.
+pub(crate) const DURATION: &str = "a duration such as \"1.5s\"";
+
+/// Appends the fields of a `Timestamp` or a `Duration`.
+#[inline]
+pub(crate) fn encode(out: &mut Vec<u8>, seconds: i64, nanos: i32) {
+    if seconds != 0 {
+        put_uint(out, 1, seconds as u64);
+    }
+    if nanos != 0 {
+        put_uint(out, 2, i64::from(nanos) as u64);
     }
 }
 

@@ -61,6 +61,29 @@ pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
+/// The fields of an encoded message: each its tag (the field number times eight, plus the
+/// wire type) and its payload. Ends after the first error.
+pub fn fields(bytes: &[u8]) -> Fields<'_> {
+    Fields(Reader::new(bytes))
+}
+
+/// See [`fields`].
+#[derive(Clone, Debug)]
+pub struct Fields<'a>(Reader<'a>);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u32, Payload<'a>), WireError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.0.field().transpose();
+        if let Some(Err(_)) = next {
+            self.0 = Reader::new(&[]);
+        }
+        next
+    }
+}
+
 /// A field's payload, not yet interpreted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Payload<'a> {
@@ -163,8 +186,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a tag of one or two bytes; 0, and not moved, if it is longer or
-    /// none.
+    /// Reads a tag of one or two bytes. Returns 0, without advancing, for anything else.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn short_tag(&mut self) -> u32 {
         let (tag, rest) = match *self.rest {
@@ -212,6 +234,16 @@ impl<'a> Reader<'a> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
         self.rest = rest;
         Ok(u64::from_le_bytes(*bytes))
+    }
+
+    /// Reads a varint or a fixed field.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn bits(&mut self, wire_type: u8) -> Result<u64, WireError> {
+        match wire_type {
+            VARINT => self.varint(),
+            FIXED32 => self.fixed32().map(u64::from),
+            _ => self.fixed64(),
+        }
     }
 
     /// Reads the payload of the field that `tag` begins.
@@ -368,6 +400,13 @@ mod tests {
             assert_eq!(Reader::new(bad).field().err(), Some(WireError::Group), "{bad:?}");
         }
         assert_eq!(Reader::new(&[0x0b; 1_000_000]).field().err(), Some(WireError::Depth));
+    }
+
+    #[test]
+    fn fields_end_after_an_error() {
+        let read: Vec<_> = fields(&[0x08, 1, 0x12, 1, b'a', 0x0c, 0x08, 1]).collect();
+        let expected = [Ok((8, Payload::Bits(1))), Ok((0x12, Payload::Bytes(b"a"))), Err(WireError::Group)];
+        assert_eq!(read, expected);
     }
 
     #[test]

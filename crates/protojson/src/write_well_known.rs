@@ -1,80 +1,97 @@
 //! Messages whose JSON form is not an object of their fields, on their way to
 //! JSON.
 
-use super::{
-    WriteError, mask,
+use crate::{
+    JsonMapping, Kind, WriteError, buf, map, mask,
     merged::default_payload,
-    number, scalar, time,
-    write::{Step, Stop, Writer},
+    number,
+    plan::MessagePlan,
+    scalar, time,
+    wire::{self, Payload, Reader, WireError},
+    write::{Failure, Output, Writer, index_step},
 };
-use crate::descriptor::{JsonMapping, Kind, MessageType};
-use crate::wire::{Payload, Reader, WireError};
 
-pub(super) fn write(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
-    match message.shape {
-        JsonMapping::Timestamp => timestamp(writer, pieces)?,
+pub(crate) fn write<'w, W: Writer<'w> + ?Sized>(
+    writer: &mut W,
+    message: &MessagePlan,
+    pieces: &[&[u8]],
+    depth: u32,
+) -> Result<(), W::Error> {
+    let out = &mut *writer.output().out;
+    match message.mapping {
+        JsonMapping::Timestamp => timestamp(out, pieces)?,
         JsonMapping::Duration => {
-            let (seconds, nanos) = seconds_and_nanos(pieces)?;
-            let text = time::format_duration(seconds, nanos).map_err(WriteError::new)?;
-            writer.out.push(b'"');
-            writer.out.extend_from_slice(text.as_bytes());
-            writer.out.push(b'"');
+            out.push(b'"');
+            duration(out, pieces)?;
+            out.push(b'"');
         }
-        JsonMapping::FieldMask => field_mask(writer, pieces)?,
-        JsonMapping::Wrapper => wrapper(writer, message, pieces)?,
+        JsonMapping::FieldMask => {
+            let mut text = Vec::new();
+            field_mask(&mut text, pieces)?;
+            scalar::put_string(out, &text)?;
+        }
+        JsonMapping::Wrapper => wrapper(writer.output(), message, pieces)?,
         JsonMapping::Struct => {
-            let Some(fields) = message.fields.first() else { return Ok(()) };
-            super::exact::map_object(writer, fields, &occurrences(pieces, fields.tag)?, depth)?;
+            let fields = &message.fields[0];
+            map::object(writer, fields, &occurrences(pieces, fields.tag)?, depth)?;
         }
         JsonMapping::ListValue => {
-            let start = writer.out.len();
-            let Some(values) = message.fields.first() else { return Ok(()) };
-            for (i, value) in occurrences(pieces, values.tag)?.into_iter().enumerate() {
-                writer.element_bytes(values, value, depth).map_err(|stop| stop.within_index(i))?;
+            let start = out.len();
+            let values = &message.fields[0];
+            let elements = each(pieces).filter(|field| field.is_ok_and(|(tag, _)| tag == values.tag) || field.is_err());
+            for (index, element) in elements.enumerate() {
+                let (_, payload) = element?;
+                writer
+                    .content_element(values, payload.bytes(), depth)
+                    .map_err(|error| error.within(&index_step(index)))?;
             }
-            writer.close(start, b'[', b']');
+            buf::close(writer.output().out, start, b'[', b']');
         }
         JsonMapping::Value => value(writer, message, pieces, depth)?,
         JsonMapping::Any => any(writer, pieces, depth)?,
         JsonMapping::Empty => {
-            each(pieces, |_, _| {})?;
-            writer.out.extend_from_slice(b"{}");
+            each(pieces).try_for_each(|field| field.map(drop))?;
+            out.extend_from_slice(b"{}");
         }
         JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => {}
     }
     Ok(())
 }
 
-#[inline]
-pub(super) fn timestamp(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
-    let (seconds, nanos) = seconds_and_nanos(pieces)?;
-    time::put_timestamp(writer.out, seconds, nanos).map_err(WriteError::new)?;
-    Ok(())
+/// The fields of a message that comes in pieces.
+fn each<'a>(pieces: &[&'a [u8]]) -> impl Iterator<Item = Result<(u32, Payload<'a>), WireError>> {
+    pieces.iter().flat_map(|piece| wire::fields(piece))
 }
 
-/// Calls `found` with every field of a message that comes in pieces.
-fn each<'a>(pieces: &[&'a [u8]], mut found: impl FnMut(u32, Payload<'a>)) -> Result<(), WireError> {
-    for piece in pieces {
-        let mut reader = Reader::new(piece);
-        while let Some((tag, payload)) = reader.field()? {
-            found(tag, payload);
-        }
-    }
-    Ok(())
-}
-
+/// The contents of all fields with a tag.
 fn occurrences<'a>(pieces: &[&'a [u8]], wanted: u32) -> Result<Vec<&'a [u8]>, WireError> {
     let mut all = Vec::new();
-    each(pieces, |tag, payload| {
+    for field in each(pieces) {
+        let (tag, payload) = field?;
         if tag == wanted {
             all.push(payload.bytes());
         }
-    })?;
+    }
     Ok(all)
 }
 
+/// Appends a timestamp in quotes.
+#[inline]
+pub(crate) fn timestamp(out: &mut Vec<u8>, pieces: &[&[u8]]) -> Result<(), WriteError> {
+    let (seconds, nanos) = seconds_and_nanos(pieces)?;
+    time::put_timestamp(out, seconds, nanos).map_err(WriteError::new)
+}
+
+/// Appends a duration, without quotes.
+pub(crate) fn duration(out: &mut Vec<u8>, pieces: &[&[u8]]) -> Result<(), WriteError> {
+    let (seconds, nanos) = seconds_and_nanos(pieces)?;
+    let text = time::format_duration(seconds, nanos).map_err(WriteError::new)?;
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
+fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
     let (mut seconds, mut nanos) = (0, 0);
     for piece in pieces {
         let mut reader = Reader::new(piece);
@@ -89,43 +106,40 @@ pub(super) fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireErro
     Ok((seconds, nanos))
 }
 
-fn field_mask(writer: &mut Writer<'_>, pieces: &[&[u8]]) -> Step {
-    Ok(scalar::put_text(writer.out, &mask_text(pieces)?)?)
-}
-
-/// The paths of a field mask in JSON names, with commas between.
-pub(super) fn mask_text(pieces: &[&[u8]]) -> Result<Vec<u8>, WriteError> {
-    let mut text = Vec::new();
-    for (i, path) in occurrences(pieces, 0x0a)?.into_iter().enumerate() {
-        if i > 0 {
+/// Appends the paths of a field mask in JSON names, with commas between.
+pub(crate) fn field_mask(text: &mut Vec<u8>, pieces: &[&[u8]]) -> Result<(), WriteError> {
+    for (index, path) in occurrences(pieces, 0x0a)?.into_iter().enumerate() {
+        if index > 0 {
             text.push(b',');
         }
         if simdutf8::basic::from_utf8(path).is_err() {
-            return Err(WriteError::malformed("a string that is not UTF-8"));
+            return Err(scalar::not_utf8());
         }
-        if !mask::put_camel(&mut text, path) {
+        if !mask::put_camel(text, path) {
             let path = String::from_utf8_lossy(path);
             return Err(WriteError::new(format!("the path `{path}` of a field mask has no JSON form")));
         }
     }
-    Ok(text)
+    Ok(())
 }
 
-fn wrapper(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]]) -> Step {
-    let Some(field) = message.fields.first() else { return Ok(()) };
-    let mut value = default_payload(writer.tables, field);
-    each(pieces, |tag, payload| {
+fn wrapper(output: &mut Output<'_>, message: &MessagePlan, pieces: &[&[u8]]) -> Result<(), WriteError> {
+    let Output { plan, options, out } = output;
+    let field = &message.fields[0];
+    let mut value = default_payload(plan, field);
+    for found in each(pieces) {
+        let (tag, payload) = found?;
         if tag == field.tag {
             value = payload;
         }
-    })?;
-    match (field.kind, value) {
-        (Kind::String, Payload::Bytes(text)) => scalar::put_text(writer.out, text)?,
-        (Kind::Bytes, Payload::Bytes(bytes)) => scalar::put_base64(writer.out, bytes),
-        (_, payload) => {
+    }
+    match field.kind {
+        Kind::String => scalar::put_string(out, value.bytes())?,
+        Kind::Bytes => scalar::put_bytes(out, value.bytes()),
+        _ => {
             // No wrapper has an enum, so that every value has a form.
-            if !scalar::put_bits(writer.out, writer.tables, field, payload.bits(), writer.options) {
-                return Err(WriteError::new("a wrapper of a value that its enum does not have").into());
+            if !scalar::put_json(out, plan, field, value.bits(), options) {
+                return Err(WriteError::new("a wrapper of a value that its enum does not have"));
             }
         }
     }
@@ -133,86 +147,94 @@ fn wrapper(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]]) -> 
 }
 
 /// A `google.protobuf.Value`: the JSON value that it stands for.
-fn value(writer: &mut Writer<'_>, message: &MessageType, pieces: &[&[u8]], depth: u32) -> Step {
-    // The member that holds, and its occurrences since it was set.
-    let mut set = 0;
+fn value<'w, W: Writer<'w> + ?Sized>(
+    writer: &mut W,
+    message: &MessagePlan,
+    pieces: &[&[u8]],
+    depth: u32,
+) -> Result<(), W::Error> {
+    // The member that is set, the value that it has last, and the pieces of one that is a
+    // message. All members are of one oneof: another one starts from the beginning.
+    let mut set = None;
     let mut last = Payload::Bits(0);
     let mut merged: Vec<&[u8]> = Vec::new();
-    let mut again = false;
-    each(pieces, |tag, payload| {
-        if message.field(tag >> 3).is_none_or(|field| field.tag != tag) {
-            return;
+    let mut first: Option<&[u8]> = None;
+    for found in each(pieces) {
+        let (tag, payload) = found?;
+        let Some(field) = message.field(tag >> 3).filter(|field| field.tag == tag) else { continue };
+        if set.is_some_and(|set| set != field.number) {
+            (first, merged) = (None, Vec::new());
         }
-        again |= set != 0;
-        if set != tag >> 3 {
-            merged.clear();
-        }
-        set = tag >> 3;
+        set = Some(field.number);
         last = payload;
-        if set >= 5 {
-            merged.push(payload.bytes());
+        // Nearly always there is one piece, which needs no list.
+        match first {
+            None => first = Some(payload.bytes()),
+            Some(one) if merged.is_empty() => merged = vec![one, payload.bytes()],
+            Some(_) => merged.push(payload.bytes()),
         }
-    })?;
-    if again && !writer.exact {
-        return Err(Stop::Exact);
     }
+    let Output { plan, out, .. } = writer.output();
     match set {
-        1 => writer.out.extend_from_slice(b"null"),
-        2 => {
+        Some(1) => out.extend_from_slice(b"null"),
+        Some(2) => {
             let number = f64::from_bits(last.bits());
             if !number.is_finite() {
                 return Err(WriteError::new("a google.protobuf.Value cannot be NaN or infinite").into());
             }
-            number::format_double(number, |text| writer.out.extend_from_slice(text));
+            number::format_double(number, |text| out.extend_from_slice(text));
         }
-        3 => scalar::put_text(writer.out, last.bytes())?,
-        4 => writer.out.extend_from_slice(if last.bits() == 0 { b"false" } else { b"true" }),
-        5 | 6 => {
-            let Some(field) = message.field(set) else { return Ok(()) };
-            writer.message(writer.tables.message_of(field), &merged, depth - 1)?;
+        Some(3) => scalar::put_string(out, last.bytes())?,
+        Some(4) => out.extend_from_slice(if last.bits() == 0 { b"false" } else { b"true" }),
+        Some(number @ (5 | 6)) => {
+            let Some(field) = message.field(number) else { return Ok(()) };
+            let inner = plan.message_of(field);
+            let pieces: &[&[u8]] = if merged.is_empty() { &[last.bytes()] } else { &merged };
+            writer.message(inner, pieces, depth - 1)?;
         }
         _ => return Err(WriteError::new("a google.protobuf.Value without a value").into()),
     }
     Ok(())
 }
 
-fn any(writer: &mut Writer<'_>, pieces: &[&[u8]], depth: u32) -> Step {
+fn any<'w, W: Writer<'w> + ?Sized>(writer: &mut W, pieces: &[&[u8]], depth: u32) -> Result<(), W::Error> {
     let (mut url, mut content): (&[u8], &[u8]) = (&[], &[]);
-    each(pieces, |tag, payload| match tag {
-        0x0a => url = payload.bytes(),
-        0x12 => content = payload.bytes(),
-        _ => {}
-    })?;
+    for found in each(pieces) {
+        match found? {
+            (0x0a, payload) => url = payload.bytes(),
+            (0x12, payload) => content = payload.bytes(),
+            _ => {}
+        }
+    }
+    let Output { plan, out, .. } = writer.output();
     if url.is_empty() {
         if !content.is_empty() {
             return Err(WriteError::new("a google.protobuf.Any with a value but no type").into());
         }
-        writer.out.extend_from_slice(b"{}");
+        out.extend_from_slice(b"{}");
         return Ok(());
     }
-    let url = simdutf8::basic::from_utf8(url).map_err(|_| WriteError::malformed("a string that is not UTF-8"))?;
+    let url = simdutf8::basic::from_utf8(url).map_err(|_| scalar::not_utf8())?;
     let (_, name) = url.rsplit_once('/').unwrap_or(("", url));
-    let Some(inner) = writer.tables.message(name) else {
+    let Some(inner) = plan.message(name) else {
         return Err(WriteError::new(format!("the schema has no message `{name}`, which an Any holds")).into());
     };
     if depth <= 1 {
         return Err(WireError::Depth.into());
     }
-    let start = writer.out.len();
-    writer.out.extend_from_slice(b",\"@type\":");
-    scalar::put_text(writer.out, url.as_bytes())?;
-    match inner.shape {
+    let start = out.len();
+    out.extend_from_slice(b",\"@type\":");
+    scalar::put_string(out, url.as_bytes())?;
+    match inner.mapping {
         // http.proto and the JSON page treat Empty as any other message: no
         // `value`.
-        JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => {
-            writer.fields(inner, &[content], depth - 1)?
-        }
         JsonMapping::Empty => {}
+        mapping if mapping.is_object() => writer.fields(inner, &[content], depth - 1)?,
         _ => {
-            writer.out.extend_from_slice(b",\"value\":");
+            out.extend_from_slice(b",\"value\":");
             writer.message(inner, &[content], depth - 1)?;
         }
     }
-    writer.close(start, b'{', b'}');
+    buf::close(writer.output().out, start, b'{', b'}');
     Ok(())
 }

@@ -4,17 +4,16 @@
 //! packages (`google.api.http`), so the few fields that matter are read here. Field
 //! numbers are those of `google/protobuf/descriptor.proto`.
 
-use crate::wire::{self, Payload, Reader, WireError};
+use crate::wire::{self, Payload, WireError};
 
 type Read<T> = Result<T, WireError>;
 
 /// Calls `each` with the number and payload of every field.
 fn fields<'a>(bytes: &'a [u8], mut each: impl FnMut(u32, Payload<'a>) -> Read<()>) -> Read<()> {
-    let mut reader = Reader::new(bytes);
-    while let Some((tag, payload)) = reader.field()? {
-        each(tag >> 3, payload)?;
-    }
-    Ok(())
+    wire::fields(bytes).try_for_each(|field| {
+        let (tag, payload) = field?;
+        each(tag >> 3, payload)
+    })
 }
 
 fn text<'a>(payload: Payload<'a>) -> Read<&'a str> {
