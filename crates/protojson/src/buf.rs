@@ -3,8 +3,8 @@
 //!
 //! Nothing outside of this file can break those invariants: their fields are private, and
 //! their constructors are here. Each function of [`fast`] has a twin without `unsafe` in
-//! `buf_safe.rs`; property tests hold the two equal, and `--cfg protojson_safe` puts the
-//! twins in the place of all of them.
+//! `buf_safe.rs`; property tests hold the two equal, and `--cfg protojson_safe` builds the
+//! crate with the twins, without any `unsafe`.
 #![allow(unsafe_code, reason = "the one exception; each block says why it is sound")]
 
 #[cfg(not(protojson_safe))]
@@ -172,6 +172,7 @@ const fn escapes() -> [([u8; 7], u8); 256] {
 pub(crate) static ESCAPES: [([u8; 7], u8); 256] = escapes();
 
 /// Copies up to 16 bytes, filled up with spaces.
+#[cfg(any(test, not(protojson_safe)))]
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn short_block(bytes: &[u8]) -> [u8; 16] {
     const FILL: u64 = 0x2020_2020_2020_2020;
@@ -200,7 +201,7 @@ fn short_block(bytes: &[u8]) -> [u8; 16] {
     block
 }
 
-#[cfg_attr(all(protojson_safe, not(test)), allow(dead_code, reason = "the twins are in its place"))]
+#[cfg(any(test, not(protojson_safe)))]
 pub(crate) mod fast {
     use super::{Block, Charset, ESCAPES, EncodedTag, INLINE, short_block, simd};
 
@@ -568,7 +569,7 @@ pub(crate) mod fast {
     }
 }
 
-#[cfg_attr(all(protojson_safe, not(test)), allow(dead_code, reason = "see above"))]
+#[cfg(any(test, not(protojson_safe)))]
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod simd {
     use std::arch::x86_64::*;
@@ -638,7 +639,7 @@ mod simd {
     }
 }
 
-#[cfg_attr(all(protojson_safe, not(test)), allow(dead_code, reason = "see above"))]
+#[cfg(any(test, not(protojson_safe)))]
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 mod simd {
     #[cfg_attr(not(debug_assertions), inline(always))]

@@ -29,6 +29,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buf;
+#[cfg(any(test, protojson_safe))]
 mod buf_safe;
 mod descriptor;
 mod error;
@@ -47,6 +48,7 @@ mod options;
 mod plan;
 mod pool;
 mod read;
+mod read_map;
 mod read_well_known;
 mod scalar;
 mod seen;
@@ -65,3 +67,7 @@ pub use merged::{MergedField, MergedMessage};
 pub use options::{Defaults, ReadOptions, WriteOptions};
 pub use pool::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor};
 pub use text::Base64;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -183,11 +183,12 @@ mod tests {
         ] {
             assert_eq!(parse_integer(text.as_bytes()), value, "{text}");
         }
-        let long = "9".repeat(100_000);
+        let size = if cfg!(miri) { 1_000 } else { 2_000_000 };
+        let long = "9".repeat(size);
         assert_eq!(parse_integer(long.as_bytes()), None);
-        let zeros = "0".repeat(2_000_000);
-        assert_eq!(parse_integer(format!("0.{zeros}7e2000001").as_bytes()), Some(7));
-        assert_eq!(parse_integer(format!("7{zeros}e-2000000").as_bytes()), Some(7));
+        let zeros = "0".repeat(size);
+        assert_eq!(parse_integer(format!("0.{zeros}7e{}", size + 1).as_bytes()), Some(7));
+        assert_eq!(parse_integer(format!("7{zeros}e-{size}").as_bytes()), Some(7));
     }
 
     #[test]

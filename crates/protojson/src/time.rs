@@ -306,7 +306,8 @@ mod tests {
 
     #[test]
     fn every_day_of_the_calendar_reads_back() {
-        for day in MIN_SECONDS / 86_400..=MAX_SECONDS / 86_400 {
+        let step = if cfg!(miri) { 100_003 } else { 1 };
+        for day in (MIN_SECONDS / 86_400..=MAX_SECONDS / 86_400).step_by(step) {
             let seconds = day * 86_400;
             assert_eq!(parse_timestamp(timestamp(seconds, 0).as_bytes()), Some((seconds, 0)));
         }
