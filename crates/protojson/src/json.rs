@@ -110,8 +110,7 @@ impl DescriptorPool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::Defaults;
+    use crate::{Defaults, DescriptorPool, WriteOptions};
 
     /// Small enough for Miri: texts that take every way through reader and writers.
     #[test]

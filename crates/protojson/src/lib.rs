@@ -28,6 +28,12 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// Functions that the loops of the reader and the writers consist of are
+// `#[cfg_attr(not(debug_assertions), inline(always))]`. With plain `#[inline]` in buf, lexer,
+// read, stream and wire, a resource of 1,700 bytes takes a fifth longer to write and a tenth
+// to read; elsewhere it made no difference. Only in optimised builds, because of the stack:
+// see `read::Parser`.
+
 mod buf;
 #[cfg(any(test, protojson_safe))]
 mod buf_safe;

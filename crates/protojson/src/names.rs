@@ -77,7 +77,7 @@ impl NameTable {
 
 /// The first and the last eight bytes of a name. With the length they are the
 /// whole of a name of up to 16 bytes.
-#[inline(always)]
+#[inline]
 fn ends(name: &[u8]) -> (u64, u64) {
     if let (Some(head), Some(tail)) = (name.first_chunk(), name.last_chunk()) {
         (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
@@ -88,7 +88,7 @@ fn ends(name: &[u8]) -> (u64, u64) {
     }
 }
 
-#[inline(always)]
+#[inline]
 fn hash((head, tail): (u64, u64), name: &[u8]) -> usize {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut mixed = (head ^ (name.len() as u64).rotate_left(32)).wrapping_mul(K) ^ tail.rotate_left(23).wrapping_mul(K);

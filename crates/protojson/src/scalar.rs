@@ -19,12 +19,12 @@ use crate::{
 };
 
 /// Undoes the zigzag encoding.
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline]
 fn unzigzag(bits: u64) -> i64 {
     (bits >> 1) as i64 ^ -((bits & 1) as i64)
 }
 
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline]
 fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }
@@ -78,12 +78,9 @@ pub(crate) fn put_number(out: &mut Vec<u8>, kind: Kind, bits: u64) {
 /// Whether JSON has a number in quotes: integers of 64 bits, and `NaN` and its like.
 #[inline]
 fn is_quoted(kind: Kind, bits: u64) -> bool {
-    match kind {
-        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => true,
-        Kind::Double => !f64::from_bits(bits).is_finite(),
-        Kind::Float => !f32::from_bits(bits as u32).is_finite(),
-        _ => false,
-    }
+    matches!(kind, Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64)
+        || kind == Kind::Double && !f64::from_bits(bits).is_finite()
+        || kind == Kind::Float && !f32::from_bits(bits as u32).is_finite()
 }
 
 /// Appends the JSON of a number, bool or enum. `false`, with nothing appended, if it is a
@@ -140,7 +137,7 @@ pub(crate) fn put_string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), WriteErro
 }
 
 /// Appends a key and a string, which must be UTF-8.
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline]
 pub(crate) fn put_member(out: &mut Vec<u8>, key: &Key, text: &[u8]) -> Result<(), WriteError> {
     match key.block_with_start() {
         Some(block) => check_utf8(text, buf::put_member(out, block, text)),
@@ -151,7 +148,7 @@ pub(crate) fn put_member(out: &mut Vec<u8>, key: &Key, text: &[u8]) -> Result<()
     }
 }
 
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline]
 fn check_utf8(text: &[u8], charset: Charset) -> Result<(), WriteError> {
     if charset == Charset::Other && simdutf8::basic::from_utf8(text).is_err() {
         return Err(not_utf8());
@@ -248,7 +245,7 @@ pub(crate) fn parse(kind: Kind, text: &[u8], quotes: bool) -> Option<u64> {
 }
 
 /// Appends the bits of a number, bool or enum as they are encoded.
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline]
 pub(crate) fn encode(out: &mut Vec<u8>, kind: Kind, bits: u64) {
     match kind.wire_type() {
         wire::FIXED32 => out.extend_from_slice(&(bits as u32).to_le_bytes()),

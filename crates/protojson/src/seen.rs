@@ -5,13 +5,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline]
     pub(crate) fn new() -> Self {
         Self { low: 0, high: Vec::new() }
     }
 
     /// Adds the number. Returns whether it is new.
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[inline]
     pub(crate) fn insert(&mut self, number: usize) -> bool {
         let bit = 1 << (number % 64);
         let word = if number < 64 { &mut self.low } else { self.high_word(number / 64 - 1) };

@@ -232,6 +232,7 @@ impl<'w> Stream<'w> {
     }
 
     /// Writes a number, a bool or an enum with its key.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn bits(&mut self, field: &FieldPlan, bits: u64) -> InOrder {
         let start = self.0.out.len();
         self.key(field);

@@ -55,7 +55,7 @@ impl Short {
 
 /// Appends a timestamp in its RFC 3339 form, in UTC and in quotes; an error
 /// outside the years 1 to 9999.
-#[inline(always)]
+#[inline]
 pub(crate) fn put_timestamp(out: &mut Vec<u8>, seconds: i64, nanos: i32) -> Result<(), &'static str> {
     if !(MIN_SECONDS..=MAX_SECONDS).contains(&seconds) {
         return Err("the timestamp is outside the years 0001 to 9999");
@@ -107,13 +107,13 @@ static PAIRS: [[u8; 2]; 128] = {
 };
 
 /// The two digits of a number below 100.
-#[inline(always)]
+#[inline]
 fn two(number: u32) -> [u8; 2] {
     PAIRS[number as usize & 127]
 }
 
 /// The three digits of a number below 1,000.
-#[inline(always)]
+#[inline]
 fn three(number: u32) -> [u8; 3] {
     let [tens, ones] = two(number % 100);
     [b'0' + (number / 100) as u8, tens, ones]
@@ -124,7 +124,7 @@ fn three(number: u32) -> [u8; 3] {
 /// Years are counted from March, so that the day of the leap comes last, and
 /// each division is one by multiplication: Neri and Schneider, "Euclidean affine
 /// functions and their application to calendar algorithms" (2022).
-#[inline(always)]
+#[inline]
 fn civil(days: u32) -> (u32, u32, u32) {
     // Quarters of days since 0000-03-01.
     let quarters = 4 * (days + 306) + 3;
@@ -142,7 +142,7 @@ fn civil(days: u32) -> (u32, u32, u32) {
 }
 
 /// The day of a date, counted from 0001-01-01.
-#[inline(always)]
+#[inline]
 fn day_of(year: u32, month: u32, day: u32) -> u32 {
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 307

@@ -38,19 +38,21 @@ pub(crate) fn write<'w, W: Writer<'w> + ?Sized>(
         JsonMapping::ListValue => {
             let start = out.len();
             let values = &message.fields[0];
-            let elements = each(pieces).filter(|field| field.is_ok_and(|(tag, _)| tag == values.tag) || field.is_err());
-            for (index, element) in elements.enumerate() {
-                let (_, payload) = element?;
-                writer
-                    .content_element(values, payload.bytes(), depth)
-                    .map_err(|error| error.within(&index_step(index)))?;
-            }
+            let mut index = 0;
+            each(pieces, |tag, payload| {
+                if tag == values.tag {
+                    let written = writer.content_element(values, payload.bytes(), depth);
+                    written.map_err(|error| error.within(&index_step(index)))?;
+                    index += 1;
+                }
+                Ok::<_, W::Error>(())
+            })?;
             buf::close(writer.output().out, start, b'[', b']');
         }
         JsonMapping::Value => value(writer, message, pieces, depth)?,
         JsonMapping::Any => any(writer, pieces, depth)?,
         JsonMapping::Empty => {
-            each(pieces).try_for_each(|field| field.map(drop))?;
+            each(pieces, |_, _| Ok::<_, WireError>(()))?;
             out.extend_from_slice(b"{}");
         }
         JsonMapping::Plain | JsonMapping::MapEntry | JsonMapping::MessageSet => {}
@@ -58,20 +60,29 @@ pub(crate) fn write<'w, W: Writer<'w> + ?Sized>(
     Ok(())
 }
 
-/// The fields of a message that comes in pieces.
-fn each<'a>(pieces: &[&'a [u8]]) -> impl Iterator<Item = Result<(u32, Payload<'a>), WireError>> {
-    pieces.iter().flat_map(|piece| wire::fields(piece))
+/// Calls `found` with every field of a message that comes in pieces.
+fn each<'a, E: From<WireError>>(
+    pieces: &[&'a [u8]],
+    mut found: impl FnMut(u32, Payload<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    for piece in pieces {
+        for field in wire::fields(piece) {
+            let (tag, payload) = field?;
+            found(tag, payload)?;
+        }
+    }
+    Ok(())
 }
 
 /// The contents of all fields with a tag.
 fn occurrences<'a>(pieces: &[&'a [u8]], wanted: u32) -> Result<Vec<&'a [u8]>, WireError> {
     let mut all = Vec::new();
-    for field in each(pieces) {
-        let (tag, payload) = field?;
+    each(pieces, |tag, payload| {
         if tag == wanted {
             all.push(payload.bytes());
         }
-    }
+        Ok::<_, WireError>(())
+    })?;
     Ok(all)
 }
 
@@ -90,7 +101,7 @@ pub(crate) fn duration(out: &mut Vec<u8>, pieces: &[&[u8]]) -> Result<(), WriteE
     Ok(())
 }
 
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline]
 fn seconds_and_nanos(pieces: &[&[u8]]) -> Result<(i64, i32), WireError> {
     let (mut seconds, mut nanos) = (0, 0);
     for piece in pieces {
@@ -127,12 +138,12 @@ fn wrapper(output: &mut Output<'_>, message: &MessagePlan, pieces: &[&[u8]]) -> 
     let Output { plan, options, out } = output;
     let field = &message.fields[0];
     let mut value = default_payload(plan, field);
-    for found in each(pieces) {
-        let (tag, payload) = found?;
+    each(pieces, |tag, payload| {
         if tag == field.tag {
             value = payload;
         }
-    }
+        Ok::<_, WireError>(())
+    })?;
     match field.kind {
         Kind::String => scalar::put_string(out, value.bytes())?,
         Kind::Bytes => scalar::put_bytes(out, value.bytes()),
@@ -159,9 +170,8 @@ fn value<'w, W: Writer<'w> + ?Sized>(
     let mut last = Payload::Bits(0);
     let mut merged: Vec<&[u8]> = Vec::new();
     let mut first: Option<&[u8]> = None;
-    for found in each(pieces) {
-        let (tag, payload) = found?;
-        let Some(field) = message.field(tag >> 3).filter(|field| field.tag == tag) else { continue };
+    each(pieces, |tag, payload| {
+        let Some(field) = message.field(tag >> 3).filter(|field| field.tag == tag) else { return Ok(()) };
         if set.is_some_and(|set| set != field.number) {
             (first, merged) = (None, Vec::new());
         }
@@ -173,7 +183,8 @@ fn value<'w, W: Writer<'w> + ?Sized>(
             Some(one) if merged.is_empty() => merged = vec![one, payload.bytes()],
             Some(_) => merged.push(payload.bytes()),
         }
-    }
+        Ok::<_, WireError>(())
+    })?;
     let Output { plan, out, .. } = writer.output();
     match set {
         Some(1) => out.extend_from_slice(b"null"),
@@ -199,13 +210,14 @@ fn value<'w, W: Writer<'w> + ?Sized>(
 
 fn any<'w, W: Writer<'w> + ?Sized>(writer: &mut W, pieces: &[&[u8]], depth: u32) -> Result<(), W::Error> {
     let (mut url, mut content): (&[u8], &[u8]) = (&[], &[]);
-    for found in each(pieces) {
-        match found? {
-            (0x0a, payload) => url = payload.bytes(),
-            (0x12, payload) => content = payload.bytes(),
+    each(pieces, |tag, payload| {
+        match tag {
+            0x0a => url = payload.bytes(),
+            0x12 => content = payload.bytes(),
             _ => {}
         }
-    }
+        Ok::<_, WireError>(())
+    })?;
     let Output { plan, out, .. } = writer.output();
     if url.is_empty() {
         if !content.is_empty() {
