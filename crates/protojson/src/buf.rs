@@ -124,12 +124,14 @@ impl EncodedTag {
     }
 
     /// At most 5.
+    #[cfg(any(test, not(protojson_safe)))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn len(self) -> usize {
         usize::from(self.len)
     }
 
     /// The tag in the lowest bytes, zeros above.
+    #[cfg(any(test, not(protojson_safe)))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn word(self) -> u64 {
         u64::from_le_bytes(self.bytes)
