@@ -299,6 +299,7 @@ mod tests {
         assert_eq!(elements("text/event-stream", "data: {}", 3).unwrap(), ["{}"]);
     }
 
+    #[cfg(feature = "client")]
     #[test]
     fn an_envelope_is_an_object_of_one_member() {
         for (object, value) in [
