@@ -51,7 +51,7 @@ pub(crate) fn put_top_level(
     let descriptor = field.descriptor();
     let singular = descriptor.cardinality() == Cardinality::Singular;
     let must = required && singular && !descriptor.is_message() && descriptor.oneof().is_none();
-    if field.is_set() || must { put_field(target, field, required, "", &[message.clone()]) } else { Ok(()) }
+    if field.is_set() || must { put_field(target, field, required, "", std::slice::from_ref(message)) } else { Ok(()) }
 }
 
 /// Appends the fields of a message, whose names begin with `prefix`, as query parameters.
