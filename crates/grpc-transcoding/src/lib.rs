@@ -26,7 +26,7 @@
 //! - A number or bool in a path has its default where it is unset, so that its
 //!   binding fits.
 //! - Of several templates that match, a server takes the most special one: with
-//!   a verb before without, `*` before `**`, literals before both; of equals one
+//!   a custom verb before without, `*` before `**`, literals before both; of equals one
 //!   that can be served, and then the first declared.
 //! - A rule that cannot be used costs its binding alone; [`HttpRules::lint`]
 //!   names it, and each binding that another one hides.

@@ -29,12 +29,12 @@ fn leaf_fields_split_into_path_body_query() {
     let json = Some("application/json".to_owned());
     for (name, message, line, body) in [
         ("GetBook", json!({"name": "shelves/a b/books/c%d"}), "GET /v1/shelves/a%20b/books/c%25d", None),
-        // additional_bindings_first_match_in_declared_order
+        // The first binding that the fields fit into is taken, in declared order.
         ("GetBook", json!({"name": "archive/x/y"}), "GET /v1/archive/x/y", None),
         ("GetBook", json!({"name": "archive"}), "GET /v1/archive", None),
         ("GetBook", json!({"isbn": "0"}), "GET /v1/books/0", None),
         ("GetBook", json!({"name": "other", "isbn": "-7"}), "GET /v1/books/-7?name=other", None),
-        // required_field_sent_even_default, implicit_zero_is_omitted, proto3_optional_zero_is_sent
+        // A zero is sent where the field is required or has presence.
         ("Search", json!({"shelf": "shelves/a", "offset": 0}), "GET /v1/shelves/a/books:search?query=&offset=0", None),
         (
             "Search",
@@ -53,7 +53,7 @@ fn leaf_fields_split_into_path_body_query() {
             "PATCH /v1/shelves/a/books/b?updateMask=title%2Cauthor.givenName&allowMissing=false",
             Some(r#"{"title":"T"}"#),
         ),
-        // body_star_means_no_query, body_star_keeps_or_strips_path_fields
+        // With `body: "*"` there is no query, and the body lacks what the path has.
         (
             "ReplaceBook",
             json!({"book": {"name": "shelves/a/books/b", "title": "T"}, "allowMissing": true}),
@@ -75,7 +75,7 @@ fn leaf_fields_split_into_path_body_query() {
         ),
         // body_field_present_empty_sends_{}
         ("UpdateBook", json!({"book": {"name": "shelves/a/books/b"}}), "PATCH /v1/shelves/a/books/b", Some("{}")),
-        // nested_partially_bound_in_path
+        // What is left of a message whose other field is in the path goes into the query.
         (
             "CheckBook",
             json!({"book": {"name": "shelves/a/books/b", "title": "T"}}),
@@ -85,7 +85,7 @@ fn leaf_fields_split_into_path_body_query() {
         // additional bindings have bodies of their own; body_absent_sends_none_even_for_post
         ("Touch", json!({"name": "shelves/a", "isbn": "5"}), "POST /v1/shelves/a:touch", Some(r#"{"isbn":"5"}"#)),
         ("Touch", json!({"isbn": "5"}), "POST /v1/touch/5", None),
-        // body_field_unset_sends_no_body
+        // A body field that is not set sends no body.
         ("Rename", json!({"id": 1}), "POST /v1/rename/1", None),
         ("Lock", json!({"isbn": "5"}), "LOCK /v1/lock/5", None),
     ] {
@@ -177,7 +177,7 @@ fn bodies_that_servers_may_not_read_are_linted() {
 
 #[test]
 fn service_config_rule_overrides_annotation() {
-    // service_config_last_one_wins
+    // Of several rules for one method the last holds.
     let http = ["/v2/one/{isbn}", "/v2/two/{isbn}"].map(|path| http_rule("GetBook", &[(2, path)])).concat();
     let rules = rules_with(&http).unwrap();
     let method = rules.method("/shelf.Shelf/GetBook").unwrap();
@@ -206,7 +206,7 @@ async fn one_bad_rule_costs_one_binding() {
         ),
         ("GetBook", &[(GET, "/v1/pre-{name}")], "path template `/v1/pre-{name}`: unexpected text at column 9"),
         ("GetBook", &[], "the rule names no HTTP method and no path"),
-        // path_var_repeated_or_map_or_message_rejected
+        // A path variable is a single value that has a form as text.
         ("Search", &[(GET, "/v1/{genres}")], "path variable `genres`: `genres` is a repeated field or a map"),
         ("Search", &[(GET, "/v1/{labels}")], "path variable `labels`: `labels` is a repeated field or a map"),
         ("Search", &[(GET, "/v1/{by}")], "path variable `by` is a shelf.Author, which has no form as text"),
@@ -680,11 +680,11 @@ async fn what_a_request_line_may_be() {
     const SEARCH: &str = "/v1/shelves/a/books:search";
     let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
     for (path, method, message) in [
-        // plus_is_literal_in_path_space_in_query
+        // A plus is itself in a path, and a space in a query.
         ("/v1/shelves/a+b/books:search?query=c+d", "Search", json!({"shelf": "shelves/a+b", "query": "c d"})),
-        // query_key_is_decoded_before_lookup
+        // A key of the query is decoded before it is looked up.
         (&format!("{SEARCH}?%71uery=q&%24alt=json"), "Search", json!({"shelf": "shelves/a", "query": "q"})),
-        // bytes_accept_std_and_url_padded_or_not
+        // Bytes are read in either alphabet, with and without padding.
         (&format!("{SEARCH}?cursor=%2F%2B8%3D"), "Search", json!({"shelf": "shelves/a", "cursor": "/+8="})),
         (&format!("{SEARCH}?cursor=%2F%2B8"), "Search", json!({"shelf": "shelves/a", "cursor": "/+8="})),
         (&format!("{SEARCH}?cursor=_-8%3D"), "Search", json!({"shelf": "shelves/a", "cursor": "/+8="})),
@@ -692,12 +692,12 @@ async fn what_a_request_line_may_be() {
         (&format!("{SEARCH}?score=NaN"), "Search", json!({"shelf": "shelves/a", "score": "NaN"})),
         // A colon that belongs to the value.
         ("/v1/shelves/a/books/b%3Adownload", "GetBook", json!({"name": "shelves/a/books/b:download"})),
-        // url_library_must_not_normalise_path
+        // Dots and backslashes in a path are kept as they are.
         ("/v1/archive/a//b", "GetBook", json!({"name": "archive/a//b"})),
         ("/v1/archive/%2e%2E/b", "GetBook", json!({"name": "archive/../b"})),
-        // multi_segment_server_keeps_%2f
+        // An encoded slash in several segments stays encoded.
         ("/v1/archive/a%2fb%20c", "GetBook", json!({"name": "archive/a%2fb c"})),
-        // literal_reserved_chars_compare_percent_encoded
+        // A literal matches however it is percent-encoded.
         ("/v1/%40titles/t", "Find", json!({"title": "t"})),
         ("/v1/@titles/t", "Find", json!({"title": "t"})),
         ("/v1/a%20b/x", "Find", json!({"author": "x"})),

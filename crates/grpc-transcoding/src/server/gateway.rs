@@ -349,9 +349,9 @@ impl Refusal {
         let body = status::to_body(Some(pool), &self.status, http);
         let mut response = answer(http, JSON, body, self.status.metadata().clone().into_headers());
         response.extensions_mut().insert(self.status.code());
-        for verb in self.allow {
-            if let Ok(verb) = HeaderValue::from_str(verb.as_str()) {
-                response.headers_mut().append(ALLOW, verb);
+        for method in self.allow {
+            if let Ok(method) = HeaderValue::from_str(method.as_str()) {
+                response.headers_mut().append(ALLOW, method);
             }
         }
         response
@@ -383,8 +383,8 @@ impl Shared {
         R::Error: Into<BoxError>,
     {
         let (mut head, body) = request.into_parts();
-        if let Some(verb) = overridden(&head)? {
-            head.method = verb;
+        if let Some(method) = overridden(&head)? {
+            head.method = method;
         }
         let (binding, variables) = self.route(&head.method, head.uri.path())?;
         let method = binding.method();
@@ -584,9 +584,9 @@ fn overridden(head: &http::request::Parts) -> Result<Option<Method>, Box<Refusal
     }
     let header = head.headers.get("x-http-method-override").map(HeaderValue::as_bytes);
     let parameter = || method_parameter(&head.uri).map(str::as_bytes);
-    let Some(verb) = header.or_else(parameter) else { return Ok(None) };
+    let Some(method) = header.or_else(parameter) else { return Ok(None) };
     let refused = |_| Status::invalid_argument("the method to be used in place of POST is none of HTTP's");
-    Ok(Some(Method::from_bytes(verb).map_err(refused)?))
+    Ok(Some(Method::from_bytes(method).map_err(refused)?))
 }
 
 /// The value of the system parameter `$httpMethod`.
