@@ -9,7 +9,7 @@ use std::{
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
     grpc_transcoding::{
-        client::{Auto, Connector, Grpc, HttpJson, Origin},
+        client::{Auto, Choice, Connector, Grpc, HttpJson, Origin},
         server::{BrowserGuardLayer, RequestBody, ServeOptions, serve},
     },
     layer::RetryPolicy,
@@ -287,7 +287,7 @@ async fn the_choice_of_the_wire_has_the_calls_deadline() {
     let connector = connector.build(&origin).unwrap();
     let grpc = Grpc::over(connector.clone(), origin.clone());
     let http_json = HttpJson::builder(schema, endpoint).build_connecting(connector.clone()).unwrap();
-    let mut stub = ChatServiceClient::new(Auto::new(connector, origin, grpc, http_json));
+    let mut stub = ChatServiceClient::new(Auto::by(Choice::auto(connector, &origin)).grpc(grpc).http_json(http_json));
     let mut call = tonic::Request::new(CreateSpaceRequest::from(Space::named("a")));
     call.set_timeout(Duration::from_millis(50));
     let error = stub.create_space(call).await.unwrap_err();

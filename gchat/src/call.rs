@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use google_chat::{
     grpc_transcoding::{
         HttpRules,
-        client::{self, Auto, Grpc, HttpJson, Origin},
+        client::{self, Auto, Choice, Grpc, HttpJson, Origin},
     },
     layer::{AuthLayer, TraceLayer},
     protojson::{DescriptorPool, MethodDescriptor, WriteOptions},
@@ -122,7 +122,7 @@ fn channel(target: &Target, scopes: Vec<String>, schema: DescriptorPool) -> Resu
     let service = authorized(match target.wire {
         WireFlag::Auto if annotated => {
             let http_json = http_json()?;
-            BoxCloneSyncService::new(Auto::new(connector, origin.clone(), grpc, http_json))
+            BoxCloneSyncService::new(Auto::by(Choice::auto(connector, &origin)).grpc(grpc).http_json(http_json))
         }
         WireFlag::Auto | WireFlag::Grpc => grpc,
         WireFlag::Http => http_json()?,

@@ -99,7 +99,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let origin = Origin::parse(&args.backend).map_err(Failure::usage)?;
     let connector = connector(&origin).map_err(Failure::machine)?;
-    let backend = Grpc::limited(connector, origin, args.limits.backend());
+    let backend = Grpc::over(connector, origin).with_limits(args.limits.backend());
     let schema = match args.reflection {
         true => match tokio::select! {
             schema = tokio::time::timeout(REFLECTION, reflect(backend.clone())) => schema,

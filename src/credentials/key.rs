@@ -21,7 +21,7 @@ use bytes::Bytes;
 use gcp_auth::CustomServiceAccount;
 use grpc_transcoding::{
     client::{self, ConnectError, ConnectorBuilder, Origin, PooledClient},
-    rpc::{CollectError, collect},
+    rpc::{CollectError, chain, collect},
 };
 use http::{HeaderValue, Request, Uri, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -325,8 +325,9 @@ impl Key {
             let body = collect(body, LIMIT).await.map_err(|error| match error {
                 CollectError::TooLarge => unavailable("the answer is too large"),
                 CollectError::Malformed(cause) | CollectError::Failed(cause) => {
-                    unavailable(&format!("the answer broke off: {cause}"))
+                    unavailable(&format!("the answer broke off: {}", chain(&*cause)))
                 }
+                other => unavailable(&other.to_string()),
             })?;
             Ok((head.status, body))
         };

@@ -53,10 +53,13 @@ mod percent;
 mod query;
 mod router;
 #[cfg(any(feature = "client", feature = "server"))]
-#[cfg_attr(not(all(feature = "client", feature = "server")), expect(dead_code, reason = "each side needs a part"))]
+#[cfg_attr(
+    any(not(all(feature = "client", feature = "server")), target_family = "wasm"),
+    expect(dead_code, reason = "each side needs a part")
+)]
 pub mod rpc;
 mod rules;
-#[cfg(feature = "server")]
+#[cfg(all(feature = "server", not(target_family = "wasm")))]
 pub mod server;
 mod stream;
 mod system_params;
@@ -74,7 +77,11 @@ pub use stream::{JsonStreamDecoder, JsonStreamError};
 pub use system_params::SystemParams;
 pub use template::{PathTemplate, TemplateError};
 
+#[cfg(feature = "server")]
+pub use prost;
 /// Third-party crates whose types are in signatures here.
 pub use {bytes, http};
+#[cfg(all(any(feature = "client", feature = "server"), not(target_family = "wasm")))]
+pub use {hyper, rustls};
 #[cfg(any(feature = "client", feature = "server"))]
-pub use {rustls, tonic, tower};
+pub use {tonic, tower};

@@ -11,6 +11,7 @@ use crate::{
 
 /// Why a variable's value does not fit into a path template.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExpandError {
     /// The field path of the variable.
     pub variable: String,

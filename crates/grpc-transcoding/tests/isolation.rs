@@ -66,7 +66,7 @@ impl Backend {
     }
 
     fn grpc(&self, limits: BackendLimits) -> Grpc {
-        Grpc::limited(connector(&self.origin).unwrap(), self.origin.clone(), limits)
+        Grpc::over(connector(&self.origin).unwrap(), self.origin.clone()).with_limits(limits)
     }
 
     fn connections(&self) -> usize {
@@ -387,7 +387,7 @@ async fn callers_that_hang_up_fail_no_others() {
     tokio::spawn(gate(listener, server, opened, seen));
     // So many places that the connection is not replaced.
     let limits = BackendLimits::default().streams(200);
-    let grpc = Grpc::limited(connector(&origin).unwrap(), origin, limits);
+    let grpc = Grpc::over(connector(&origin).unwrap(), origin).with_limits(limits);
     let others: Vec<_> = (0..20).map(|_| tokio::spawn(code(grpc.clone(), unary()))).collect();
     let slow = (0..60).map(|_| {
         let mut call = unary();
@@ -483,7 +483,7 @@ async fn a_server_that_does_not_speak_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     let limits = BackendLimits::default().connect_timeout(Duration::from_millis(50));
-    let grpc = Grpc::limited(connector(&origin).unwrap(), origin, limits);
+    let grpc = Grpc::over(connector(&origin).unwrap(), origin).with_limits(limits);
     let Ok(answer) = patiently(grpc.oneshot(unary())).await;
     let status = status(answer).await;
     assert_eq!(status.code(), Code::Unavailable);

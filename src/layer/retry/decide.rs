@@ -67,7 +67,7 @@ pub(super) fn decide(terms: &Terms, before: Progress, outcome: &Outcome) -> Next
         Code::Unavailable => match outcome.broken {
             Some(Broken::Misconfigured) => false,
             Some(Broken::Lost) => terms.idempotent,
-            Some(Broken::TooLarge) | None => true,
+            Some(_) | None => true,
         },
         Code::DeadlineExceeded => terms.idempotent && outcome.attempt_timed_out,
         // A message that is too large has this code as well, and stays too large.

@@ -91,17 +91,47 @@ impl Choice {
 
 /// A service that sends calls by one of two, gRPC or HTTP/JSON, as
 /// [`Wire::Auto`] says. Clones share the choice.
+///
+/// ```
+/// # fn over(pool: grpc_transcoding::DescriptorPool) -> Result<(), Box<dyn std::error::Error>> {
+/// use grpc_transcoding::client::{Auto, Choice, Grpc, HttpJson, Origin, connector};
+///
+/// let endpoint = "https://library.googleapis.com";
+/// let origin = Origin::parse(endpoint)?;
+/// let connector = connector(&origin)?;
+/// let service = Auto::by(Choice::auto(connector.clone(), &origin))
+///     .http_json(HttpJson::builder(pool, endpoint).build_connecting(connector.clone())?)
+///     .grpc(Grpc::over(connector, origin));
+/// // LibraryClient::new(service), or any other generated stub
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub struct Auto<G, J> {
+pub struct Auto<G = (), J = ()> {
     grpc: G,
     http_json: J,
     choice: Choice,
 }
 
+impl Auto {
+    /// Begins to make the service for a choice. The services for both protocols are to be
+    /// set.
+    pub fn by(choice: Choice) -> Self {
+        Self { grpc: (), http_json: (), choice }
+    }
+}
+
 impl<G, J> Auto<G, J> {
-    /// Chooses between the services, which send to `origin` by `connector`.
-    pub fn new(connector: Connector, origin: Origin, grpc: G, http_json: J) -> Self {
-        Self { grpc, http_json, choice: Choice::auto(connector, &origin) }
+    /// Sets the service that sends calls as gRPC.
+    #[must_use]
+    pub fn grpc<S>(self, grpc: S) -> Auto<S, J> {
+        Auto { grpc, http_json: self.http_json, choice: self.choice }
+    }
+
+    /// Sets the service that sends calls as HTTP/JSON.
+    #[must_use]
+    pub fn http_json<S>(self, http_json: S) -> Auto<G, S> {
+        Auto { grpc: self.grpc, http_json, choice: self.choice }
     }
 }
 

@@ -1,23 +1,20 @@
-//! The one connector under both wires, and where it connects to.
+//! The one connector under gRPC and HTTP/JSON.
 
 use std::{
     error::Error,
-    fmt,
-    future::Future,
-    io,
-    net::IpAddr,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{
-    Uri,
-    uri::{Authority, Scheme},
-};
+use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioIo,
+};
 use rustls::{
     AlertDescription, CertificateError, InvalidMessage,
     pki_types::{CertificateDer, InvalidDnsNameError, pem::PemObject},
@@ -26,7 +23,8 @@ use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
 
 use super::{
-    BoxError,
+    BoxError, BoxFuture, Origin,
+    failure::{Misconfigured, find},
     proxy::{Proxied, Proxy},
 };
 
@@ -37,7 +35,50 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) type Dialed = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// A connection to the origin, with TLS or without, by way of a proxy or not.
-type Stream = MaybeHttpsStream<Dialed>;
+#[derive(Debug)]
+pub struct Connection(MaybeHttpsStream<Dialed>);
+
+impl hyper::rt::Read for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl hyper::rt::Write for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+}
+
+impl legacy::connect::Connection for Connection {
+    fn connected(&self) -> legacy::connect::Connected {
+        self.0.connected()
+    }
+}
 
 /// Opens connections to one origin: TLS by rustls with the system's roots for
 /// https, plain for http. Clones are the same connector.
@@ -52,7 +93,7 @@ struct Shared {
     origin: Origin,
     tls: HttpsConnector<Proxied>,
     /// A connection that was opened to see what it speaks, for the first who asks.
-    kept: Mutex<Option<Stream>>,
+    kept: Mutex<Option<Connection>>,
 }
 
 impl fmt::Debug for Connector {
@@ -80,7 +121,7 @@ impl Connector {
     pub(crate) async fn speaks_h2(&self) -> Result<bool, BoxError> {
         let origin = self.shared.origin.url(http::uri::PathAndQuery::from_static("/"))?;
         let stream = self.clone().oneshot(origin).await?;
-        let h2 = alpn(&stream) == Some(b"h2");
+        let h2 = stream.alpn() == Some(b"h2");
         *self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
         Ok(h2)
     }
@@ -92,18 +133,20 @@ impl Connector {
     }
 }
 
-/// What TLS agreed on, if it did.
-fn alpn(stream: &Stream) -> Option<&[u8]> {
-    match stream {
-        MaybeHttpsStream::Http(_) => None,
-        MaybeHttpsStream::Https(stream) => stream.inner().get_ref().1.alpn_protocol(),
+impl Connection {
+    /// The protocol that TLS agreed on, if there is one.
+    fn alpn(&self) -> Option<&[u8]> {
+        match &self.0 {
+            MaybeHttpsStream::Http(_) => None,
+            MaybeHttpsStream::Https(stream) => stream.inner().get_ref().1.alpn_protocol(),
+        }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = Connection;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+    type Future = BoxFuture<Result<Connection, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         // The connectors below are ready at all times; what is called is a clone.
@@ -126,9 +169,10 @@ impl Service<Uri> for Connector {
                 None => tokio::time::timeout(CONNECT, connecting)
                     .await
                     .map_err(|_| format!("no connection within {CONNECT:?}"))?
+                    .map(Connection)
                     .map_err(|error| tls_failure(&shared.origin.to_string(), error))?,
             };
-            match alpn(&stream) {
+            match stream.alpn() {
                 Some(other) if h2_only && other != b"h2" => {
                     let other = String::from_utf8_lossy(other);
                     Err(Misconfigured(format!(
@@ -140,31 +184,6 @@ impl Service<Uri> for Connector {
                 _ => Ok(stream),
             }
         })
-    }
-}
-
-/// Why there can be no connection until somebody mends something: the server, the
-/// network in between, or the settings here. To try again does not help.
-#[derive(Debug)]
-pub(super) struct Misconfigured(pub(super) String);
-
-impl fmt::Display for Misconfigured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for Misconfigured {}
-
-/// Finds an error of a type among an error and its causes.
-pub(super) fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    if let Some(found) = error.downcast_ref() {
-        return Some(found);
-    }
-    // What an io::Error was made of is not among its sources; only the causes of that are.
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => find(inner),
-        None => error.source().and_then(find),
     }
 }
 
@@ -231,6 +250,7 @@ pub(super) fn tls_failure(peer: &str, error: BoxError) -> BoxError {
 #[derive(Clone, Default)]
 pub struct ConnectorBuilder {
     roots: Vec<u8>,
+    tls: Option<rustls::ClientConfig>,
     proxy: Option<String>,
 }
 
@@ -248,6 +268,29 @@ impl ConnectorBuilder {
     pub fn root_certificates(mut self, pem: &[u8]) -> Self {
         self.roots.extend_from_slice(pem);
         self.roots.push(b'\n');
+        self
+    }
+
+    /// Sets the whole configuration of TLS: with another provider of cryptography, with
+    /// other roots than the system's, or with a certificate of the client's own. The
+    /// certificates of [`ConnectorBuilder::root_certificates`] do not count then, and the
+    /// protocols that TLS agrees on (ALPN) are set here, whatever the configuration says.
+    ///
+    /// ```
+    /// use grpc_transcoding::{client::{Connector, Origin}, rustls};
+    ///
+    /// let roots = rustls::RootCertStore::empty(); // the certificates of your own authority
+    /// let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_root_certificates(roots)
+    ///     .with_no_client_auth();
+    /// let connector = Connector::builder().tls_config(tls).build(&Origin::parse("https://library.example")?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn tls_config(mut self, mut config: rustls::ClientConfig) -> Self {
+        config.alpn_protocols.clear();
+        self.tls = Some(config);
         self
     }
 
@@ -279,12 +322,17 @@ impl ConnectorBuilder {
             None if origin.is_https() => Proxy::of_environment(origin)?,
             None => None,
         };
-        let roots = if origin.is_https() { self.roots()? } else { rustls::RootCertStore::empty() };
-        let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ConnectError(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = match &self.tls {
+            Some(config) => config.clone(),
+            None => {
+                let roots = if origin.is_https() { self.roots()? } else { rustls::RootCertStore::empty() };
+                rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                    .with_safe_default_protocol_versions()
+                    .map_err(|error| ConnectError::caused_by(error.to_string(), error))?
+                    .with_root_certificates(roots)
+                    .with_no_client_auth()
+            }
+        };
         let tls = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(config.clone())
             .https_or_http()
@@ -302,170 +350,52 @@ impl ConnectorBuilder {
         roots.add_parsable_certificates(system.certs);
         for certificate in CertificateDer::pem_slice_iter(&self.roots) {
             // The parser's own error repeats what it was given, which may be a key.
-            let added = certificate.map_err(|_| "it is not PEM".to_owned());
-            let added = added.and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-            added.map_err(|error| ConnectError(format!("a root certificate cannot be used: {error}")))?;
+            let unusable = "a root certificate cannot be used";
+            let certificate = certificate.map_err(|_| ConnectError::new(format!("{unusable}: it is not PEM")))?;
+            roots.add(certificate).map_err(|error| ConnectError::caused_by(format!("{unusable}: {error}"), error))?;
         }
         if roots.is_empty() {
             let causes: String = system.errors.iter().map(|error| format!(": {}", crate::rpc::chain(error))).collect();
-            return Err(ConnectError(format!(
-                "the system's root certificates cannot be read; install the package ca-certificates{causes}"
-            )));
+            let message =
+                format!("the system's root certificates cannot be read; install the package ca-certificates{causes}");
+            return Err(match system.errors.into_iter().next() {
+                Some(error) => ConnectError::caused_by(message, error),
+                None => ConnectError::new(message),
+            });
         }
         Ok(roots)
-    }
-}
-
-/// Where a service is: scheme and authority, without a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    scheme: Scheme,
-    authority: Authority,
-}
-
-/// Why a text is no origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginError {
-    text: Box<str>,
-    problem: &'static str,
-}
-
-impl fmt::Display for OriginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "endpoint `{}`: {}", self.text, self.problem)
-    }
-}
-
-impl Error for OriginError {}
-
-impl OriginError {
-    /// What is wrong, without the text.
-    pub fn problem(&self) -> &'static str {
-        self.problem
-    }
-}
-
-/// What an error repeats of an address: no user and password, and nothing that is
-/// plainly something else, such as a key.
-fn shown(text: &str) -> String {
-    let shown = match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        (None, Some((_, host))) => format!("…@{host}"),
-        _ => text.to_owned(),
-    };
-    let odd = |letter: char| letter.is_whitespace() || letter.is_control() || "\"{}\\".contains(letter);
-    if shown.len() > 100 || shown.contains(odd) { "…".to_owned() } else { shown }
-}
-
-/// Whether an authority has no port, or one that can be connected to. What
-/// [`Authority`] cannot read as a port it takes for none, and so for the scheme's own.
-pub(super) fn has_possible_port(authority: &Authority) -> bool {
-    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
-    match host_and_port.get(authority.host().len()..) {
-        Some("") => true,
-        Some(port) => {
-            let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|digit| digit.is_ascii_digit()));
-            digits.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|port| port > 0)
-        }
-        None => false,
-    }
-}
-
-impl Origin {
-    /// Parses `https://host[:port]` or `http://host[:port]`.
-    ///
-    /// # Errors
-    ///
-    /// If the scheme is another, there is a path, a query or a user, or the port is
-    /// not from 1 to 65535.
-    pub fn parse(text: &str) -> Result<Self, OriginError> {
-        let error = |problem| OriginError { text: shown(text).into(), problem };
-        let uri: Uri = text.parse().map_err(|_| error("is not a URL"))?;
-        let scheme = uri.scheme().filter(|scheme| **scheme == Scheme::HTTPS || **scheme == Scheme::HTTP);
-        let scheme = scheme.ok_or(error("must begin with https:// or http://"))?.clone();
-        let authority = uri.authority().ok_or(error("has no host"))?.clone();
-        if authority.as_str().contains('@') {
-            return Err(error("must not hold a user or password"));
-        }
-        if authority.host().is_empty() {
-            return Err(error("has no host"));
-        }
-        if !has_possible_port(&authority) {
-            return Err(error("has a port that is not from 1 to 65535"));
-        }
-        if !matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/" | "")) {
-            return Err(error("must not have a path"));
-        }
-        Ok(Self { scheme, authority })
-    }
-
-    /// Whether a URL is on this origin.
-    fn is_of(&self, url: &Uri) -> bool {
-        let port = url.port_u16().unwrap_or(if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 });
-        url.scheme() == Some(&self.scheme)
-            && url.host().is_some_and(|host| host.eq_ignore_ascii_case(self.host()))
-            && port == self.port()
-    }
-
-    /// Whether what is sent there stays secret: over TLS, or within the
-    /// machine.
-    pub fn is_confidential(&self) -> bool {
-        let host = self.authority.host().trim_matches(['[', ']']);
-        self.scheme == Scheme::HTTPS
-            || host == "localhost"
-            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-
-    /// The host, without the brackets of an IPv6 address.
-    pub fn host(&self) -> &str {
-        self.authority.host()
-    }
-
-    /// The port; the scheme's own where the URL has none.
-    pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
-    }
-
-    pub(crate) fn is_https(&self) -> bool {
-        self.scheme == Scheme::HTTPS
-    }
-
-    /// The URL of a path and query on this origin.
-    pub(crate) fn url(&self, path_and_query: http::uri::PathAndQuery) -> Result<Uri, http::uri::InvalidUriParts> {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path_and_query);
-        Uri::from_parts(parts)
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.authority)
-    }
-}
-
-impl std::str::FromStr for Origin {
-    type Err = OriginError;
-
-    fn from_str(text: &str) -> Result<Self, OriginError> {
-        Self::parse(text)
     }
 }
 
 /// Why no connector could be made: for want of root certificates, or of a proxy
 /// that can be used.
 #[derive(Debug)]
-pub struct ConnectError(pub(super) String);
+pub struct ConnectError {
+    message: String,
+    source: Option<BoxError>,
+}
 
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl ConnectError {
+    pub(super) fn new(message: String) -> Self {
+        Self { message, source: None }
+    }
+
+    fn caused_by(message: String, source: impl Into<BoxError>) -> Self {
+        Self { message, source: Some(source.into()) }
     }
 }
 
-impl Error for ConnectError {}
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
 
 /// Makes the usual connector for an origin: the system's certificates, and the
 /// proxies of the environment as it is now.
@@ -475,56 +405,4 @@ impl Error for ConnectError {}
 /// As [`ConnectorBuilder::build`].
 pub fn connector(origin: &Origin) -> Result<Connector, ConnectError> {
     Connector::builder().build(origin)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_a_scheme_and_a_host() {
-        assert_eq!(Origin::parse("https://chat.googleapis.com/").unwrap().to_string(), "https://chat.googleapis.com");
-        for (text, problem) in [
-            ("chat.googleapis.com", "must begin with https:// or http://"),
-            ("ftp://a", "must begin with https:// or http://"),
-            ("https://a/b", "must not have a path"),
-            ("https://a/?b", "must not have a path"),
-            ("https://", "is not a URL"),
-            ("https://:80", "has no host"),
-            ("http://127.0.0.1:99999", "has a port that is not from 1 to 65535"),
-            ("http://127.0.0.1:65536", "has a port that is not from 1 to 65535"),
-            ("https://[::1]:99999", "has a port that is not from 1 to 65535"),
-            ("https://a:0", "has a port that is not from 1 to 65535"),
-            ("https://a:", "has a port that is not from 1 to 65535"),
-            ("https://a:+80", "has a port that is not from 1 to 65535"),
-            ("https://a:http", "has a port that is not from 1 to 65535"),
-        ] {
-            assert_eq!(Origin::parse(text).unwrap_err().to_string(), format!("endpoint `{text}`: {problem}"));
-        }
-        for (text, shown) in [
-            ("https://u:p@a", "`https://…@a`: must not hold a user or password"),
-            ("u:p@a", "`…@a`: must begin with https:// or http://"),
-            ("{\"private_key\":\"MIIE\"}", "`…`: is not a URL"),
-        ] {
-            assert_eq!(Origin::parse(text).unwrap_err().to_string(), format!("endpoint {shown}"));
-        }
-        for text in ["https://a:1", "https://a:65535", "http://[::1]:8080", "http://[::1]"] {
-            assert_eq!(Origin::parse(text).unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn only_tls_and_loopback_are_confidential() {
-        for (text, confidential) in [
-            ("https://a", true),
-            ("http://a", false),
-            ("http://localhost:1", true),
-            ("http://127.0.0.1:1", true),
-            ("http://[::1]:1", true),
-            ("http://localhost.evil", false),
-            ("http://10.0.0.1", false),
-        ] {
-            assert_eq!(Origin::parse(text).unwrap().is_confidential(), confidential, "{text}");
-        }
-    }
 }

@@ -63,14 +63,15 @@ impl Grpc {
 
     /// Makes the service for the server at `origin`, over a connector for it.
     pub fn over(connector: Connector, origin: Origin) -> Self {
-        Self::limited(connector, origin, BackendLimits::default())
+        let pool = Pool::new(connector.h2_only(), origin.clone(), BackendLimits::default());
+        Self(Arc::new(Shared { pool, origin }))
     }
 
-    /// Makes the service for the server at `origin`, over a connector for it, with
-    /// limits of its own.
-    pub fn limited(connector: Connector, origin: Origin, limits: BackendLimits) -> Self {
-        let pool = Pool::new(connector.h2_only(), origin.clone(), limits);
-        Self(Arc::new(Shared { pool, origin }))
+    /// Sets the limits of the connections to the server. The service that is returned
+    /// shares no connections with this one.
+    #[must_use]
+    pub fn with_limits(&self, limits: BackendLimits) -> Self {
+        Self(Arc::new(Shared { pool: self.0.pool.with_limits(limits), origin: self.0.origin.clone() }))
     }
 }
 

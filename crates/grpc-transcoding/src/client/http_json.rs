@@ -5,8 +5,6 @@ use std::{
     convert::Infallible,
     error::Error,
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -24,7 +22,7 @@ use tower::Service;
 use tracing::Span;
 
 use super::{
-    BoxError, Broken, Connector, Origin, PooledClient,
+    BoxError, Broken, Origin,
     failure::unsent,
     grpc_body::{GrpcBodyFromJson, read},
 };
@@ -33,15 +31,24 @@ use protojson::JsonMapping;
 use crate::{
     Binding, HttpPayload, HttpRequest, HttpRules, MethodBindings, Options,
     rpc::{
-        MESSAGE_LIMIT,
+        BoxFuture, CollectError, MESSAGE_LIMIT, MaybeSend, chain, collect,
         deadline::{Deadline, parse_timeout},
         frame, gzip, header,
         metadata::{mend, metadata},
-        response::{self, CollectError, GRPC_ENCODING, GRPC_TIMEOUT, collect},
+        response::{self, GRPC_ENCODING, GRPC_TIMEOUT},
         status,
     },
     rules::NoBindings,
 };
+
+#[cfg(not(target_family = "wasm"))]
+use super::{Connector, PooledClient};
+
+#[cfg(not(target_family = "wasm"))]
+type DefaultClient = PooledClient;
+/// On WebAssembly there are no sockets, and so no client of our own.
+#[cfg(target_family = "wasm")]
+type DefaultClient = Infallible;
 
 /// The metadata of a failed call that says which HTTP status the response had. Over gRPC
 /// it is there only if the response was not gRPC.
@@ -56,7 +63,7 @@ pub const HTTP_STATUS: &str = "http-status";
 /// Every failure is a gRPC status. One that the server reports has the code,
 /// message and details that it would have over gRPC.
 #[derive(Clone)]
-pub struct HttpJson<S = PooledClient> {
+pub struct HttpJson<S = DefaultClient> {
     inner: S,
     shared: Arc<Shared>,
 }
@@ -84,6 +91,7 @@ pub enum BuildError {
     /// The endpoint is not a URL of the kind that is needed.
     Origin(super::OriginError),
     /// The system's certificates cannot be read.
+    #[cfg(not(target_family = "wasm"))]
     Connect(super::ConnectError),
     /// No method can be called over HTTP/JSON.
     Rules(NoBindings),
@@ -93,6 +101,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin(error) => error.fmt(f),
+            #[cfg(not(target_family = "wasm"))]
             Self::Connect(error) => error.fmt(f),
             Self::Rules(error) => error.fmt(f),
         }
@@ -104,6 +113,7 @@ impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Origin(error) => error.source(),
+            #[cfg(not(target_family = "wasm"))]
             Self::Connect(error) => error.source(),
             Self::Rules(error) => error.source(),
         }
@@ -133,6 +143,7 @@ impl HttpJsonBuilder {
     /// # Errors
     ///
     /// If the endpoint or the schema cannot be used.
+    #[cfg(not(target_family = "wasm"))]
     pub fn build(self) -> Result<HttpJson, BuildError> {
         let origin = Origin::parse(&self.origin).map_err(BuildError::Origin)?;
         let connector = super::connector(&origin).map_err(BuildError::Connect)?;
@@ -145,6 +156,7 @@ impl HttpJsonBuilder {
     /// # Errors
     ///
     /// If the endpoint or the schema cannot be used.
+    #[cfg(not(target_family = "wasm"))]
     pub fn build_connecting(self, connector: Connector) -> Result<HttpJson, BuildError> {
         self.build_over(PooledClient::new(connector))
     }
@@ -212,15 +224,15 @@ impl<S> fmt::Debug for HttpJson<S> {
 
 impl<S, B> Service<Request<Body>> for HttpJson<S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + MaybeSend + 'static,
     S::Error: Into<BoxError>,
-    S::Future: Send,
+    S::Future: MaybeSend,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // The inner service is made ready within the call, so that its failure
@@ -499,7 +511,7 @@ fn broken(what: &str, error: CollectError) -> Status {
             Broken::TooLarge.cause(Status::resource_exhausted(format!("{what} is larger than the limit")))
         }
         CollectError::Malformed(cause) | CollectError::Failed(cause) => {
-            Broken::Lost.cause(Status::unavailable(format!("{what} broke off: {cause}")))
+            Broken::Lost.cause(Status::unavailable(format!("{what} broke off: {}", chain(&*cause))))
         }
     }
 }

@@ -7,23 +7,35 @@
 //! A service under a stub reports every failure as a gRPC status, never as an
 //! error of its own: tonic would turn that into UNKNOWN.
 
+#[cfg(not(target_family = "wasm"))]
 mod auto;
+#[cfg(not(target_family = "wasm"))]
 mod connector;
 mod failure;
+#[cfg(not(target_family = "wasm"))]
 mod grpc;
 mod grpc_body;
 mod http_json;
+mod origin;
+#[cfg(not(target_family = "wasm"))]
 mod pool;
+#[cfg(not(target_family = "wasm"))]
 mod pooled_client;
+#[cfg(not(target_family = "wasm"))]
 mod proxy;
+#[cfg(not(target_family = "wasm"))]
 mod replay;
 
-pub use auto::{Auto, Choice, Wire};
-pub use connector::{ConnectError, Connector, ConnectorBuilder, Origin, OriginError, connector};
 pub use failure::{unavailable, unsent};
-pub use grpc::Grpc;
 pub use http_json::{BuildError, HTTP_STATUS, HttpJson, HttpJsonBuilder};
-pub use pool::BackendLimits;
-pub use pooled_client::PooledClient;
+pub use origin::{Origin, OriginError};
+#[cfg(not(target_family = "wasm"))]
+pub use {
+    auto::{Auto, Choice, Wire},
+    connector::{ConnectError, Connection, Connector, ConnectorBuilder, connector},
+    grpc::Grpc,
+    pool::BackendLimits,
+    pooled_client::{PooledClient, SendError, SendFuture},
+};
 
-pub use crate::rpc::{BoxError, Lasting, failure::Broken};
+pub use crate::rpc::{BoxError, BoxFuture, Broken, Lasting, MaybeSend};

@@ -23,7 +23,9 @@ use crate::rpc::chain;
 
 use super::{
     BoxError, ConnectError, Origin,
-    connector::{CONNECT, Dialed, Misconfigured, find, has_possible_port, tls_failure},
+    connector::{CONNECT, Dialed, tls_failure},
+    failure::{Misconfigured, find},
+    origin::has_possible_port,
 };
 
 /// The largest head of a proxy's response.
@@ -54,7 +56,7 @@ impl Proxy {
     /// password.
     pub(super) fn parse(what: &str, url: &str) -> Result<Self, ConnectError> {
         Self::read(url).ok_or_else(|| {
-            ConnectError(format!(
+            ConnectError::new(format!(
                 "{what} is not a proxy that can be used; write http://, https:// or socks5://, then \
                  [user:password@]host[:port], with the special characters of user and password percent-encoded"
             ))

@@ -13,7 +13,10 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use super::response::{GRPC_TIMEOUT, trailers};
+use super::{
+    BoxFuture,
+    response::{GRPC_TIMEOUT, trailers},
+};
 
 /// When a call must be over.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +24,11 @@ pub(crate) struct Deadline(Option<(Instant, Duration)>);
 
 impl Deadline {
     /// From now on; a limit beyond what the clock can say is none.
+    ///
+    /// On the web there is no clock that tokio knows, so that nothing is held there: the
+    /// server is told the limit, and the service that sends may hold it.
     pub(crate) fn after(limit: Option<Duration>) -> Self {
+        let limit = if cfg!(all(target_family = "wasm", target_os = "unknown")) { None } else { limit };
         Self(limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))))
     }
 
@@ -42,9 +49,9 @@ impl Deadline {
     /// The work, or what `late` makes of the status if it is not done in time.
     pub(crate) fn hold<T: 'static>(
         self,
-        work: Pin<Box<dyn Future<Output = T> + Send>>,
+        work: BoxFuture<T>,
         late: impl FnOnce(Status) -> T + Send + 'static,
-    ) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    ) -> BoxFuture<T> {
         let Some((instant, _)) = self.0 else { return work };
         Box::pin(async move {
             let done = tokio::time::timeout_at(instant, work).await;

@@ -7,6 +7,7 @@ use tonic::Status;
 /// Why a service under a stub failed by itself, where that matters to who would
 /// make the call again. It is among the extensions of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Broken {
     /// The connection broke when the request may have been received.
     Lost,

@@ -1,6 +1,7 @@
 //! gRPC over HTTP: frames, statuses, metadata and deadlines, as far as the client and the
 //! server share them, and as layers of your own need them.
 
+pub(crate) mod collect;
 pub(crate) mod deadline;
 pub(crate) mod failure;
 pub(crate) mod frame;
@@ -10,16 +11,38 @@ pub(crate) mod metadata;
 pub(crate) mod response;
 pub(crate) mod status;
 
+pub use collect::{CollectError, collect};
 pub use deadline::parse_timeout;
 pub use failure::{BROKEN, Broken};
 pub use frame::{HEADER, frame, room, unary};
 pub use header::is_grpc;
 pub use metadata::metadata;
-pub use response::{CollectError, GRPC_TIMEOUT, collect, error_response, failure, status};
+pub use response::{GRPC_TIMEOUT, error_response, failure, status};
 pub use status::{asked_wait, code, code_name, http_status};
 
 /// The error of a body or a service that this crate is generic over.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The future of a service. On WebAssembly it is not `Send`, since the futures of a
+/// browser stay on their thread.
+#[cfg(not(target_family = "wasm"))]
+pub type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+/// The future of a service. On WebAssembly it is not `Send`, since the futures of a
+/// browser stay on their thread.
+#[cfg(target_family = "wasm")]
+pub type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T>>>;
+
+/// `Send`; on WebAssembly anything, as for [`BoxFuture`].
+#[cfg(not(target_family = "wasm"))]
+pub trait MaybeSend: Send {}
+#[cfg(not(target_family = "wasm"))]
+impl<T: Send> MaybeSend for T {}
+
+/// `Send`; on WebAssembly anything, as for [`BoxFuture`].
+#[cfg(target_family = "wasm")]
+pub trait MaybeSend {}
+#[cfg(target_family = "wasm")]
+impl<T> MaybeSend for T {}
 
 /// Marks a call, among the extensions of its request, that may last: its answer is a
 /// stream, or is taken at somebody else's pace. `Grpc` sends such calls

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
@@ -176,65 +176,6 @@ pub fn error_response(status: &Status, http: StatusCode) -> Response<Body> {
     *response.status_mut() = http;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
-}
-
-/// Collects a body, up to a limit. One that comes in one piece is not copied.
-pub async fn collect<B>(body: B, limit: usize) -> Result<Bytes, CollectError>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<super::BoxError>,
-{
-    // A body that says how long it is need not be waited for.
-    if body.size_hint().lower() > limit as u64 {
-        return Err(CollectError::TooLarge);
-    }
-    let mut body = std::pin::pin!(body);
-    let mut whole = Bytes::new();
-    let mut joined = BytesMut::new();
-    while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        let frame = frame.map_err(|error| CollectError::of(&*error.into()))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if data.len() > limit - whole.len().max(joined.len()) {
-            return Err(CollectError::TooLarge);
-        }
-        if whole.is_empty() && joined.is_empty() {
-            whole = data;
-            continue;
-        }
-        if joined.is_empty() {
-            joined = std::mem::take(&mut whole).into();
-        }
-        joined.extend_from_slice(&data);
-    }
-    Ok(if joined.is_empty() { whole } else { joined.freeze() })
-}
-
-/// Why a body cannot be collected.
-#[derive(Debug)]
-pub enum CollectError {
-    /// It is larger than the limit.
-    TooLarge,
-    /// What was sent is not HTTP.
-    Malformed(String),
-    /// The sender is gone.
-    Failed(String),
-}
-
-impl CollectError {
-    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        use std::io::ErrorKind::{InvalidData, InvalidInput};
-        let text = super::chain(error);
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            // As hyper has it for chunks that are none.
-            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-            if matches!(kind, Some(InvalidData | InvalidInput)) {
-                return Self::Malformed(text);
-            }
-            cause = error.source();
-        }
-        Self::Failed(text)
-    }
 }
 
 /// Tells the span of an attempt, if there is one, what HTTP says of it.

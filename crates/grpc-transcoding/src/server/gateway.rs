@@ -33,11 +33,11 @@ use crate::{
     Binding, HttpPayload, HttpRules, Lint, MethodBindings, MethodDescriptor, NoBindings, Options, Query, Route, Router,
     SystemParams, TranscodeError,
     rpc::{
-        Lasting, MESSAGE_LIMIT, chain,
+        CollectError, Lasting, MESSAGE_LIMIT, chain, collect,
         deadline::{Deadline, parse_timeout},
         frame, gzip, header,
         metadata::{METADATA_LIMIT, MetadataError, check, metadata},
-        response::{self, CollectError, GRPC_TIMEOUT, JSON, after_headers, collect},
+        response::{self, GRPC_TIMEOUT, JSON, after_headers},
         status,
     },
 };
@@ -483,9 +483,11 @@ impl Shared {
         let body = collect(Charged { body, share }, self.limit).await;
         let mut body = body.map_err(|error| match error {
             CollectError::TooLarge => Refusal::too_large(self.limit),
-            CollectError::Malformed(cause) => Status::invalid_argument(format!("the body is not HTTP: {cause}")).into(),
+            CollectError::Malformed(cause) => {
+                Status::invalid_argument(format!("the body is not HTTP: {}", chain(&*cause))).into()
+            }
             CollectError::Failed(_) if share.is_refused() => no_room(),
-            CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {cause}")).into(),
+            CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {}", chain(&*cause))).into(),
         })?;
         for _ in 0..times {
             body = gzip::decompress(&body, self.limit).map_err(|error| match error {

@@ -10,7 +10,7 @@ const LARGEST_WINDOW: u32 = i32::MAX as u32;
 /// The window of a stream whose answer is taken at once.
 const PROMPT_WINDOW: u32 = 1024 * 1024;
 
-/// The limits of the connections to a gRPC server ([`Grpc::limited`](crate::client::Grpc::limited)).
+/// The limits of the connections to a gRPC server ([`Grpc::with_limits`](crate::client::Grpc::with_limits)).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct BackendLimits {

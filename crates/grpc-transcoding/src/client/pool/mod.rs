@@ -115,6 +115,11 @@ impl Pool {
         Self(Arc::new(Shared { connector, origin, limits, prompt: Mutex::default(), lasting: Mutex::default() }))
     }
 
+    /// A pool of its own for the same server.
+    pub(super) fn with_limits(&self, limits: BackendLimits) -> Self {
+        Self::new(self.0.connector.clone(), self.0.origin.clone(), limits)
+    }
+
     /// A place on a connection, waited for if need be.
     ///
     /// # Errors
