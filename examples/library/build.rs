@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let includes = ["proto", "../../proto"];
+    // The second folder has google/api/annotations.proto.
+    let includes = ["proto", "../../crates/grpc-transcoding/tests/proto"];
     let set = PathBuf::from(std::env::var("OUT_DIR")?).join("library.bin");
     let mut compiler = protox::Compiler::new(includes)?;
     compiler.include_imports(true).open_file("library.proto")?;
