@@ -301,6 +301,7 @@ mod tests {
 
     #[cfg(feature = "client")]
     #[test]
+    #[cfg(feature = "client")]
     fn an_envelope_is_an_object_of_one_member() {
         for (object, value) in [
             (r#"{"result":{"a":"}"}}"#, Some(r#"{"a":"}"}"#)),
