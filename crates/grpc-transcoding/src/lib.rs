@@ -11,8 +11,25 @@
 //!   [`JsonStreamDecoder`] cuts the messages out of a streamed response.
 //! - [`HttpRules::lint`] lists what of an API HTTP cannot carry.
 //!
-//! With the feature `client` there are services that go under a generated tonic stub
-//! , with `server` those that stand in front of a gRPC service .
+//! ```
+//! use grpc_transcoding::{DescriptorPool, HttpRules, Router};
+//!
+//! let pool = DescriptorPool::decode(include_bytes!("../tests/library/library.bin"))?;
+//! let rules = HttpRules::new(&pool);
+//! let method = rules.method("/example.library.v1.Library/SearchBooks").unwrap();
+//! let message = method.method().input().from_json(r#"{"parent": "shelves/1", "title": "Dune"}"#)?;
+//!
+//! let request = method.to_http(&message)?;
+//! assert_eq!(request.uri(), "/v1/shelves/1/books:search?title=Dune");
+//! let router = Router::new(&rules);
+//! let (_, back) = router.from_http(&request)?;
+//! assert_eq!(method.method().input().to_json(&back)?, r#"{"parent":"shelves/1","title":"Dune"}"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With the feature `client` there are services that go under a generated tonic stub, with
+//! `server` services that stand in front of a gRPC service. On WebAssembly there is
+//! `client` without what connects, and no `server`.
 //!
 //! Source: [`google/api/http.proto`]. Where it is silent, or published APIs go
 //! beyond it:
@@ -25,7 +42,7 @@
 //! - A message that is set but empty has no form in a query, and is left out.
 //! - A number or bool in a path has its default where it is unset, so that its
 //!   binding fits.
-//! - Of several templates that match, a server takes the most special one: with
+//! - Of several templates that match, a server takes the most specific one: with
 //!   a custom verb before without, `*` before `**`, literals before both; of equals one
 //!   that can be served, and then the first declared.
 //! - A rule that cannot be used costs its binding alone; [`HttpRules::lint`]
@@ -79,6 +96,11 @@ pub use template::{PathTemplate, TemplateError};
 
 #[cfg(feature = "server")]
 pub use prost;
+// The README's programs need both sides.
+#[cfg(all(doctest, feature = "client", feature = "server"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Third-party crates whose types are in signatures here.
 pub use {bytes, http};
 #[cfg(all(any(feature = "client", feature = "server"), not(target_family = "wasm")))]

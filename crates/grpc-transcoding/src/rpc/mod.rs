@@ -1,5 +1,29 @@
-//! gRPC over HTTP: frames, statuses, metadata and deadlines, as far as the client and the
-//! server share them, and as layers of your own need them.
+//! gRPC over HTTP: frames, statuses, metadata and deadlines, as layers of your own need
+//! them between a stub and `HttpJson` or `Grpc`.
+//!
+//! A layer that looks into the message of a unary call collects the body and takes the
+//! message out of its frame; one that changes the message frames it again:
+//!
+//! ```
+//! use grpc_transcoding::rpc;
+//!
+//! # async fn layer() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut call = http::Request::new(http_body_util::Full::from(&b"\0\0\0\0\x02ab"[..]));
+//! let message = rpc::unary(rpc::collect(call.body_mut(), 1024).await?, None, 1024)?;
+//! assert_eq!(message, "ab");
+//!
+//! let mut longer = rpc::room(message.len() + 1);
+//! longer.extend_from_slice(&message);
+//! longer.push(b'c');
+//! assert_eq!(rpc::frame(longer)?, &b"\0\0\0\0\x03abc"[..]);
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(layer())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What such a layer answers by itself is made by [`failure`] towards a stub, and by
+//! [`error_response`] towards a REST client.
 
 pub(crate) mod collect;
 pub(crate) mod deadline;
