@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Space,
-    grpc_transcoding::{client::Origin, rpc::BoxError},
+    grpc_transcoding::{
+        client::{HttpJson, Origin},
+        rpc::BoxError,
+    },
     layer::{
         AuthLayer, Idempotent, PREVIOUS_ATTEMPTS, RequestIdLayer, RetryLayer, RetryPolicy, RoutingHeaderLayer, Scopes,
         Stack, TraceLayer,
@@ -273,4 +276,46 @@ fn a_token_is_not_sent_in_clear_text() {
         assert!(error.to_string().starts_with("credentials are not sent to http://chat.example.com"), "{error}");
     }
     AuthLayer::new(Client::http_rules(), &far, Credentials::anonymous()).unwrap();
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Book {
+    #[prost(string, tag = "1")]
+    title: String,
+    #[prost(string, tag = "2")]
+    request_id: String,
+}
+
+#[tokio::test]
+async fn the_layers_go_under_the_stub_of_another_api() {
+    let folder = std::env::temp_dir().join(format!("google-chat-layers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let proto = r#"
+        syntax = "proto3";
+        package acme;
+        import "google/api/annotations.proto";
+        service Shelf {
+            rpc CreateBook(Book) returns (Book) { option (google.api.http) = {post: "/v1/books" body: "*"}; }
+        }
+        message Book { string title = 1; string request_id = 2; }
+    "#;
+    std::fs::write(folder.join("shelf.proto"), proto).unwrap();
+    let mut compiler = protox::Compiler::new([&*folder, "proto".as_ref()]).unwrap();
+    compiler.include_imports(true).open_file("shelf.proto").unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let pool = DescriptorPool::decode(&compiler.encode_file_descriptor_set()).unwrap();
+
+    let http = service_fn(|request: Request<http_body_util::Full<Bytes>>| async move {
+        assert_eq!(request.headers()["authorization"], "Bearer secret");
+        Ok::<_, BoxError>(Response::new(request.into_body()))
+    });
+    let layers = Stack::new(&pool, &origin()).credentials(Credentials::token("secret").unwrap()).unwrap();
+    let http = HttpJson::builder(&pool, "http://localhost").build_over(http).unwrap();
+    let mut stub = tonic::client::Grpc::new(layers.layer(http));
+    stub.ready().await.unwrap();
+    let book = Book { title: "Dune".to_owned(), ..Book::default() };
+    let path = http::uri::PathAndQuery::from_static("/acme.Shelf/CreateBook");
+    let codec = tonic_prost::ProstCodec::<Book, Book>::default();
+    let book = stub.unary(tonic::Request::new(book), path, codec).await.unwrap().into_inner();
+    assert_eq!((&*book.title, book.request_id.len()), ("Dune", 36));
 }
