@@ -1,4 +1,4 @@
-//! What of a schema HTTP/JSON cannot carry, and what servers differ in.
+//! What of an API HTTP/JSON cannot carry, and what servers differ in.
 
 use std::{borrow::Cow, fmt};
 

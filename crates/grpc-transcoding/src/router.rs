@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_special_template_is_taken() {
+    fn the_most_specific_template_is_taken() {
         let rules = rules(&[
             ("GET", "/v1/{v=**}"),
             ("GET", "/v1/{v=*}"),

@@ -76,10 +76,12 @@ impl fmt::Display for NoBindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.unusable {
             None => f.write_str(
-                "no method of the schema has an HTTP rule (google.api.http); if the protos have some, the descriptor \
-                 set went through types that drop options, as prost's do: write it to bytes before that",
+                "no method of the descriptor pool has an HTTP rule (google.api.http); if the protos have some, the \
+                 descriptor set went through types that drop options, as prost's do: write it to bytes before that",
             ),
-            Some(first) => write!(f, "no HTTP rule (google.api.http) of the schema can be used; the first is {first}"),
+            Some(first) => {
+                write!(f, "no HTTP rule (google.api.http) of the descriptor pool can be used; the first is {first}")
+            }
         }
     }
 }

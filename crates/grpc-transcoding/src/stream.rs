@@ -1,4 +1,4 @@
-//! The messages of a streamed answer, cut out of the text as it comes.
+//! The messages of a streamed response, cut out of the text as it comes.
 //!
 //! Three forms are told apart by themselves: a JSON array, as Google's front
 //! ends stream; values one after another (NDJSON); and server-sent events,

@@ -275,12 +275,12 @@ fn a_schema_without_a_usable_rule_is_refused() {
     for (rules, problem) in [
         (
             HttpRules::new(&without),
-            "no method of the schema has an HTTP rule (google.api.http); if the protos have some",
+            "no method of the descriptor pool has an HTTP rule (google.api.http); if the protos have some",
         ),
         (
             unusable,
-            "no HTTP rule (google.api.http) of the schema can be used; the first is shelf.Shelf/GetBook: GET /{no}: cannot \
-             be used: path variable `no`",
+            "no HTTP rule (google.api.http) of the descriptor pool can be used; the first is shelf.Shelf/GetBook: \
+             GET /{no}: cannot be used: path variable `no`",
         ),
     ] {
         let errors = [

@@ -102,7 +102,10 @@ fn the_gateway_names_what_it_never_serves() {
     let without = descriptor_set("without", r#"syntax = "proto3"; message Nothing {}"#);
     let output = gateway(&without).output().unwrap();
     let (code, _, problem) = ended(&output);
-    assert!(code == 2 && problem.starts_with("gchat: no method of the schema has an HTTP rule"), "{code}: {problem}");
+    assert!(
+        code == 2 && problem.starts_with("gchat: no method of the descriptor pool has an HTTP rule"),
+        "{code}: {problem}"
+    );
 }
 
 /// The gateway's own pages are those of the allowed origins, and loopback's names alone are

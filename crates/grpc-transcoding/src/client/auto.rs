@@ -25,7 +25,7 @@ pub enum Wire {
     ///
     /// The first connection decides, for as long as the client lives: gRPC if TLS
     /// agreed on HTTP/2 there (ALPN). Without TLS it is gRPC on loopback, else
-    /// HTTP/JSON. An answer never decides, whatever it is.
+    /// HTTP/JSON. A response never decides, whatever it is.
     #[default]
     Auto,
     /// gRPC over HTTP/2.
@@ -159,13 +159,13 @@ where
         }
         let this = self.clone();
         let deadline = Deadline::of(call.headers());
-        let answer = Box::pin(async move {
+        let response = Box::pin(async move {
             match this.choice.decide().await {
                 Ok(Wire::Grpc) => this.grpc.oneshot(call).await,
                 Ok(_) => this.http_json.oneshot(call).await,
                 Err(status) => Ok(failure(status)),
             }
         });
-        deadline.hold(answer, |expired| Ok(expired.into_http()))
+        deadline.hold(response, |expired| Ok(expired.into_http()))
     }
 }

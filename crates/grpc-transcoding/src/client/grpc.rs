@@ -107,16 +107,17 @@ impl Shared {
         let span = Span::current();
         span.record("http.request.method", "POST");
         let sent = self.exchange(call);
-        let answer = deadline.within(sent).await?;
-        response::record(&span, answer.status(), answer.version());
-        if header::is_grpc(answer.headers()) || answer.headers().contains_key(&response::GRPC_STATUS) {
+        let response = deadline.within(sent).await?;
+        response::record(&span, response.status(), response.version());
+        if header::is_grpc(response.headers()) || response.headers().contains_key(&response::GRPC_STATUS) {
             return Ok(match deadline.instant() {
-                None => answer.map(Body::new),
-                Some(_) => answer.map(|body| Body::new(DeadlineBody::new(body, deadline))),
+                None => response.map(Body::new),
+                Some(_) => response.map(|body| Body::new(DeadlineBody::new(body, deadline))),
             });
         }
-        let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
-        let code = match status::code(answer.status()) {
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
+        let code = match status::code(response.status()) {
             tonic::Code::Ok => tonic::Code::Unknown,
             code => code,
         };
@@ -125,13 +126,13 @@ impl Shared {
                 code,
                 format!(
                     "the answer is not gRPC (HTTP {}, {kind}); a proxy may be in the way: try the HTTP/JSON wire",
-                    answer.status()
+                    response.status()
                 ),
             )
         };
-        let mut failed = status::redirect(answer.status(), answer.headers()).unwrap_or_else(other);
-        let http_status = answer.status().as_u16();
-        *failed.metadata_mut() = MetadataMap::from_headers(metadata(answer.into_parts().0.headers, None));
+        let mut failed = status::redirect(response.status(), response.headers()).unwrap_or_else(other);
+        let http_status = response.status().as_u16();
+        *failed.metadata_mut() = MetadataMap::from_headers(metadata(response.into_parts().0.headers, None));
         failed.metadata_mut().insert(HTTP_STATUS, http_status.into());
         // What stands in the way may have passed the request on.
         Err(if code == tonic::Code::Unavailable { Broken::Lost.cause(failed) } else { failed })
@@ -139,7 +140,7 @@ impl Shared {
 }
 
 impl Shared {
-    /// Sends a call until it has an answer, or the server may have processed it.
+    /// Sends a call until it has a response, or the server may have processed it.
     async fn exchange(&self, call: Request<Body>) -> Result<Response<Answer>, Status> {
         let kind = if call.extensions().get::<Lasting>().is_some() { Kind::Lasting } else { Kind::Prompt };
         let (head, body) = call.into_parts();

@@ -1,4 +1,4 @@
-//! The answer of a server-streaming call on its way to a stub: JSON as it comes
+//! The response of a server-streaming call on its way to a stub: JSON as it comes
 //! becomes gRPC frames, and whatever ends it becomes the trailers.
 
 use std::{

@@ -121,7 +121,7 @@ impl Error for BuildError {
 }
 
 impl HttpJsonBuilder {
-    /// Sets the largest answer that is read, in bytes. The default is 4 MiB.
+    /// Sets the largest response that is read, in bytes. The default is 4 MiB.
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -130,7 +130,7 @@ impl HttpJsonBuilder {
 
     /// Sends enum values as numbers and asks for them so
     /// (`$alt=json;enum-encoding=int`), as Google's own clients do, in place of
-    /// their names. Answers are read in either form.
+    /// their names. Responses are read in either form.
     #[must_use]
     pub fn enums_as_integers(mut self, integers: bool) -> Self {
         self.options.write.enums_as_integers = integers;
@@ -142,7 +142,7 @@ impl HttpJsonBuilder {
     ///
     /// # Errors
     ///
-    /// If the endpoint or the schema cannot be used.
+    /// If the endpoint or the descriptor pool cannot be used.
     #[cfg(not(target_family = "wasm"))]
     pub fn build(self) -> Result<HttpJson, BuildError> {
         let origin = Origin::parse(&self.origin).map_err(BuildError::Origin)?;
@@ -155,7 +155,7 @@ impl HttpJsonBuilder {
     ///
     /// # Errors
     ///
-    /// If the endpoint or the schema cannot be used.
+    /// If the endpoint or the descriptor pool cannot be used.
     #[cfg(not(target_family = "wasm"))]
     pub fn build_connecting(self, connector: Connector) -> Result<HttpJson, BuildError> {
         self.build_over(PooledClient::new(connector))
@@ -165,7 +165,7 @@ impl HttpJsonBuilder {
     ///
     /// # Errors
     ///
-    /// If the endpoint or the schema cannot be used.
+    /// If the endpoint or the descriptor pool cannot be used.
     pub fn build_over<S>(self, inner: S) -> Result<HttpJson<S>, BuildError> {
         let origin = Origin::parse(&self.origin).map_err(BuildError::Origin)?;
         self.rules.check().map_err(BuildError::Rules)?;
@@ -244,11 +244,11 @@ where
         let (mut inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
         let timeout = call.headers().get(&GRPC_TIMEOUT).and_then(parse_timeout);
         let deadline = Deadline::after(timeout);
-        let answer = Box::pin(async move {
-            let answer = shared.call(&mut inner, &mut call, timeout, deadline).await;
-            Ok(answer.unwrap_or_else(response::failure))
+        let response = Box::pin(async move {
+            let response = shared.call(&mut inner, &mut call, timeout, deadline).await;
+            Ok(response.unwrap_or_else(response::failure))
         });
-        deadline.hold(answer, |expired| Ok(response::failure(expired)))
+        deadline.hold(response, |expired| Ok(response::failure(expired)))
     }
 }
 
@@ -270,7 +270,7 @@ impl Shared {
     {
         let bindings = self.rules.method(call.uri().path()).ok_or_else(|| {
             Status::unimplemented(format!(
-                "the schema has no method {}; decode the descriptor set that the stub was generated from",
+                "the descriptor pool has no method {}; decode the descriptor set that the stub was generated from",
                 call.uri().path()
             ))
         })?;
@@ -318,7 +318,7 @@ impl Shared {
         let (head, body, times) = self.exchange(inner, binding, request).await?;
         match self.body(body, times).await.and_then(|body| decode(binding, &head, body)) {
             Ok(framed) => Ok(response::headers(framed, head.headers)),
-            Err(failed) => Err(with_answer(failed, head)),
+            Err(failed) => Err(with_response(failed, head)),
         }
     }
 
@@ -339,8 +339,8 @@ impl Shared {
         span.record("http.request.method", request.method().as_str());
         span.record("url.template", binding.template().as_str());
         std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(|error| unsent(error.into()))?;
-        let answer = inner.call(request).await.map_err(|error| unsent(error.into()))?;
-        let (head, body) = answer.into_parts();
+        let response = inner.call(request).await.map_err(|error| unsent(error.into()))?;
+        let (head, body) = response.into_parts();
         response::record(&span, head.status, head.version);
         let packed = header::times_packed(&head.headers).map_err(Status::internal);
         if !head.status.is_success() {
@@ -348,11 +348,11 @@ impl Shared {
                 Ok(times) => self.body(body, times).await,
                 Err(unknown) => Err(unknown),
             };
-            return Err(with_answer(self.failure(&head, body), head));
+            return Err(with_response(self.failure(&head, body), head));
         }
         match packed {
             Ok(times) => Ok((head, body, times)),
-            Err(unknown) => Err(with_answer(unknown, head)),
+            Err(unknown) => Err(with_response(unknown, head)),
         }
     }
 
@@ -381,7 +381,7 @@ impl Shared {
         Ok((binding, request))
     }
 
-    /// The whole body of an answer that is packed so many times.
+    /// The whole body of a response that is packed so many times.
     async fn body<B>(&self, body: B, times: usize) -> Result<Bytes, Status>
     where
         B: http_body::Body<Data = Bytes>,
@@ -396,7 +396,7 @@ impl Shared {
         Ok(body)
     }
 
-    /// The status of an answer that is not a success. Even if its body is unreadable, the
+    /// The status of a response that is not a success. Even if its body is unreadable, the
     /// HTTP status decides the code.
     fn failure(&self, head: &Parts, body: Result<Bytes, Status>) -> Status {
         let (mut failed, said) = match body {
@@ -486,8 +486,8 @@ pub(super) fn error_in_place(binding: &Binding, json: &[u8]) -> Option<Status> {
     foreign.then(|| status::in_place_of_message(Some(binding.method().pool()), json)).flatten()
 }
 
-/// A failure with what the answer's headers say, and its HTTP status.
-fn with_answer(mut failed: Status, head: Parts) -> Status {
+/// A failure with what the response's headers say, and its HTTP status.
+fn with_response(mut failed: Status, head: Parts) -> Status {
     let mut headers = metadata(head.headers, None);
     mend(&mut headers);
     headers.insert(HTTP_STATUS, HeaderValue::from(head.status.as_u16()));

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tonic::Status;
 
 /// Why a service under a stub failed by itself, where that matters to who would
-/// make the call again. It is among the extensions of the answer.
+/// make the call again. It is among the extensions of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Broken {

@@ -30,7 +30,7 @@ pub(crate) const METADATA_LIMIT: usize = 8 * 1024;
 /// 6.5.2).
 const OVERHEAD: usize = 32;
 
-/// How many values of a `-bin` header may come joined in one line of an answer.
+/// How many values of a `-bin` header may come joined in one line of a response.
 const JOINED: usize = 100;
 
 /// Leaves of a message's headers those that are a call's metadata: all but those of the
@@ -152,7 +152,7 @@ pub(crate) fn check(headers: &mut HeaderMap, limit: usize) -> Result<(), Metadat
     Ok(())
 }
 
-/// Leaves out of an answer's headers the values of `-bin` headers that are not base64,
+/// Leaves out of a response's headers the values of `-bin` headers that are not base64,
 /// which callers could not read, and sets apart those that came joined.
 pub(crate) fn mend(headers: &mut HeaderMap) {
     let sound = |value: &HeaderValue| {

@@ -68,7 +68,7 @@ pub trait MaybeSend {}
 #[cfg(target_family = "wasm")]
 impl<T> MaybeSend for T {}
 
-/// Marks a call, among the extensions of its request, that may last: its answer is a
+/// Marks a call, among the extensions of its request, that may last: its response is a
 /// stream, or is taken at somebody else's pace. `Grpc` sends such calls
 /// over connections of their own, where they cannot hold up others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ pub(crate) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-enco
 pub(crate) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
-/// An answer whose body makes the frames and the trailers. Its metadata is what
+/// A response whose body makes the frames and the trailers. Its metadata is what
 /// there is among `headers`, as far as gRPC can carry it.
 pub(crate) fn grpc<B>(body: B, headers: HeaderMap) -> Response<Body>
 where
@@ -49,7 +49,7 @@ pub(crate) fn headers<B>(body: B, headers: HeaderMap) -> Response<B> {
     response
 }
 
-/// An answer of a gRPC server as a stub can read it, whatever the server says in its
+/// A response of a gRPC server as a stub can read it, whatever the server says in its
 /// headers and trailers.
 pub(crate) fn mended(mut response: Response<Body>) -> Response<Body> {
     mend_status(response.headers_mut());

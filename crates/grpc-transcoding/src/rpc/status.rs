@@ -25,7 +25,7 @@ use serde_json::{Value, value::RawValue};
 use tonic::{Code, Status};
 
 /// The standard details of an error and `google.protobuf.Struct`, known even
-/// where a user's schema lacks them. Compiled from `proto/google/rpc`; a test
+/// where a user's descriptor pool lacks them. Compiled from `proto/google/rpc`; a test
 /// holds the two equal.
 static RPC: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(include_bytes!("rpc.bin")).ok());
 
@@ -102,7 +102,7 @@ fn code_named(name: &str) -> Option<Code> {
     NAMES.iter().find(|(code, known)| *known == name && *code != Code::Ok).map(|(code, _)| *code)
 }
 
-/// Reads an answer that is not a success as a status.
+/// Reads a response that is not a success as a status.
 ///
 /// The code is the one that the body names, else that of the HTTP status. What
 /// cannot be read is left out; nothing makes the call fail in another way. Also
@@ -150,7 +150,7 @@ pub(crate) fn from_http(pool: Option<&DescriptorPool>, status: StatusCode, body:
     (Status::with_details(code, message, Bytes::from(encoded)), said.is_some())
 }
 
-/// The error that an answer holds in the place of a message, though its HTTP status is
+/// The error that a response holds in the place of a message, though its HTTP status is
 /// that of a success: `{"error":{…}}` and nothing else, or that in a list.
 pub(crate) fn in_place_of_message(pool: Option<&DescriptorPool>, body: &[u8]) -> Option<Status> {
     let body = body.trim_ascii_start();
@@ -170,7 +170,7 @@ pub(crate) fn in_place_of_message(pool: Option<&DescriptorPool>, body: &[u8]) ->
     Some(from_http(pool, http, body).0)
 }
 
-/// The status of an answer that is not a success and whose body cannot be read, for
+/// The status of a response that is not a success and whose body cannot be read, for
 /// `problem`.
 pub(crate) fn unreadable(status: StatusCode, problem: &str) -> Status {
     Status::new(
@@ -180,7 +180,7 @@ pub(crate) fn unreadable(status: StatusCode, problem: &str) -> Status {
 }
 
 /// The status of a redirect, which is not followed: the credentials are not for whom it
-/// leads to. `None` if the answer is none.
+/// leads to. `None` if the response is none.
 pub(crate) fn redirect(status: StatusCode, headers: &HeaderMap) -> Option<Status> {
     let location = headers.get(LOCATION).filter(|_| status.is_redirection())?;
     let place = place(location.as_bytes());
@@ -203,7 +203,7 @@ fn place(url: &[u8]) -> String {
     excerpt(&shown.replace(char::is_control, "\u{fffd}"))
 }
 
-/// The code of an answer that is not a success.
+/// The code of a response that is not a success.
 fn failure_code(status: StatusCode) -> Code {
     match code(status) {
         Code::Ok => Code::Unknown,
@@ -275,7 +275,7 @@ fn mended(text: &str) -> String {
     out
 }
 
-/// The message for an answer whose body says nothing that can be read: its
+/// The message for a response whose body says nothing that can be read: its
 /// first line.
 fn from_text(status: StatusCode, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * EXCERPT)]);
@@ -345,7 +345,7 @@ fn is_message(bytes: &[u8]) -> bool {
     }
 }
 
-/// The body of an error answer with an HTTP status: `{"error":{…}}`, as
+/// The body of an error response with an HTTP status: `{"error":{…}}`, as
 /// Google's front ends send it.
 pub(crate) fn to_body(pool: Option<&DescriptorPool>, status: &Status, http: StatusCode) -> Vec<u8> {
     let quoted = |text: &str| Value::from(text).to_string();

@@ -66,7 +66,7 @@ const BODIES: usize = 256 * 1024 * 1024;
 /// same HTTP method and path, is logged as a warning, and among
 /// [`GatewayLayer::warnings`].
 ///
-/// An answer that is an error has its [`Code`](tonic::Code) among its extensions, for
+/// A response that is an error has its [`Code`](tonic::Code) among its extensions, for
 /// those who count or log: HTTP's statuses are fewer.
 #[derive(Clone)]
 pub struct Gateway<S> {
@@ -137,7 +137,7 @@ impl GatewayLayer {
     }
 
     /// Sets the largest body that is taken, in bytes, and the largest message of
-    /// an answer. The default is 4 MiB.
+    /// a response. The default is 4 MiB.
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.0.limit = bytes;
@@ -197,7 +197,7 @@ impl GatewayLayer {
         self
     }
 
-    /// Sets how answers are written. A client's system parameters (`$alt`,
+    /// Sets how responses are written. A client's system parameters (`$alt`,
     /// `prettyPrint`) come before it.
     #[must_use]
     pub fn write_options(mut self, options: WriteOptions) -> Self {
@@ -528,7 +528,7 @@ impl Shared {
     }
 }
 
-/// The answer to a request whose body has no room beside those of others.
+/// The response to a request whose body has no room beside those of others.
 fn no_room() -> Box<Refusal> {
     let mut status =
         Status::unavailable("the bodies of other requests take all room; send the request again in a second");

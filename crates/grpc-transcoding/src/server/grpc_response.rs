@@ -32,11 +32,11 @@ where
     R: http_body::Body<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
-    /// Takes the headers off an answer.
+    /// Takes the headers off a response.
     ///
     /// # Errors
     ///
-    /// The status of an answer that has failed already.
+    /// The status of a response that has failed already.
     pub(super) fn new(response: Response<R>, limit: usize, deadline: Deadline) -> Result<(HeaderMap, Self), Status> {
         let (head, body) = response.into_parts();
         let status = response::status(&head.headers);
@@ -49,12 +49,12 @@ where
         Ok((head.headers, Self { body: Box::pin(body), frames, expiry, silence, status, ended: false }))
     }
 
-    /// Ends the answer if nothing comes for so long.
+    /// Ends the response if nothing comes for so long.
     pub(super) fn limit_silence(&mut self, limit: Option<std::time::Duration>) {
         self.silence = Silence::new(limit);
     }
 
-    /// The next message; `None` at the end of an answer that is a success.
+    /// The next message; `None` at the end of a response that is a success.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }

@@ -11,7 +11,7 @@ use tonic::{Status, body::Body};
 
 use crate::rpc::status;
 
-/// The answer to a request of HTTP/1.1 that does not say one host: where two servers take
+/// The response to a request of HTTP/1.1 that does not say one host: where two servers take
 /// different ones of several, they take one request for two.
 ///
 /// Source: RFC 9112, section 3.2.

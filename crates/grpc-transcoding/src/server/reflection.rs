@@ -40,10 +40,10 @@ const METHODS: [&str; 2] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// The largest answer that is taken from a server: one file's descriptor.
+/// The largest response that is taken from a server: one file's descriptor.
 const LIMIT: usize = 4 * MESSAGE_LIMIT;
 
-/// How long a server may take over one answer.
+/// How long a server may take over one response.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, PartialEq, Message)]
@@ -121,7 +121,7 @@ struct Refusal {
     message: String,
 }
 
-/// Asks a server for its schema: every service's file, with its imports.
+/// Asks a server for its descriptors: every service's file, with its imports.
 ///
 /// `backend` sends gRPC calls to the server, as `Grpc` does.
 ///
@@ -374,7 +374,7 @@ where
     }
 }
 
-/// The body of an answer: one message for each of the call's, as they come.
+/// The body of a response: one message for each of the call's, as they come.
 struct Answers<B> {
     questions: Pin<Box<B>>,
     frames: Frames,

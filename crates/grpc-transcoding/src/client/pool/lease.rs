@@ -54,7 +54,7 @@ pub(in crate::client) enum Fate {
 }
 
 impl Lease {
-    /// Sends a request. A caller that leaves before the answer has the call reset, but
+    /// Sends a request. A caller that leaves before the response has the call reset, but
     /// no more calls than the server bears.
     pub(in crate::client) async fn send(self, request: Request<Replay>) -> Result<Response<Answer>, Failure> {
         let connection = Arc::clone(&self.connection);
@@ -163,7 +163,7 @@ pub(in crate::client) fn is_refused(error: &(dyn std::error::Error + 'static)) -
 
 type Sent = Result<Response<Incoming>, TrySendError<Request<Replay>>>;
 
-/// A call whose answer has not begun.
+/// A call whose response has not begun.
 struct InFlight {
     answer: Option<Pin<Box<dyn Future<Output = Sent> + Send>>>,
     lease: Option<Lease>,
@@ -185,7 +185,7 @@ impl Drop for InFlight {
     }
 }
 
-/// What is left of an answer that nobody wants. One that lasts is not read: its window
+/// What is left of a response that nobody wants. One that lasts is not read: its window
 /// bounds what comes.
 async fn rest(mut body: Incoming, kind: Kind) {
     match kind {
@@ -196,7 +196,7 @@ async fn rest(mut body: Incoming, kind: Kind) {
     }
 }
 
-/// The body of an answer, whose end gives the place back.
+/// The body of a response, whose end gives the place back.
 pub(in crate::client) struct Answer {
     body: Option<Incoming>,
     lease: Option<Lease>,

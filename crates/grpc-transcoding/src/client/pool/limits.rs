@@ -7,7 +7,7 @@ use super::Kind;
 /// The largest window that HTTP/2 has (RFC 9113, section 6.9.1).
 const LARGEST_WINDOW: u32 = i32::MAX as u32;
 
-/// The window of a stream whose answer is taken at once.
+/// The window of a stream whose response is taken at once.
 const PROMPT_WINDOW: u32 = 1024 * 1024;
 
 /// The limits of the connections to a gRPC server ([`Grpc::with_limits`](crate::client::Grpc::with_limits)).
@@ -69,7 +69,7 @@ impl BackendLimits {
         self
     }
 
-    /// Sets how many bytes of an answer that lasts are taken from the server before
+    /// Sets how many bytes of a response that lasts are taken from the server before
     /// its reader takes them. The default is 128 KiB.
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.clamp(1, LARGEST_WINDOW);

@@ -2,14 +2,14 @@
 //! others.
 //!
 //! A call leases a place on a connection ([`Pool::lease`]), sends its request there
-//! ([`Lease::send`]), and gives the place back when its answer has ended. Calls that
+//! ([`Lease::send`]), and gives the place back when its response has ended. Calls that
 //! last have connections of their own, so that they cannot take the places of those
 //! that end soon.
 //!
 //! - A connection is made by a task of the pool, never by a call: a caller that leaves
 //!   meanwhile fails nobody.
 //! - A connection's window is as large as those of all its streams together, so that
-//!   answers that nobody reads hold up only themselves.
+//!   responses that nobody reads hold up only themselves.
 //! - Servers close a connection on which too many calls are reset (CVE-2023-44487), and
 //!   all other calls with it; so resets are paced. A connection with many calls that
 //!   wait for that gets no more calls, and is closed when it has no others.
@@ -52,7 +52,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 /// What calls share a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The answer is taken as it comes, and ends soon.
+    /// The response is taken as it comes, and ends soon.
     Prompt,
     Lasting,
 }

@@ -192,7 +192,7 @@ impl Entry {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an answer until it is forgotten by the number that it gets.
+    /// Keeps a response until it is forgotten by the number that it gets.
     pub(super) fn keep(&self, answer: &Arc<Mutex<Answer>>) -> u64 {
         let mut answers = self.answers();
         answers.last += 1;
@@ -206,7 +206,7 @@ impl Entry {
         drop(forgotten);
     }
 
-    /// Ends the answers of which their client has taken nothing for so long.
+    /// Ends the responses of which their client has taken nothing for so long.
     pub(super) fn end_untaken(&self, limit: Duration) {
         let answers: Vec<_> = self.answers().under_way.values().cloned().collect();
         for answer in answers {

@@ -1,4 +1,4 @@
-//! One request and its answer: the limits of time and number that hold for any service,
+//! One request and its response: the limits of time and number that hold for any service,
 //! and what becomes of a body that the service has not read.
 
 use std::{
@@ -44,7 +44,7 @@ pub(super) struct Exchanges<S> {
     pub(super) requests: Arc<Semaphore>,
 }
 
-/// What a request's body and its answer share.
+/// What a request's body and its response share.
 struct Exchange {
     entry: Arc<Entry>,
     ours: AtomicBool,
@@ -184,7 +184,7 @@ where
     }
 }
 
-/// An answer in the place of the service's.
+/// A response in the place of the service's.
 fn refusal(grpc: bool, http: StatusCode, status: &Status) -> Response<Body> {
     if grpc { status.clone().into_http() } else { response::error_response(status, http) }
 }
@@ -267,7 +267,7 @@ impl Drop for RequestBody {
     }
 }
 
-/// The body of an answer, which keeps the request's place among all until its end, or until
+/// The body of a response, which keeps the request's place among all until its end, or until
 /// its client has not taken it for too long.
 ///
 /// hyper asks for more of it only once the client has taken what there was; over HTTP/2 a
@@ -278,7 +278,7 @@ pub(super) struct AnswerBody {
     number: u64,
 }
 
-/// What the connection takes back where an answer is not taken.
+/// What the connection takes back where a response is not taken.
 pub(super) struct Answer {
     /// `None` once it was taken back.
     body: Option<Body>,
@@ -311,7 +311,7 @@ impl Drop for AnswerBody {
 }
 
 impl Answer {
-    /// Ends an answer of which nothing was taken for so long, and gives back all that it
+    /// Ends a response of which nothing was taken for so long, and gives back all that it
     /// holds: its place, and the call behind it.
     pub(super) fn end_if_untaken(answer: &Mutex<Self>, limit: Duration) {
         let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);

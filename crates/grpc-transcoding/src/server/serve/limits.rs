@@ -110,7 +110,7 @@ impl Limits {
         self
     }
 
-    /// Sets how long a request may take until its answer begins; then the answer is 504,
+    /// Sets how long a request may take until its response begins; then the response is 504,
     /// or DEADLINE_EXCEEDED over gRPC. It is the last resort, behind the service's own
     /// deadlines. The default is 10 minutes.
     pub fn answer_time(mut self, time: Duration) -> Self {
@@ -133,7 +133,7 @@ impl Limits {
     }
 
     /// Sets after how long without a sign of its client an HTTP/2 connection is pinged;
-    /// without an answer within 20 seconds it is closed. The default is 60 seconds.
+    /// without a response within 20 seconds it is closed. The default is 60 seconds.
     pub fn ping(mut self, interval: Option<Duration>) -> Self {
         self.ping = interval;
         self

@@ -49,14 +49,14 @@ const PARTING: Duration = Duration::from_secs(1);
 /// The largest head of a request over HTTP/1.1, in bytes.
 const HEAD: usize = 64 * 1024;
 
-/// How many bytes of an answer over HTTP/2 wait for their client.
+/// How many bytes of a response over HTTP/2 wait for their client.
 const SEND: usize = 64 * 1024;
 
 /// Serves connections until the shutdown of `options`, then lets the calls that are under
 /// way end. [`Limits`] says what one client, and all together, can ask of it.
 ///
 /// Dropping the future ends every connection at once. An error of the service
-/// ends its connection, or over HTTP/2 its stream, without an answer.
+/// ends its connection, or over HTTP/2 its stream, without a response.
 pub async fn serve<S>(listener: TcpListener, service: S, options: ServeOptions)
 where
     S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,

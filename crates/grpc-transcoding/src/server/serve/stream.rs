@@ -19,7 +19,7 @@ use super::connections::Entry;
 
 /// How much is read, and for how long, of what a client still sends to a connection that
 /// is closed. Without that the system would answer it with a reset, which may overtake
-/// the answer on the way.
+/// the response on the way.
 const LINGER: (usize, Duration) = (8 * 1024 * 1024, Duration::from_secs(1));
 
 /// Gives first what was read already; ends if the client takes nothing for too long; and
