@@ -25,7 +25,11 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer},
+    rustls::{
+        ClientConfig, RootCertStore, ServerConfig,
+        crypto::ring::default_provider,
+        pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject},
+    },
 };
 use tonic::{Code, body::Body};
 use tower::ServiceExt;
@@ -258,6 +262,35 @@ async fn a_page_in_place_of_grpc_names_the_other_wire_and_decides_nothing() {
         let error = chat.create_space(Space::named("a")).await.unwrap_err();
         assert_eq!((error.code(), error.wire()), (Code::PermissionDenied, Wire::Grpc));
         assert!(error.message().contains("try the HTTP/JSON wire"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_tls_configuration_of_ones_own_decides_whom_to_trust() {
+    let (config, root) = certificate("localhost", &["h2", "http/1.1"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let empty =
+        tower::service_fn(|_: Request<RequestBody>| async { Response::builder().status(404).body(Body::empty()) });
+    tokio::spawn(serve(listener, empty, ServeOptions::default().tls(config)));
+    let root = CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
+    for (trusted, code) in [(vec![root], Code::NotFound), (vec![], Code::Unavailable)] {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted);
+        let tls = ClientConfig::builder_with_provider(default_provider().into());
+        let tls = tls.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let mut tls = tls.with_no_client_auth();
+        // The connector offers what it speaks, whatever is said here.
+        tls.alpn_protocols = vec![b"other".to_vec()];
+        let connector = Connector::builder().tls_config(tls);
+        let chat = builder(&endpoint).wire(Wire::HttpJson).connector(connector).build().unwrap();
+        let error = chat.create_space(Space::named("a")).await.unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert_eq!(
+            error.to_string().contains("by an issuer that is not trusted here"),
+            code == Code::Unavailable,
+            "{error}"
+        );
     }
 }
 

@@ -183,6 +183,7 @@ mod tests {
         ] {
             assert_eq!(Origin::parse(text).unwrap_err().to_string(), format!("endpoint {shown}"));
         }
+        assert!(Origin::parse("https://").unwrap_err().source().is_some());
         for text in ["https://a:1", "https://a:65535", "http://[::1]:8080", "http://[::1]"] {
             assert_eq!(Origin::parse(text).unwrap().to_string(), text);
         }

@@ -168,7 +168,7 @@ pub fn failure(mut status: Status) -> Response<Body> {
 
 /// Makes the response of a call over HTTP/JSON that failed: the error as JSON, in Google's
 /// form, with the details whose types are Google's own. It is for what stands in front of a
-/// [`Gateway`](super::Gateway) and answers by itself; over gRPC, [`Status::into_http`] does
+/// `Gateway` and answers by itself; over gRPC, [`Status::into_http`] does
 /// the same.
 pub fn error_response(status: &Status, http: StatusCode) -> Response<Body> {
     let body = super::status::to_body(None, status, http);
