@@ -60,6 +60,11 @@ pub const HTTP_STATUS: &str = "http-status";
 /// It is generic over the HTTP service that does the sending: anything that
 /// takes an `http::Request<Full<Bytes>>`.
 ///
+/// On WebAssembly there are no sockets, so that it is built over such a service
+/// ([`HttpJsonBuilder::build_over`]), whose futures need not be `Send`. In a browser there is
+/// no timer either: the server is told a call's deadline, and whoever wants it held there
+/// holds it in the service.
+///
 /// Every failure is a gRPC status. One that the server reports has the code,
 /// message and details that it would have over gRPC.
 #[derive(Clone)]
@@ -161,7 +166,9 @@ impl HttpJsonBuilder {
         self.build_over(PooledClient::new(connector))
     }
 
-    /// Builds the service over an HTTP service of the caller's.
+    /// Builds the service over an HTTP service of the caller's: a client with settings of
+    /// its own, a [`Gateway`](https://docs.rs/grpc-transcoding/latest/grpc_transcoding/server/struct.Gateway.html)
+    /// in the same process, a browser's `fetch`, or a function in a test.
     ///
     /// # Errors
     ///
