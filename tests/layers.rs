@@ -100,10 +100,13 @@ async fn layers_go_over_tonics_own_channel_one_by_one_and_as_a_stack() {
     for (name, mut stub) in stubs {
         // The server does not say whether the space was created: the request id makes it
         // safe to ask again. A token that it refuses is renewed.
+        let tokens = emulator.token_requests();
         emulator.fail_next(Fault::ResetAfter);
         let made = stub.create_space(CreateSpaceRequest::from(Space::named(name))).await;
         let made = made.unwrap_or_else(|status| panic!("{name}: {status}"));
         assert_eq!(made.metadata().get(PREVIOUS_ATTEMPTS.as_str()).unwrap(), "1", "{name}");
+        // Nobody refused the token of the first attempt.
+        assert_eq!(emulator.token_requests(), tokens + 1, "{name}");
         emulator.fail_next(Fault::ExpiredToken);
         let space = made.into_inner().name;
         let tokens = emulator.token_requests();

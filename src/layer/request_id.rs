@@ -9,6 +9,8 @@ use super::{call::UnaryCall, stack::Steps};
 
 /// A layer that fills in an empty `request_id` with a random UUID.
 ///
+/// Streams in either direction pass unchanged.
+///
 /// It knows the methods that have one by the schema: those whose request has a
 /// string field of that name. Put it above [`RetryLayer`](super::RetryLayer), so that all
 /// attempts have the same id. Source: [AIP-155](https://google.aip.dev/155).

@@ -108,6 +108,10 @@ impl<'a> MergedMessage<'a> {
     /// # Errors
     ///
     /// If the bytes are no such message, or the field is one that has no form as text.
+    ///
+    /// # Panics
+    ///
+    /// If the path is one of another message.
     pub fn text(&self, path: &FieldPath, base64: Base64) -> Result<Option<Cow<'a, str>>, WriteError> {
         let Some((first, below)) = path.indices().split_first() else { return Ok(None) };
         self.text_at(*first, below, base64)
@@ -117,8 +121,9 @@ impl<'a> MergedMessage<'a> {
         let found = self.fields.of(usize::from(first));
         let field = &self.message.fields[usize::from(first)];
         if let Some((next, below)) = below.split_first() {
-            let nested = MergedMessage::read(self.pool, self.pool.plan().message_of(field), &pieces(found))?;
-            return nested.text_at(*next, below, base64);
+            let nested = MergedMessage::read(self.pool, self.pool.plan().message_of(field), &pieces(found));
+            let text = nested.and_then(|nested| nested.text_at(*next, below, base64));
+            return text.map_err(|error| error.within(&field.json_name));
         }
         if found.is_empty() && field.oneof.is_some() {
             return Ok(None);

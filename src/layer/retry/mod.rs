@@ -215,7 +215,7 @@ pub(super) async fn attempts<T: Sender>(
     };
     let mut time = Time::of(asked.unwrap_or(policy.total_timeout));
     let (mut progress, mut made) = (Progress::default(), 0);
-    // The token that the server refused.
+    // The token of the last attempt, if its source can give another.
     let mut token = None;
     // Why an attempt before failed, if it was not for its time.
     let mut before: Option<String> = None;
@@ -253,6 +253,10 @@ pub(super) async fn attempts<T: Sender>(
                 left: time.left(),
             },
         );
+        if status.code() != Code::Unauthenticated {
+            // The next attempt may use it again: nobody refused it.
+            token = None;
+        }
         let late = status.code() == Code::DeadlineExceeded;
         if let Next::Again { wait, extra_time, progress: now } = next {
             progress = now;

@@ -375,6 +375,12 @@ impl Shared {
         frames.push(framed);
         let first = frames.next()?.unwrap_or_default();
         let (binding, mut request) = bindings.encode_request(&first, &self.options)?;
+        if !binding.takes_http_body() {
+            return Err(Status::unimplemented(format!(
+                "{binding} takes no upload, and {} streams its requests; call it over gRPC",
+                binding.method().path()
+            )));
+        }
         let mut data = Vec::new();
         while let Some(message) = frames.next()? {
             data.extend_from_slice(&binding.encode_more(&message)?);

@@ -301,13 +301,21 @@ fn excerpt(text: &str) -> String {
 /// as a `google.protobuf.Struct`.
 fn any(pool: Option<&DescriptorPool>, json: &str) -> Option<Vec<u8>> {
     let options = ReadOptions::default().with_ignore_unknown(true);
-    for any in any_types(pool) {
-        let mut encoded = Vec::new();
-        if any.read_json(json.as_bytes(), &mut encoded, &options).is_ok() {
-            return Some(encoded);
-        }
+    let read = |json: &str| {
+        any_types(pool).find_map(|any| {
+            let mut encoded = Vec::new();
+            any.read_json(json.as_bytes(), &mut encoded, &options).is_ok().then_some(encoded)
+        })
+    };
+    if let Some(encoded) = read(json) {
+        return Some(encoded);
     }
     let detail: Value = serde_json::from_str(json).ok()?;
+    // A `Value` keeps the last of two members with one key, which the first attempt refuses.
+    let json = &*detail.to_string();
+    if let Some(encoded) = read(json) {
+        return Some(encoded);
+    }
     let kind = detail.get("@type")?.as_str()?;
     if let Some(members) = detail.as_object().filter(|members| members.len() <= 2)
         && let Some(text) = members.get("value").map_or((members.len() == 1).then_some(""), Value::as_str)
@@ -558,6 +566,14 @@ mod tests {
             assert_eq!((status.code(), status.message()), (Code::Unknown, &*expected));
             assert!(redirect(StatusCode::CREATED, &headers).is_none());
         }
+    }
+
+    #[test]
+    fn a_detail_with_a_key_twice_has_the_last_of_them() {
+        let detail = r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"A","reason":"B"}"#;
+        let status = read(409, &format!(r#"{{"error":{{"message":"m","details":[{detail}]}}}}"#));
+        let expected = any(None, r#"{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"B"}"#).unwrap();
+        assert_eq!(details(status.details()), [expected]);
     }
 
     #[test]
