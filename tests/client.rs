@@ -6,7 +6,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use google_chat::{
-    Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
+    Client, ClientBuilder, CreateSpaceRequest, Credentials, ErrorKind, Space, Wire,
     grpc_transcoding::client::{Connector, Origin},
     layer::RetryPolicy,
     proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
@@ -155,6 +155,8 @@ async fn what_another_attempt_cannot_mend_is_not_made_again() {
         let chat = builder(&emulator, wire).fill_request_ids(false).build().unwrap();
         let error = chat.create_space(Space::named("a")).await.unwrap_err();
         assert!(error.attempts() == 1 && error.to_string().contains(text), "{error}");
+        let kind = if wire == Wire::Grpc { ErrorKind::NotTheApi } else { ErrorKind::Other };
+        assert_eq!(error.kind(), kind, "{error}");
     }
 }
 
@@ -342,7 +344,7 @@ async fn the_token_endpoints_refusal_says_what_to_do() {
     };
     emulator.configure(|settings| settings.delegated_scopes = Some(vec!["chat.import".to_owned()]));
     let error = create(user(&emulator)).await;
-    assert!(error.is_unauthenticated(), "{error}");
+    assert_eq!((error.code(), error.kind()), (Code::Unauthenticated, ErrorKind::NotDelegated), "{error}");
     let text = error.to_string();
     for part in [
         "unauthorized_client: Client is unauthorized",
@@ -358,6 +360,7 @@ async fn the_token_endpoints_refusal_says_what_to_do() {
         settings.users = Some(vec!["bob@example.com".to_owned()]);
     });
     let error = create(user(&emulator)).await;
+    assert_eq!(error.kind(), ErrorKind::NoToken);
     assert!(error.to_string().contains("alice@example.com is no user"), "{error}");
     // A token endpoint whose clock is an hour ahead of this machine's.
     let ahead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -418,36 +421,37 @@ async fn every_known_failure_says_what_to_do() {
         let unchecked =
             |credentials: Credentials| builder(&emulator, wire).credentials(credentials).checks(false).build().unwrap();
         let customer = || Space { customer: Some("customers/my_customer".to_owned()), ..Space::named("a") };
-        let expect = |error: google_chat::Error, code: Code, advice: &str| {
-            assert_eq!(error.code(), code, "{error}");
+        let expect = |error: google_chat::Error, kind: ErrorKind, advice: &str| {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.advice().is_some_and(|text| text.contains(advice)), "{error}");
             let text = error.to_string();
             assert!(text.contains(advice), "{advice}: {text}");
         };
         emulator.configure(|settings| settings.api_enabled = false);
         let error = unchecked(user(&emulator)).create_space(Space::named("a")).await.unwrap_err();
-        expect(error, Code::PermissionDenied, "enable the Google Chat API");
+        expect(error, ErrorKind::ApiDisabled, "enable the Google Chat API");
         emulator.configure(|settings| (settings.api_enabled, settings.app_configured) = (true, false));
         let error = unchecked(user(&emulator)).create_space(Space::named("a")).await.unwrap_err();
         assert_eq!(error.links().len(), 1);
-        expect(error, Code::NotFound, "configure the Chat app");
+        expect(error, ErrorKind::AppNotConfigured, "configure the Chat app");
         emulator.configure(|settings| (settings.app_configured, settings.app_approved) = (true, false));
         let error = unchecked(app(&emulator)).create_space(customer()).await.unwrap_err();
-        expect(error, Code::PermissionDenied, "have an administrator");
+        expect(error, ErrorKind::AppNotApproved, "have an administrator");
         emulator.configure(|settings| settings.app_approved = true);
         let error = unchecked(app(&emulator)).create_space(Space::named("a")).await.unwrap_err();
         assert_eq!(error.field_violations()[0].field, "space.customer");
-        expect(error, Code::InvalidArgument, "customers/my_customer for a private app");
+        expect(error, ErrorKind::InvalidCustomer, "customers/my_customer for a private app");
         let readonly = builder(&emulator, wire).credentials(user(&emulator)).scopes(["chat.spaces.readonly"]);
         let error = readonly.build().unwrap().create_space(Space::named("a")).await.unwrap_err();
-        expect(error, Code::PermissionDenied, "--scopes=https://www.googleapis.com/auth/chat.spaces.create");
+        expect(error, ErrorKind::MissingScope, "--scopes=https://www.googleapis.com/auth/chat.spaces.create");
         let as_app = builder(&emulator, wire).credentials(app(&emulator)).scopes(["chat.spaces"]).checks(false);
         let error = as_app.build().unwrap().create_space(customer()).await.unwrap_err();
-        expect(error, Code::PermissionDenied, "act for a user");
+        expect(error, ErrorKind::UserRequired, "act for a user");
         unchecked(user(&emulator)).create_space(Space::named("a")).request_id("one").await.unwrap();
         let bob = app(&emulator).for_user("bob@example.com").unwrap();
         let error = unchecked(bob).create_space(Space::named("b")).request_id("one").await.unwrap_err();
         assert!(error.is_request_id_of_another_user() && error.request_id() == "one");
-        expect(error, Code::InvalidArgument, "use a new request id");
+        expect(error, ErrorKind::RequestIdOfAnotherUser, "use a new request id");
     }
 }
 
@@ -467,7 +471,7 @@ async fn what_is_certain_to_fail_is_not_sent_and_said_all_at_once() {
             error.field_violations().iter().map(|violation| violation.field.clone()).collect()
         };
         let error = chat.create_space(space.clone()).await.unwrap_err();
-        assert!(error.message().starts_with("invalid request, not sent"), "{error}");
+        assert!(error.message().starts_with("invalid request, not sent: space.display_name is required"), "{error}");
         let all = ["space.display_name", "space.customer", "space.space_details.description"];
         assert_eq!(fields(&error), all, "{error}");
         // The stub is held to the same.

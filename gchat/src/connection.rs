@@ -15,7 +15,7 @@ pub(crate) struct Connection {
     /// The protocol of the call [default: auto]
     #[arg(long, value_enum)]
     wire: Option<WireFlag>,
-    /// The URL of the API [default: https://chat.googleapis.com]
+    /// The URL of the API; `https://chat.googleapis.com` by default
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// A service account key file [default: application default credentials]

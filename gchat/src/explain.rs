@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// $GCHAT_ACCESS_TOKEN
     #[arg(long, conflicts_with_all = ["descriptor_set", "ndjson"])]
     as_client: bool,
-    /// The URL of the API [default: https://chat.googleapis.com]
+    /// The URL of the API; `https://chat.googleapis.com` by default
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
 }
