@@ -1,4 +1,4 @@
-//! A tonic server as REST: `cargo run -p gateway-example`, and then
+//! A tonic server as REST: `cargo run -p library-example --example gateway`, and then
 //! `curl 'localhost:8080/v1/shelves/1/books:search?title=Dune'`.
 
 use grpc_transcoding::{
