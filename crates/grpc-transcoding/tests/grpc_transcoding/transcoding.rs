@@ -1,13 +1,12 @@
 //! HTTP rules of every kind: a stub's call becomes the request that the rules
 //! say, and the gateway makes the same call of it again.
 
-mod shelf;
-
 use std::{
     convert::Infallible,
     task::{Context, Poll},
 };
 
+use crate::shelf::*;
 use bytes::Bytes;
 use grpc_transcoding::{
     DescriptorPool, HttpRules,
@@ -20,7 +19,6 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use proptest::{collection, option, prelude::*};
 use prost::Message as _;
 use serde_json::{Value, json};
-use shelf::*;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service, ServiceExt, service_fn};
 

@@ -1,8 +1,6 @@
 //! One caller harms nobody else: what a client, or the server behind a gateway, can do is
 //! bounded, and a well-behaved client beside it is served.
 
-mod shelf;
-
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -13,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use crate::shelf::{self, Inner, POOL, RULES, frame, method};
 use bytes::Bytes;
 use grpc_transcoding::{
     client::{BackendLimits, Grpc, Origin, connector},
@@ -28,7 +27,6 @@ use hyper_util::{
     server::conn::auto,
 };
 use serde_json::json;
-use shelf::{Inner, POOL, RULES, frame, method};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

@@ -1,17 +1,15 @@
 //! What `HttpJson` makes of random messages that have every kind of field, read by our
 //! own gateway.
 
-mod shelf;
-
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use crate::shelf::{Backend, frame};
 use grpc_transcoding::{HttpRules, client::HttpJson, server::Gateway};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value;
-use shelf::{Backend, frame};
 use tonic::{Code, Status, body::Body};
 use tower::ServiceExt;
 

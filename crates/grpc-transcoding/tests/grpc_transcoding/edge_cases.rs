@@ -1,14 +1,12 @@
 //! The edge cases of gRPC Transcoding and ProtoJSON, one by one. Where a rule leaves a
 //! choice, the test says which was made.
 
-mod shelf;
-
+use crate::shelf::*;
 use grpc_transcoding::{Lint, PathTemplate};
 use http::{Method, Request};
 use http_body_util::Full;
 use prost::Message as _;
 use serde_json::{Value, json};
-use shelf::*;
 use tonic::{Code, Status};
 
 /// The verb, path and query that a message becomes, and its body.

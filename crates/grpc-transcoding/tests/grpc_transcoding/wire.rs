@@ -1,10 +1,9 @@
 //! What goes over the wire between a client, a gateway and a gRPC server, by clients that
 //! write and read its frames themselves.
 
-mod shelf;
-
 use std::{convert::Infallible, net::SocketAddr};
 
+use crate::shelf::{RULES, frame, method};
 use bytes::Bytes;
 use grpc_transcoding::{
     client::{Grpc, Origin},
@@ -12,7 +11,6 @@ use grpc_transcoding::{
 };
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
-use shelf::{RULES, frame, method};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
