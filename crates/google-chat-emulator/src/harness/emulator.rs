@@ -9,12 +9,14 @@ use google_chat::{
     Credentials, CredentialsError, Space,
     grpc_transcoding::{
         client::{Connector, ConnectorBuilder},
+        rpc::BoxError,
         server::{BrowserGuardLayer, Gateway, Reflection, ServeOptions, serve},
     },
     proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_server::ChatServiceServer},
     protojson::DescriptorPool,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio_rustls::rustls::ServerConfig;
 use tonic_health::{
     pb::{FILE_DESCRIPTOR_SET, health_server::HealthServer},
     server::{HealthReporter, HealthService},
@@ -29,7 +31,7 @@ use super::{
 use crate::{
     Settings,
     chat::Chat,
-    identity::{self, Issuer, ServiceKey},
+    identity::{Issuer, ServiceKey},
     lock,
     organization::Organization,
 };
@@ -47,7 +49,9 @@ pub struct Emulator {
 impl Emulator {
     /// The common name of an emulator's certificate: by that it can be told from a real
     /// server's.
-    pub const CERTIFICATE_SUBJECT: &str = identity::SUBJECT;
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub const CERTIFICATE_SUBJECT: &str = crate::identity::SUBJECT;
 
     /// Starts an emulator on loopback, at a port that the system chooses.
     ///
@@ -62,6 +66,7 @@ impl Emulator {
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            #[cfg(feature = "tls")]
             tls: false,
             key: None,
             guard: None,
@@ -80,8 +85,9 @@ impl Emulator {
         self.state.endpoint()
     }
 
-    /// The certificate (PEM) that clients have to trust, if there is TLS. It was made when
-    /// the emulator was started; its subject is [`Emulator::CERTIFICATE_SUBJECT`].
+    /// The certificate (PEM) that clients have to trust, if there is TLS, for which the feature
+    /// `tls` is needed. It was made when the emulator was started; its subject is
+    /// `Emulator::CERTIFICATE_SUBJECT`.
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_deref()
     }
@@ -188,6 +194,7 @@ impl fmt::Debug for Emulator {
 #[must_use = "an emulator is started by its start"]
 pub struct EmulatorBuilder {
     address: SocketAddr,
+    #[cfg(feature = "tls")]
     tls: bool,
     key: Option<String>,
     guard: Option<BrowserGuardLayer>,
@@ -203,6 +210,8 @@ impl EmulatorBuilder {
     }
 
     /// Serves over TLS, with a certificate made for the address and `localhost`.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
@@ -240,6 +249,17 @@ impl EmulatorBuilder {
         Ok(Chat::in_memory(organization, issuer))
     }
 
+    /// Makes the certificate if the emulator is to serve over TLS: what the server needs to
+    /// use it, and its PEM.
+    fn certificate(&self, address: SocketAddr) -> Result<Option<(Arc<ServerConfig>, String)>, BoxError> {
+        #[cfg(feature = "tls")]
+        if self.tls {
+            return crate::identity::certificate(address.ip()).map(Some);
+        }
+        let _ = address;
+        Ok(None)
+    }
+
     /// Starts the emulator.
     ///
     /// # Errors
@@ -253,9 +273,10 @@ impl EmulatorBuilder {
 
         let listener = TcpListener::bind(self.address).await?;
         let address = listener.local_addr()?;
+        let (tls, certificate) = self.certificate(address).map_err(io::Error::other)?.unzip();
         let state = Arc::new(State {
             address,
-            scheme: if self.tls { "https" } else { "http" },
+            scheme: if tls.is_some() { "https" } else { "http" },
             organization,
             issuer,
             chat: chat.clone(),
@@ -281,11 +302,8 @@ impl EmulatorBuilder {
         };
         // How long calls may take to end is for `stop` to say.
         let mut options = ServeOptions::default().shutdown(stopped, Duration::MAX);
-        let mut certificate = None;
-        if self.tls {
-            let (config, pem) = identity::certificate(address.ip()).map_err(io::Error::other)?;
+        if let Some(config) = tls {
             options = options.tls(config);
-            certificate = Some(pem);
         }
         let guard = self.guard.unwrap_or_else(|| BrowserGuardLayer::new(address.ip()));
         let server = tokio::spawn(serve(listener, guard.layer(front), options));

@@ -2,6 +2,7 @@
 //! both stand for. Nothing here knows of spaces.
 
 mod key;
+#[cfg(feature = "tls")]
 mod tls;
 mod token;
 
@@ -13,6 +14,7 @@ use std::{
 use serde_json::Value;
 
 pub(crate) use key::{PROJECT, ServiceKey};
+#[cfg(feature = "tls")]
 pub(crate) use tls::{SUBJECT, certificate};
 
 use crate::{lock, organization::Organization};

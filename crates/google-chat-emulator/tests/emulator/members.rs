@@ -1,7 +1,6 @@
 //! Members: who may add and remove whom, and who is listed.
 
-mod support;
-
+use crate::support::{Stub, WIRES, alice, create, emulator, members, stub};
 use google_chat::{
     Space,
     proto::google::chat::v1::{
@@ -12,7 +11,6 @@ use google_chat::{
         user,
     },
 };
-use support::{Stub, WIRES, alice, create, emulator, members, stub};
 use tonic::Code;
 
 fn human(email: &str) -> Membership {

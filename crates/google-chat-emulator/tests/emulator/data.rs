@@ -1,13 +1,11 @@
 //! A file of spaces, with the feature `store`.
 
-mod support;
-
 use std::{path::PathBuf, time::Duration};
 
+use crate::support::{alice, create, members, named, post, update};
 use google_chat::{Space, Wire, proto::google::chat::v1::DeleteSpaceRequest};
 use google_chat_emulator::Emulator;
 use serde_json::json;
-use support::{alice, create, members, named, post, update};
 
 /// A path for a test, without anything at it.
 fn fresh(name: &str) -> PathBuf {

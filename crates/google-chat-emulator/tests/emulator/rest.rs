@@ -1,16 +1,14 @@
 //! What is answered to requests of REST, right ones and wrong ones.
 
-mod support;
-
+use crate::support::{named, send};
 use google_chat_emulator::Emulator;
 use serde_json::Value;
-use support::{named, send};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-const JSON: &[(&str, &str)] = &[support::JSON];
+const JSON: &[(&str, &str)] = &[crate::support::JSON];
 const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
 
 #[tokio::test]
@@ -113,7 +111,7 @@ async fn a_post_may_stand_for_another_http_method() {
     let emulator = Emulator::start().await.unwrap();
     send(&emulator, "POST", "/v1/spaces", JSON, &named("a")).await;
     let path = format!("/v1/{}", emulator.spaces()[0].name);
-    let patch = [("x-http-method-override", "PATCH"), support::JSON];
+    let patch = [("x-http-method-override", "PATCH"), crate::support::JSON];
     let (status, answer) =
         send(&emulator, "POST", &format!("{path}?updateMask=displayName"), &patch, r#"{"displayName":"b"}"#).await;
     assert_eq!((status, emulator.spaces()[0].display_name.as_str()), (200, "b"), "{answer}");

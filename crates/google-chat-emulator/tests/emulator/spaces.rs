@@ -1,10 +1,9 @@
 //! Spaces: who may create what, request ids, and what is created can be used over both
 //! protocols.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{WIRES, alice, create, emulator, members, named, outcome, post, stub, update};
 use google_chat::{
     Space, Wire,
     proto::google::chat::v1::{
@@ -18,7 +17,6 @@ use google_chat::{
 };
 use google_chat_emulator::Emulator;
 use serde_json::{Value, json};
-use support::{WIRES, alice, create, emulator, members, named, outcome, post, stub, update};
 use tonic::Code;
 
 #[tokio::test]

@@ -1,16 +1,14 @@
 //! Who may call what: the order in which a call is judged, the token endpoint, and the scopes
 //! of its tokens.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{WIRES, create, http, outcome, post};
 use google_chat::{
     Client, Space,
     proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest},
 };
 use google_chat_emulator::Emulator;
-use support::{WIRES, create, http, outcome, post};
 use tonic::Code;
 
 #[tokio::test]

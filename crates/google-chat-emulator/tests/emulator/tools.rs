@@ -1,8 +1,7 @@
 //! What the emulator has for those who test and look: the calls that came, the page, the
 //! settings and faults by HTTP, reflection and health.
 
-mod support;
-
+use crate::support::http;
 use google_chat::{
     Client, CreateSpaceRequest, Credentials, Space, Wire,
     grpc_transcoding::{
@@ -16,7 +15,6 @@ use google_chat::{
 use google_chat_emulator::{Emulator, Fault};
 use prost::Message;
 use serde_json::Value;
-use support::http;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
