@@ -1,8 +1,6 @@
 //! What was not said on the command line: the environment, then a file.
 
-use std::path::PathBuf;
-
-use serde::Deserialize;
+use std::path::{Path, PathBuf};
 
 use crate::{connection::WireFlag, failure::Failure};
 
@@ -17,8 +15,8 @@ pub(crate) struct Config {
 }
 
 /// The settings of a config file.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default)]
+#[cfg_attr(feature = "full", derive(serde::Deserialize), serde(deny_unknown_fields))]
 struct File {
     endpoint: Option<String>,
     wire: Option<WireFlag>,
@@ -90,7 +88,12 @@ impl File {
         let Some(path) = named.or_else(usual) else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Failure::usage("the config file (GCHAT_CONFIG) cannot be read").because(error))?;
-        toml::from_str(&text).map_err(|error: toml::de::Error| {
+        Self::parse(&text, &path)
+    }
+
+    #[cfg(feature = "full")]
+    fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
             let span = error.span().unwrap_or_default();
             let before = text.as_bytes().get(..span.start).unwrap_or_default();
             let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -98,10 +101,17 @@ impl File {
             Failure::usage(format!("{}: line {line}: {problem}", path.display()))
         })
     }
+
+    /// Refuses the file: without what it says, a call could go to the wrong place.
+    #[cfg(not(feature = "full"))]
+    fn parse(_: &str, path: &Path) -> Result<Self, Failure> {
+        Err(Failure::left_out(&format!("the config file, and there is one ({})", path.display())))
+    }
 }
 
 /// What is wrong with a line, without what it holds: that may be a key or a token. Only
 /// what can be the name of a setting is repeated.
+#[cfg(feature = "full")]
 fn problem(message: &str, found: &str) -> String {
     let name =
         |text: &str| text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));

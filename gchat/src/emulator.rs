@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "full")]
 use base64::{Engine, engine::general_purpose::STANDARD};
-use google_chat_emulator::{Emulator, Fault};
+use google_chat_emulator::{Emulator, EmulatorBuilder, Fault};
 use serde_json::Value;
 
 use crate::{browser::BrowserFlags, failure::Failure, output, signals::Signals};
@@ -32,6 +33,7 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
     /// Sync every write to disk, so that it survives a loss of power (slower)
     #[arg(long, requires = "data")]
+    #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "--data is refused first"))]
     durable: bool,
     /// Serve over TLS, and write the certificate for clients to trust; an existing
     /// file is replaced only if an emulator wrote it
@@ -80,20 +82,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     // Before anything is begun that a signal is to end well.
     let mut signals = Signals::new()?;
     let guard = args.browser.guard(args.listen.ip());
-    let mut builder = Emulator::builder().address(args.listen).browser_guard(guard);
-    if let Some(file) = &args.data {
-        builder = builder.data(file, args.durable);
-    }
-    if args.fresh_key {
-        builder = builder.key(fresh_key()?);
-    }
-    if args.tls_certificate.is_some() {
-        builder = builder.tls();
-    }
-    let emulator = builder
+    let builder = Emulator::builder().address(args.listen).browser_guard(guard);
+    let emulator = furnish(builder, &args)?
         .start()
         .await
         .map_err(|error| Failure::machine(format!("the emulator at {} cannot start", args.listen)).because(error))?;
+    #[cfg(feature = "full")]
     if let (Some(file), Some(certificate)) = (&args.tls_certificate, emulator.certificate()) {
         write_own("--tls-certificate", file, certificate, 0o644, is_certificate)?;
     }
@@ -118,6 +112,36 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         _ = signals.next() => {}
     }
     Ok(())
+}
+
+/// Gives the emulator its file, its key and its certificate.
+#[cfg(feature = "full")]
+fn furnish(mut builder: EmulatorBuilder, args: &Args) -> Result<EmulatorBuilder, Failure> {
+    if let Some(file) = &args.data {
+        builder = builder.data(file, args.durable);
+    }
+    if args.fresh_key {
+        builder = builder.key(fresh_key()?);
+    }
+    if args.tls_certificate.is_some() {
+        builder = builder.tls();
+    }
+    Ok(builder)
+}
+
+/// Refuses what this build of the emulator cannot do.
+#[cfg(not(feature = "full"))]
+fn furnish(builder: EmulatorBuilder, args: &Args) -> Result<EmulatorBuilder, Failure> {
+    for (flag, is_given) in [
+        ("--data", args.data.is_some()),
+        ("--fresh-key", args.fresh_key),
+        ("--tls-certificate", args.tls_certificate.is_some()),
+    ] {
+        if is_given {
+            return Err(Failure::left_out(flag));
+        }
+    }
+    Ok(builder)
 }
 
 /// Writes a file that only this user may change, in place of one that an emulator wrote
@@ -153,6 +177,7 @@ fn is_key(text: &str) -> bool {
 }
 
 /// Whether a text is a certificate of an emulator's, and nothing else.
+#[cfg(feature = "full")]
 fn is_certificate(text: &str) -> bool {
     let body = text.trim().strip_prefix("-----BEGIN CERTIFICATE-----");
     let body = body.and_then(|rest| rest.strip_suffix("-----END CERTIFICATE-----")).unwrap_or_default();
@@ -162,6 +187,7 @@ fn is_certificate(text: &str) -> bool {
 }
 
 /// A private key for tests: RSA of 2048 bits, as PEM of PKCS #8.
+#[cfg(feature = "full")]
 fn fresh_key() -> Result<String, Failure> {
     let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).map_err(Failure::machine)?;
     let pem = rsa::pkcs8::EncodePrivateKey::to_pkcs8_pem(&key, rsa::pkcs8::LineEnding::LF).map_err(Failure::machine)?;

@@ -82,6 +82,15 @@ impl Failure {
         Self::new(Exit::Failed, error)
     }
 
+    /// The command line or a setting asks for what only the feature `full` has.
+    #[cfg(not(feature = "full"))]
+    pub(crate) fn left_out(what: &str) -> Self {
+        Self::usage(format!(
+            "this gchat was built without {what}; install the full program: cargo install gchat --features full \
+             (from a clone: cargo install --path gchat --features full)"
+        ))
+    }
+
     /// A request that was refused before it was sent.
     pub(crate) fn unsent(status: tonic::Status) -> Self {
         Self::usage(Refused(status))

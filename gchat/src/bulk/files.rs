@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{failure::Failure, output};
 
@@ -74,8 +74,16 @@ impl RowFile {
         let Some(mark) = mark.filter(|mark| mark.journal == self.journal) else {
             return Err(refuse("is there, but no run with this journal wrote it"));
         };
-        let mut hash = Sha256::new();
-        io::copy(&mut reader, &mut hash).map_err(|error| self.trouble(error))?;
+        let mut hash = Context::new(&SHA256);
+        loop {
+            let found = reader.fill_buf().map_err(|error| self.trouble(error))?;
+            if found.is_empty() {
+                break;
+            }
+            hash.update(found);
+            let count = found.len();
+            reader.consume(count);
+        }
         if hex(hash) != mark.sha256 {
             return Err(refuse("was changed since it was written; --from takes it under any name"));
         }
@@ -118,13 +126,13 @@ impl RowFile {
         let trouble = |error| self.trouble(error);
         let file = OpenOptions::new().write(true).create_new(true).open(part).map_err(trouble)?;
         let mut out = BufWriter::new(file);
-        let (mut count, mut hash) = (0, Sha256::new());
+        let (mut count, mut hash) = (0, Context::new(&SHA256));
         // Written over at the end, when it is known; it is as long then.
         out.write_all(&mark("0".repeat(64)).map_err(trouble)?).map_err(trouble)?;
         rows(&mut |row| {
             let line = format!("{}\n", output::plain_json(&row.to_string()));
             count += 1;
-            hash.update(&line);
+            hash.update(line.as_bytes());
             out.write_all(line.as_bytes())
         })?;
         let mut file = out.into_inner().map_err(|error| trouble(error.into_error()))?;
@@ -138,8 +146,8 @@ impl RowFile {
     }
 }
 
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(hash: Context) -> String {
+    hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The file beside another whose name has so much more at its end.

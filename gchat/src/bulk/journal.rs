@@ -19,8 +19,8 @@ use std::{
     time::SystemTime,
 };
 
+use ring::digest::{self, SHA256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{files, outcome::Outcome};
 use crate::failure::{Exit, Failure};
@@ -287,9 +287,9 @@ impl Journal {
     /// The request id of a row whose file gives it none: always the same, and no other
     /// row's or journal's.
     pub(super) fn request_id(&self, row: u64) -> String {
-        let hash = Sha256::new().chain_update(&self.head.id).chain_update(row.to_be_bytes()).finalize();
+        let hash = digest::digest(&SHA256, &[self.head.id.as_bytes(), &row.to_be_bytes()].concat());
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash[..16]);
+        bytes.copy_from_slice(&hash.as_ref()[..16]);
         // RFC 9562, version 8: made in a way of one's own.
         let bits = u128::from_be_bytes(bytes) & !(0xf << 76 | 3 << 62) | 8 << 76 | 2 << 62;
         let hex = format!("{bits:032x}");
@@ -450,7 +450,7 @@ fn content(line: &[u8]) -> Option<&[u8]> {
 }
 
 fn checksum(json: &[u8]) -> String {
-    hex(&Sha256::digest(json)[..4])
+    hex(&digest::digest(&SHA256, json).as_ref()[..4])
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -8,6 +8,7 @@
 //! to files of their own ([`files`]).
 
 mod args;
+mod bar;
 mod csv;
 mod files;
 mod journal;

@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
+use super::bar::Bar;
 use crate::output;
 
 /// How often a line is written where there is no terminal.
@@ -16,7 +15,7 @@ const LINES: Duration = Duration::from_secs(10);
 const WHY: usize = 100;
 
 pub(super) struct Progress {
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     quiet: bool,
     total: u64,
     /// Those that an earlier run has brought to their end.
@@ -27,14 +26,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(total: u64, before: u64, quiet: bool) -> Self {
-        let bar = (!quiet && stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:32} {pos} of {len} rows  {wide_msg}");
-            if let Ok(style) = style {
-                bar.set_style(style);
-            }
-            bar
-        });
+        let bar = if !quiet && stderr().is_terminal() { Bar::new(total) } else { None };
         let now = Instant::now();
         Self { bar, quiet, total, before, begun: now, said: now }
     }
@@ -54,10 +46,7 @@ impl Progress {
         let why = waits_for.map(|why| format!(", the last for {}", shorten(why))).unwrap_or_default();
         let text = format!("{:.0} a minute{left}, {retries} retries{why}", rate * 60.0);
         match &self.bar {
-            Some(bar) => {
-                bar.set_position(done);
-                bar.set_message(text);
-            }
+            Some(bar) => bar.show(done, text),
             None => {
                 self.said = Instant::now();
                 output::note(&format!("gchat: {done} of {} rows, {text}", self.total));
@@ -76,7 +65,7 @@ impl Progress {
 
     pub(super) fn end(self) {
         if let Some(bar) = self.bar {
-            bar.finish_and_clear();
+            bar.end();
         }
     }
 }

@@ -12,8 +12,8 @@ use google_chat::{
     protojson::{FieldPath, MessageDescriptor, TextError},
 };
 use prost::Message as _;
+use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::csv::{Csv, NOT_UTF8, Record};
 use crate::{failure::Failure, output};
@@ -52,11 +52,10 @@ pub(super) struct Row {
 impl Row {
     /// Tells the row from what it may have been changed to.
     pub(super) fn fingerprint(&self) -> u64 {
-        let hash = Sha256::new()
-            .chain_update(self.request_id.as_deref().unwrap_or_default())
-            .chain_update(self.space.encode_to_vec())
-            .finalize();
-        hash[..8].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+        let mut hash = Context::new(&SHA256);
+        hash.update(self.request_id.as_deref().unwrap_or_default().as_bytes());
+        hash.update(&self.space.encode_to_vec());
+        hash.finish().as_ref()[..8].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
     }
 }
 
@@ -108,7 +107,7 @@ enum Column {
 /// A file, of which everything that is read goes into a hash.
 struct Hashing {
     file: File,
-    hash: Sha256,
+    hash: Context,
 }
 
 impl Read for Hashing {
@@ -127,7 +126,7 @@ impl Rows {
     /// If it cannot be read from its start, or is no UTF-8.
     pub(super) fn new(mut file: File, format: Format, template: Vec<u8>) -> Result<Self, Failure> {
         file.rewind().map_err(|error| Failure::usage("the rows must be in a file").because(error))?;
-        let mut reader = BufReader::with_capacity(1 << 16, Hashing { file, hash: Sha256::new() });
+        let mut reader = BufReader::with_capacity(1 << 16, Hashing { file, hash: Context::new(&SHA256) });
         let start = reader.fill_buf().map_err(|error| Failure::usage("the rows cannot be read").because(error))?;
         match start {
             [0xef, 0xbb, 0xbf, ..] => reader.consume(3),
@@ -164,7 +163,7 @@ impl Rows {
         };
         let mut hash = file.hash;
         hash.update(&self.template);
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The next row; `None` at the end.

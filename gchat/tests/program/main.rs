@@ -1,5 +1,5 @@
 //! The built program, as a person or a script runs it: a file for each thing that it does.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "full"))]
 
 mod bulk;
 mod call;

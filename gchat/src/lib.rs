@@ -1,0 +1,204 @@
+//! The program `gchat`: Google Chat from the command line. It is a library for its own
+//! `main` and has no interface for others.
+
+mod browser;
+mod bulk;
+mod call;
+mod config;
+mod connection;
+mod doctor;
+mod emulator;
+mod explain;
+mod failure;
+mod gateway;
+mod input;
+mod limits;
+#[cfg(feature = "full")]
+mod man;
+mod output;
+mod signals;
+mod spaces;
+mod verbose;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+#[cfg(feature = "full")]
+use clap::CommandFactory;
+use clap::{Parser, Subcommand};
+#[cfg(feature = "full")]
+use clap_complete::Shell;
+use google_chat::grpc_transcoding::HttpRules;
+
+use failure::{Exit, Failure};
+
+/// Without completions, any name of a shell leads to the error that says so.
+#[cfg(not(feature = "full"))]
+type Shell = String;
+
+/// Google Chat from the command line, over gRPC or HTTP/JSON
+#[derive(Parser)]
+#[command(name = "gchat", version, after_help = format!("{}\n\n{}", config::HELP, exit_codes()))]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log calls and their attempts to standard error; -vv also logs their start
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// What help says of the ends of commands.
+fn exit_codes() -> String {
+    let mut text = "Exit codes:".to_owned();
+    for (exit, meaning) in Exit::ALL {
+        text.push_str(&format!("\n  {:<4} {meaning}", exit as u8));
+    }
+    text
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Work with spaces
+    #[command(subcommand)]
+    Spaces(spaces::Command),
+    /// Call any method of any API, over either protocol
+    #[command(after_help = call::HELP)]
+    Call(Box<call::Args>),
+    /// Print the HTTP request of a call, without sending it
+    #[command(after_help = explain::HELP)]
+    Explain(explain::Args),
+    /// Diagnose why creating a space fails
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Args),
+    /// Run a local Google Chat for tests and development
+    #[command(after_help = emulator::HELP)]
+    Emulator(emulator::Args),
+    /// Serve the methods of a gRPC server as REST
+    #[command(after_help = gateway::HELP)]
+    Gateway(gateway::Args),
+    /// Write the schema of Google Chat, a FileDescriptorSet with HTTP rules
+    #[command(after_help = SCHEMA_HELP)]
+    Schema {
+        /// The file to write [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Print lint findings instead: fields that cannot go in a query string, and the like
+        #[arg(long, conflicts_with = "output")]
+        lint: bool,
+        /// A descriptor set to lint, with its imports [default: Google Chat's]
+        #[arg(long, value_name = "FILE", requires = "lint")]
+        descriptor_set: Option<PathBuf>,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    #[command(after_help = "Examples:\n  gchat man ~/.local/share/man/man1")]
+    Man {
+        /// The folder; it is created if it does not exist
+        folder: PathBuf,
+    },
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  gchat completions bash \\
+      >~/.local/share/bash-completion/completions/gchat";
+
+const SCHEMA_HELP: &str = "\
+Examples:
+  gchat schema --output chat.bin
+  gchat schema --lint --descriptor-set api.bin
+  grpcurl -protoset chat.bin -plaintext -d '{}' localhost:8086 \\
+      google.chat.v1.ChatService/ListSpaces
+  buf build chat.bin -o - >/dev/null
+
+Envoy:
+  The filter envoy.filters.http.grpc_json_transcoder takes the file as its
+  proto_descriptor.";
+
+/// Runs the program on the arguments of the process.
+#[doc(hidden)]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are results like others: it is an error if they cannot be
+        // written.
+        Err(asked) if !asked.use_stderr() => {
+            return match asked.print().and_then(|()| io::stdout().flush()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    end(&Failure::machine("cannot write to standard output").because(error))
+                }
+                _ => ExitCode::SUCCESS,
+            };
+        }
+        Err(error) => return failure::command_line(&error),
+    };
+    if let Err(failure) = verbose::log(cli.verbose) {
+        return end(&failure);
+    }
+    let runtime = match cli.command {
+        Command::Gateway(_) | Command::Emulator(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        // One thread: a command makes one call, or waits for the network; to share many
+        // calls among threads costs more than it gains.
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Err(error) => Err(Failure::machine("the runtime cannot be started").because(error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    }
+}
+
+/// Says why the command failed.
+fn end(failure: &Failure) -> ExitCode {
+    output::say(&failure.text());
+    failure.exit().into()
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Spaces(command) => spaces::run(command).await,
+        Command::Call(args) => call::run(*args).await,
+        Command::Explain(args) => explain::run(&args).await,
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Emulator(args) => emulator::run(args).await,
+        Command::Gateway(args) => gateway::run(args).await,
+        Command::Schema { lint: true, descriptor_set, .. } => {
+            let lints = HttpRules::new(&input::schema(descriptor_set.as_deref())?).lint();
+            for lint in &lints {
+                output::write(format!("{lint}\n").as_bytes())?;
+            }
+            if lints.is_empty() {
+                Ok(())
+            } else {
+                Err(Failure::new(Exit::Findings, format!("{} findings", lints.len())))
+            }
+        }
+        Command::Schema { output: None, .. } => output::write(google_chat::proto::DESCRIPTOR_SET),
+        Command::Schema { output: Some(file), .. } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
+            .map_err(|error| Failure::machine(format!("cannot write {}", file.display())).because(error)),
+        #[cfg(feature = "full")]
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "gchat", &mut text);
+            output::write(&text)
+        }
+        #[cfg(feature = "full")]
+        Command::Man { folder } => man::write(Cli::command(), &folder)
+            .map_err(|error| Failure::machine(format!("cannot write to {}", folder.display())).because(error)),
+        #[cfg(not(feature = "full"))]
+        Command::Completions { .. } => Err(Failure::left_out("completions")),
+        #[cfg(not(feature = "full"))]
+        Command::Man { .. } => Err(Failure::left_out("man pages")),
+    }
+}
