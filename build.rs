@@ -1,5 +1,15 @@
-//! Compiles `proto/` into the generated messages and stub, and into the
-//! descriptor set that the crate embeds.
+//! Generates the messages, the stub and the descriptor set from `proto/`, by tonic-build, prost and
+//! protox, where that is asked for.
+//!
+//! What they generate is checked in, in `src/generated`, since the generators and what they depend
+//! on are 40 crates, which everybody who builds this one would have to build. With the feature
+//! `generate` the crate is built from `proto/`, and the checked-in code is not used; the tests of
+//! this repository turn it on, and `tests/google_chat/generated.rs` holds the two equal. After a
+//! change of `proto/`, this writes `src/generated` anew:
+//!
+//! ```sh
+//! GOOGLE_CHAT_GENERATE=1 cargo build --features generate
+//! ```
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // For the `x-goog-api-client` header.
@@ -7,13 +17,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let version = String::from_utf8(rustc)?.split(' ').nth(1).unwrap_or("unknown").trim().to_owned();
     println!("cargo:rustc-env=GOOGLE_CHAT_RUSTC={version}");
     println!("cargo:rerun-if-changed=build.rs");
-    generate()?;
+
+    let checked_in = format!("{}/src/generated", std::env::var("CARGO_MANIFEST_DIR")?);
+    #[cfg(feature = "generate")]
+    let code = {
+        let out = std::env::var("OUT_DIR")?;
+        generate(out.as_ref())?;
+        println!("cargo:rerun-if-env-changed=GOOGLE_CHAT_GENERATE");
+        if std::env::var_os("GOOGLE_CHAT_GENERATE").is_some() {
+            for file in ["google.api.rs", "google.chat.v1.rs", "google.rpc.rs", "google_chat.bin"] {
+                std::fs::copy(format!("{out}/{file}"), format!("{checked_in}/{file}"))?;
+            }
+        }
+        out
+    };
+    #[cfg(not(feature = "generate"))]
+    let code = checked_in;
+    // Where `src/proto.rs` includes the code from.
+    println!("cargo:rustc-env=GOOGLE_CHAT_CODE={code}");
     Ok(())
 }
 
-fn generate() -> Result<(), Box<dyn std::error::Error>> {
-    use std::path::PathBuf;
-
+#[cfg(feature = "generate")]
+fn generate(out: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     const PROTOS: [&str; 4] = [
         "google/chat/v1/chat_service.proto",
         "google/api/httpbody.proto",
@@ -22,7 +48,6 @@ fn generate() -> Result<(), Box<dyn std::error::Error>> {
     ];
 
     println!("cargo:rerun-if-changed=proto");
-    let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let set = out.join("descriptors.bin");
 
     // `protox::compile` returns prost types, which drop extensions and with
@@ -39,7 +64,9 @@ fn generate() -> Result<(), Box<dyn std::error::Error>> {
     // types are not ours.
     tonic_prost_build::configure()
         .build_transport(false)
-        .build_server(cfg!(feature = "server"))
+        // The same code for all features of this crate.
+        .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
+        .server_mod_attribute(".", "#[cfg_attr(docsrs, doc(cfg(feature = \"server\")))]")
         // So that a backend or a mock has only the methods that it is about.
         .generate_default_stubs(true)
         .file_descriptor_set_path(&set)

@@ -24,7 +24,8 @@
 //!
 //! # Features
 //!
-//! `server` adds the generated server trait, and the server side of the engine. A local
+//! `server` adds the generated server trait, and the server side of the engine. `generate` builds
+//! the generated code from `proto/`, in place of that which is checked in. A local
 //! server of Google Chat, for tests, is the crate `google-chat-emulator`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -5,20 +5,21 @@
 //! map them with `extern_path`: `.google.chat.v1` is
 //! `::google_chat::proto::google::chat::v1`.
 //!
-//! This is the only file that includes what `build.rs` generates.
+//! This is the only file that includes what `build.rs` generates: what is checked in, or with
+//! the feature `generate` what it has just made of `proto/`.
 
 /// The descriptor set of everything here: an encoded `FileDescriptorSet` with
 /// all imports and with the `google.api` options. [`DescriptorPool::decode`] reads it.
 ///
 /// [`DescriptorPool::decode`]: protojson::DescriptorPool::decode
-pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/google_chat.bin"));
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("GOOGLE_CHAT_CODE"), "/google_chat.bin"));
 
 /// The protobuf package `google`.
 pub mod google {
     /// API annotations: HTTP rules, field behaviours, resource names.
     #[allow(missing_docs, reason = "generated from protos that comment what they can")]
     pub mod api {
-        include!(concat!(env!("OUT_DIR"), "/google.api.rs"));
+        include!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.api.rs"));
     }
     /// Google Chat.
     pub mod chat {
@@ -27,12 +28,12 @@ pub mod google {
         #[allow(missing_docs, reason = "generated from protos that comment what they can")]
         #[allow(clippy::all, clippy::pedantic, reason = "generated")]
         pub mod v1 {
-            include!(concat!(env!("OUT_DIR"), "/google.chat.v1.rs"));
+            include!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.chat.v1.rs"));
         }
     }
     /// The status of a call and the standard details of an error.
     #[allow(missing_docs, reason = "generated from protos that comment what they can")]
     pub mod rpc {
-        include!(concat!(env!("OUT_DIR"), "/google.rpc.rs"));
+        include!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.rpc.rs"));
     }
 }

@@ -1,8 +1,6 @@
 //! The client's promises: tokens, request ids, retries, deadlines, errors, on
 //! both wires and through the bare stub.
 
-mod support;
-
 use std::{sync::Arc, time::Duration};
 
 use google_chat::{
@@ -537,8 +535,8 @@ async fn no_part_of_a_broken_key_comes_out_of_the_library() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.anonymous = false);
     let good = emulator.key_file();
-    let secret = support::broken_keys::Secret::of(&good);
-    let texts = support::broken_keys::broken(&good);
+    let secret = crate::support::broken_keys::Secret::of(&good);
+    let texts = crate::support::broken_keys::broken(&good);
     assert!(texts.len() > 400, "{}", texts.len());
     let mut refused = 0;
     for text in &texts {

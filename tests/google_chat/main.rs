@@ -1,0 +1,12 @@
+//! The client, in one test binary: each binary links everything. Tests that assert something of
+//! their whole process, as allocations or the global subscriber, are binaries of their own beside
+//! this folder.
+
+mod client;
+mod create_space;
+#[cfg(feature = "generate")]
+mod generated;
+mod layers;
+mod network;
+#[path = "../support/mod.rs"]
+mod support;
