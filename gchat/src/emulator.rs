@@ -33,7 +33,6 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
     /// Sync every write to disk, so that it survives a loss of power (slower)
     #[arg(long, requires = "data")]
-    #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "--data is refused first"))]
     durable: bool,
     /// Serve over TLS, and write the certificate for clients to trust; an existing
     /// file is replaced only if an emulator wrote it
