@@ -1,12 +1,11 @@
 //! The client on networks as they are: with proxies, with and without HTTP/2.
 
-mod support;
-
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use crate::support::proxy::{Proxy, Tunnel};
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, Space, Wire,
     grpc_transcoding::{
@@ -20,7 +19,6 @@ use google_chat::{
 use google_chat_emulator::Emulator;
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
-use support::proxy::{Proxy, Tunnel};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
