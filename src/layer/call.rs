@@ -1,14 +1,15 @@
 use bytes::Bytes;
 use grpc_transcoding::{HttpRules, MethodBindings, rpc};
 use http::{HeaderName, HeaderValue, Request, request};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use tonic::{Status, body::Body};
 
 use super::{Idempotent, Scopes};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// A unary call, whose method was looked up and whose message was taken out of its frame.
+/// A call with one message, whose method was looked up and whose message was taken out of its
+/// frame. Its response may be a stream.
 pub(crate) struct UnaryCall<'r> {
     pub(crate) bindings: &'r MethodBindings,
     pub(crate) head: request::Parts,
@@ -17,18 +18,17 @@ pub(crate) struct UnaryCall<'r> {
     pub(super) framed: Bytes,
     /// The scopes that the token is to have, in place of those of the stack.
     pub(crate) scopes: Option<Scopes>,
-    /// Whether the server knows the call by a request id.
-    pub(super) has_request_id: bool,
+    /// Whether a write may be made twice: the server knows it by a request id, or the caller says so.
+    pub(super) idempotent_write: bool,
 }
 
-/// The method of a call, if it is unary and its message can be read. Messages that are
+/// The method of a call, if its request is one message and can be read. Messages that are
 /// compressed in an unknown way are for the server, as streams are.
-pub(super) fn unary_method<'r>(rules: &'r HttpRules, call: &Request<Body>) -> Option<&'r MethodBindings> {
+pub(super) fn method_of_one_message<'r>(rules: &'r HttpRules, call: &Request<Body>) -> Option<&'r MethodBindings> {
     let bindings = rules.method(call.uri().path())?;
-    let method = bindings.method();
     let encoding = call.headers().get(GRPC_ENCODING).map_or(&b"identity"[..], HeaderValue::as_bytes);
-    let unary = !method.is_client_streaming() && !method.is_server_streaming();
-    (unary && matches!(encoding, b"identity" | b"gzip")).then_some(bindings)
+    let readable = matches!(encoding, b"identity" | b"gzip");
+    (readable && !bindings.method().is_client_streaming()).then_some(bindings)
 }
 
 impl<'r> UnaryCall<'r> {
@@ -41,8 +41,8 @@ impl<'r> UnaryCall<'r> {
         let encoding = head.headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes);
         let message = rpc::unary(framed.clone(), encoding, usize::MAX)?;
         let scopes = head.extensions.get().cloned();
-        let has_request_id = head.extensions.get::<Idempotent>().is_some();
-        Ok(Self { bindings, head, message, framed, scopes, has_request_id })
+        let idempotent_write = head.extensions.get::<Idempotent>().is_some();
+        Ok(Self { bindings, head, message, framed, scopes, idempotent_write })
     }
 
     /// Replaces the message by one that was written behind [`rpc::room`].
@@ -53,11 +53,20 @@ impl<'r> UnaryCall<'r> {
         Ok(())
     }
 
+    /// The call as a stub makes it.
+    pub(super) fn into_request(self) -> Request<Body> {
+        let mut request = Request::from_parts(self.head, Body::new(Full::new(self.framed)));
+        if let Some(scopes) = self.scopes {
+            request.extensions_mut().insert(scopes);
+        }
+        request
+    }
+
     /// Whether to make the call twice does what making it once does: the server knows it
     /// by its request id, or it only reads.
     pub(super) fn is_idempotent(&self) -> bool {
         let reads =
             || self.bindings.bindings().first().is_some_and(|first| first.http_method() == Some(&http::Method::GET));
-        self.has_request_id || reads()
+        self.idempotent_write || reads()
     }
 }

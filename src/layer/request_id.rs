@@ -9,7 +9,7 @@ use super::{call::UnaryCall, stack::Steps};
 
 /// A layer that fills in an empty `request_id` with a random UUID.
 ///
-/// Streams in either direction pass unchanged.
+/// Calls whose request is a stream pass unchanged.
 ///
 /// It knows the methods that have one by the schema: those whose request has a
 /// string field of that name. Put it above [`RetryLayer`](super::RetryLayer), so that all
@@ -55,7 +55,7 @@ pub(super) fn apply(call: &mut UnaryCall, fill: bool) -> Result<(), Status> {
             set = !payload.bytes().is_empty();
         }
     }
-    call.has_request_id |= set || fill;
+    call.idempotent_write |= set || fill;
     if set || !fill {
         return Ok(());
     }

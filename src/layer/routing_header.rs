@@ -12,7 +12,7 @@ const REQUEST_PARAMS: HeaderName = HeaderName::from_static("x-goog-request-param
 /// message: the variables of the path template of the method's first HTTP binding.
 /// Methods without such variables, and calls that have the header, pass unchanged.
 ///
-/// Streams in either direction pass unchanged.
+/// Calls whose request is a stream pass unchanged.
 ///
 /// Source: [AIP-4222](https://google.aip.dev/client-libraries/4222), "Implicit
 /// routing headers".

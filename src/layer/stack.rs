@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use grpc_transcoding::{
-    HttpRules,
+    HttpRules, MethodBindings,
     client::Origin,
     rpc::{self, BoxError},
 };
@@ -22,7 +22,7 @@ use tracing::{Instrument, Span};
 use super::{
     AuthError, AuthLayer, RequestIdLayer, RetryLayer, RetryPolicy, RoutingHeaderLayer, Scopes, TraceLayer,
     auth::Auth,
-    call::{UnaryCall, unary_method},
+    call::{UnaryCall, method_of_one_message},
     request_id, retry, routing_header,
     send::{Attempt, Framing, Sender, Whole},
     trace::{self, Trace},
@@ -101,7 +101,7 @@ impl Stack {
         self
     }
 
-    /// Sets a step that sees each unary call before the others do.
+    /// Sets a step that sees each call with one message before the others do.
     #[must_use]
     pub(crate) fn prepare<F>(mut self, prepare: F) -> Self
     where
@@ -167,13 +167,13 @@ where
     }
 }
 
-/// A step of a client's own, which sees each unary call before the others do.
+/// A step of a client's own, which sees each call with one message before the others do.
 pub(super) type Prepare = Arc<dyn Fn(&mut UnaryCall<'_>) -> Result<(), Status> + Send + Sync>;
 
 /// The steps that a call goes through, each of which may be left out.
 #[derive(Clone, Default)]
 pub(crate) struct Steps {
-    /// The methods whose unary calls go through all steps.
+    /// The methods whose calls go through the steps.
     pub(super) rules: Option<HttpRules>,
     pub(super) call_trace: Option<Trace>,
     pub(super) prepare: Option<Prepare>,
@@ -196,11 +196,23 @@ impl fmt::Debug for Steps {
 impl Steps {
     pub(crate) async fn call<T: Sender>(&self, call: Request<Body>, sender: &mut T) -> Response<Body> {
         let span = self.call_trace.as_ref().map_or_else(Span::none, |trace| trace.call(call.uri().path()));
-        let method = self.rules.as_ref().and_then(|rules| unary_method(rules, &call));
-        let Some(method) = method else {
-            // In a box of its own, which unary calls need not carry along.
-            let stream: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(self.stream(call, sender));
-            return trace::spanned(span, stream).await;
+        let method = self.rules.as_ref().and_then(|rules| method_of_one_message(rules, &call));
+        let method = match method {
+            Some(method) if !method.method().is_server_streaming() => method,
+            _ => {
+                // In a box of its own, which unary calls need not carry along.
+                let stream: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async {
+                    let call = match method {
+                        Some(method) => self.server_stream(method, call).await,
+                        None => Ok(call),
+                    };
+                    match call {
+                        Ok(call) => self.stream(call, sender).await,
+                        Err(status) => rpc::failure(status),
+                    }
+                });
+                return trace::spanned(span, stream).await;
+            }
         };
         // Pinned where it is made: to move a future of this size costs more than a step.
         let unary = pin!(async {
@@ -211,6 +223,14 @@ impl Steps {
         let outcome = unary.instrument(span.clone()).await;
         trace::record(&span, code(&outcome));
         outcome.map_or_else(rpc::failure, |response| response.map(Body::new))
+    }
+
+    /// Prepares a call with one message whose response is a stream. It is made once, since part
+    /// of its response may have been passed on when it fails.
+    async fn server_stream(&self, method: &MethodBindings, call: Request<Body>) -> Result<Request<Body>, Status> {
+        let mut call = UnaryCall::read(method, call).await?;
+        self.prepare(&mut call)?;
+        Ok(call.into_request())
     }
 
     /// Adds to a call what is the same for all its attempts.
@@ -276,7 +296,7 @@ impl Steps {
         outcome
     }
 
-    /// Passes on a call that is a stream, or whose method is not known.
+    /// Passes on a call whose response may be a stream, as may its request.
     async fn stream<T: Sender>(&self, mut call: Request<Body>, sender: &mut T) -> Response<Body> {
         let path = call.uri().path();
         let span = self.attempt_trace.as_ref().map_or_else(Span::none, |trace| trace.attempt(path, call.headers()));

@@ -240,8 +240,7 @@ async fn a_call_may_have_a_policy_scopes_and_a_mark_of_its_own() {
 
 #[tokio::test]
 async fn streams_and_unknown_methods_get_headers_and_pass_as_they_come() {
-    let schema = DescriptorPool::decode(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
-    for path in ["/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/FromTheFuture"] {
+    for path in ["/acme.Shelf/Sync", "/acme.Shelf/FromTheFuture"] {
         // Echoes: what the call sends comes back before the call has ended.
         let headers = Arc::new(Mutex::new(HeaderMap::new()));
         let service = service_fn({
@@ -251,7 +250,7 @@ async fn streams_and_unknown_methods_get_headers_and_pass_as_they_come() {
                 async { Ok::<_, Infallible>(Response::new(call.into_body())) }
             }
         });
-        let stack = Stack::new(schema.clone(), &origin()).header("x-who".parse().unwrap(), "me".parse().unwrap());
+        let stack = Stack::new(shelf(), &origin()).header("x-who".parse().unwrap(), "me".parse().unwrap());
         let stack = stack.credentials(Credentials::token("secret").unwrap()).unwrap();
         let (mut sender, body) = Pipe::<Bytes, Infallible>::new(1);
         let call = Request::post(path).body(Body::new(body)).unwrap();
@@ -289,8 +288,8 @@ struct Book {
     request_id: String,
 }
 
-#[tokio::test]
-async fn the_layers_go_under_the_stub_of_another_api() {
+/// The schema of another API.
+fn shelf() -> DescriptorPool {
     let folder = std::env::temp_dir().join(format!("google-chat-layers-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let proto = r#"
@@ -299,6 +298,8 @@ async fn the_layers_go_under_the_stub_of_another_api() {
         import "google/api/annotations.proto";
         service Shelf {
             rpc CreateBook(Book) returns (Book) { option (google.api.http) = {post: "/v1/books" body: "*"}; }
+            rpc WatchBook(Book) returns (stream Book) { option (google.api.http) = {get: "/v1/{title=books/*}:watch"}; }
+            rpc Sync(stream Book) returns (stream Book);
         }
         message Book { string title = 1; string request_id = 2; }
     "#;
@@ -306,8 +307,12 @@ async fn the_layers_go_under_the_stub_of_another_api() {
     let mut compiler = protox::Compiler::new([&*folder, "proto".as_ref()]).unwrap();
     compiler.include_imports(true).open_file("shelf.proto").unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    let pool = DescriptorPool::decode(&compiler.encode_file_descriptor_set()).unwrap();
+    DescriptorPool::decode(&compiler.encode_file_descriptor_set()).unwrap()
+}
 
+#[tokio::test]
+async fn the_layers_go_under_the_stub_of_another_api() {
+    let pool = shelf();
     let http = service_fn(|request: Request<http_body_util::Full<Bytes>>| async move {
         assert_eq!(request.headers()["authorization"], "Bearer secret");
         Ok::<_, BoxError>(Response::new(request.into_body()))
@@ -321,4 +326,43 @@ async fn the_layers_go_under_the_stub_of_another_api() {
     let codec = tonic_prost::ProstCodec::<Book, Book>::default();
     let book = stub.unary(tonic::Request::new(book), path, codec).await.unwrap().into_inner();
     assert_eq!((&*book.title, book.request_id.len()), ("Dune", 36));
+}
+
+#[tokio::test]
+async fn a_server_stream_gets_the_routing_header_and_the_request_id_and_is_made_once() {
+    let backend = Backend::failing(1);
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let service = service_fn({
+        let (backend, sent) = (backend.clone(), Arc::clone(&sent));
+        move |call: Request<Body>| {
+            let (backend, sent) = (backend.clone(), Arc::clone(&sent));
+            async move {
+                let (head, body) = call.into_parts();
+                let framed = body.collect().await?.to_bytes();
+                sent.lock().unwrap().push(Book::decode(&framed[5..])?);
+                backend.call(Request::from_parts(head, Body::new(http_body_util::Full::new(framed)))).await
+            }
+        }
+    });
+    let stack = Stack::new(shelf(), &origin()).retry(quick()).credentials(Credentials::token("secret").unwrap());
+    let mut stub = tonic::client::Grpc::new(stack.unwrap().layer(service));
+    let book = Book { title: "books/dune".to_owned(), ..Book::default() };
+    for failed in [true, false] {
+        stub.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<Book, Book>::default();
+        let path = http::uri::PathAndQuery::from_static("/acme.Shelf/WatchBook");
+        let stream = stub.server_streaming(tonic::Request::new(book.clone()), path, codec).await;
+        assert_eq!(stream.is_err(), failed);
+        if let Ok(stream) = stream {
+            let read = stream.into_inner().message().await.unwrap().unwrap();
+            assert_eq!(read.title, "spaces/a");
+        }
+    }
+    let received = backend.received();
+    assert_eq!(received.len(), 2, "the call that failed is not made again");
+    for (headers, sent) in received.iter().zip(&*sent.lock().unwrap()) {
+        assert_eq!(headers["x-goog-request-params"], "title=books/dune");
+        assert_eq!(headers["authorization"], "Bearer secret");
+        assert_eq!((&*sent.title, sent.request_id.len()), ("books/dune", 36));
+    }
 }

@@ -210,7 +210,7 @@ pub(super) async fn attempts<T: Sender>(
     let terms = Terms {
         attempts: policy.attempts,
         idempotent: call.is_idempotent(),
-        unclear_attempts: if call.has_request_id { policy.unclear_attempts } else { 0 },
+        unclear_attempts: if call.idempotent_write { policy.unclear_attempts } else { 0 },
         quota_wait: if asked.is_none() { policy.quota_wait } else { Duration::ZERO },
     };
     let mut time = Time::of(asked.unwrap_or(policy.total_timeout));
