@@ -55,12 +55,6 @@ fn rule_error(method: &str, rule: &[(u8, &str)]) -> String {
     lints.iter().find(of_rule).expect("the rule cannot be used").to_string()
 }
 
-const GET: u8 = 2;
-const PUT: u8 = 3;
-const BODY: u8 = 7;
-const ADDITIONAL: u8 = 11;
-const RESPONSE_BODY: u8 = 12;
-
 mod rule_and_template {
     use super::*;
 

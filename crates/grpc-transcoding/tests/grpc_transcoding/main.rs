@@ -2,10 +2,15 @@
 //! memory of its whole process is a binary of its own beside this folder.
 
 mod corpus;
+mod deadline;
 mod edge_cases;
 mod isolation;
+mod metadata;
 mod random_messages;
+mod request;
+mod response;
+mod rules;
 #[path = "../shelf/mod.rs"]
 mod shelf;
-mod transcoding;
+mod streams;
 mod wire;

@@ -183,6 +183,14 @@ pub(crate) fn answering(
     (asked, BoxCloneSyncService::new(service))
 }
 
+/// The numbers of HttpRule's fields.
+pub(crate) const GET: u8 = 2;
+pub(crate) const PUT: u8 = 3;
+pub(crate) const POST: u8 = 4;
+pub(crate) const BODY: u8 = 7;
+pub(crate) const ADDITIONAL: u8 = 11;
+pub(crate) const RESPONSE_BODY: u8 = 12;
+
 /// An encoded `google.api.Http` of one rule for a method, made of fields of text
 /// by their numbers.
 pub(crate) fn http_rule(method: &str, fields: &[(u8, &str)]) -> Vec<u8> {
