@@ -25,7 +25,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         generate(out.as_ref())?;
         println!("cargo:rerun-if-env-changed=GOOGLE_CHAT_GENERATE");
         if std::env::var_os("GOOGLE_CHAT_GENERATE").is_some() {
-            for file in ["google.api.rs", "google.chat.v1.rs", "google.rpc.rs", "google_chat.bin"] {
+            for file in [
+                "google.api.rs",
+                "google.apps.card.v1.rs",
+                "google.chat.v1.rs",
+                "google.rpc.rs",
+                "google.r#type.rs",
+                "google_chat.bin",
+            ] {
                 std::fs::copy(format!("{out}/{file}"), format!("{checked_in}/{file}"))?;
             }
         }
@@ -40,8 +47,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(feature = "generate")]
 fn generate(out: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
-    const PROTOS: [&str; 4] = [
+    // The service, and what it does not import.
+    const PROTOS: [&str; 5] = [
         "google/chat/v1/chat_service.proto",
+        "google/chat/v1/app_command_metadata.proto",
         "google/api/httpbody.proto",
         "google/rpc/error_details.proto",
         "google/rpc/status.proto",

@@ -21,6 +21,18 @@ pub mod google {
     pub mod api {
         include!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.api.rs"));
     }
+    /// What Google Workspace's applications share.
+    pub mod apps {
+        /// Cards.
+        pub mod card {
+            /// Version 1 of cards: `Card`, which a message of Google Chat has in a `CardWithId`.
+            #[allow(missing_docs, reason = "generated from protos that comment what they can")]
+            #[allow(clippy::all, clippy::pedantic, reason = "generated")]
+            pub mod v1 {
+                include!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.apps.card.v1.rs"));
+            }
+        }
+    }
     /// Google Chat.
     pub mod chat {
         /// Version 1 of Google Chat: `Space`, `CreateSpaceRequest` and the stub,
@@ -35,5 +47,10 @@ pub mod google {
     #[allow(missing_docs, reason = "generated from protos that comment what they can")]
     pub mod rpc {
         include!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.rpc.rs"));
+    }
+    /// Types that many APIs share: `Color`.
+    #[allow(missing_docs, reason = "generated from protos that comment what they can")]
+    pub mod r#type {
+        include!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.r#type.rs"));
     }
 }

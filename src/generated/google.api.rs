@@ -103,6 +103,572 @@ impl ::prost::Name for CustomHttpPattern {
         "/google.api.CustomHttpPattern".into()
     }
 }
+#[allow(clippy::all)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LaunchStage {
+    Unspecified = 0,
+    Unimplemented = 6,
+    Prelaunch = 7,
+    EarlyAccess = 1,
+    Alpha = 2,
+    Beta = 3,
+    Ga = 4,
+    Deprecated = 5,
+}
+impl LaunchStage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LAUNCH_STAGE_UNSPECIFIED",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Prelaunch => "PRELAUNCH",
+            Self::EarlyAccess => "EARLY_ACCESS",
+            Self::Alpha => "ALPHA",
+            Self::Beta => "BETA",
+            Self::Ga => "GA",
+            Self::Deprecated => "DEPRECATED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LAUNCH_STAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "UNIMPLEMENTED" => Some(Self::Unimplemented),
+            "PRELAUNCH" => Some(Self::Prelaunch),
+            "EARLY_ACCESS" => Some(Self::EarlyAccess),
+            "ALPHA" => Some(Self::Alpha),
+            "BETA" => Some(Self::Beta),
+            "GA" => Some(Self::Ga),
+            "DEPRECATED" => Some(Self::Deprecated),
+            _ => None,
+        }
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CommonLanguageSettings {
+    #[deprecated]
+    #[prost(string, tag = "1")]
+    pub reference_docs_uri: ::prost::alloc::string::String,
+    #[prost(enumeration = "ClientLibraryDestination", repeated, tag = "2")]
+    pub destinations: ::prost::alloc::vec::Vec<i32>,
+    #[prost(message, optional, tag = "3")]
+    pub selective_gapic_generation: ::core::option::Option<SelectiveGapicGeneration>,
+}
+impl ::prost::Name for CommonLanguageSettings {
+    const NAME: &'static str = "CommonLanguageSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.CommonLanguageSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.CommonLanguageSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClientLibrarySettings {
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(enumeration = "LaunchStage", tag = "2")]
+    pub launch_stage: i32,
+    #[prost(bool, tag = "3")]
+    pub rest_numeric_enums: bool,
+    #[prost(message, optional, tag = "21")]
+    pub java_settings: ::core::option::Option<JavaSettings>,
+    #[prost(message, optional, tag = "22")]
+    pub cpp_settings: ::core::option::Option<CppSettings>,
+    #[prost(message, optional, tag = "23")]
+    pub php_settings: ::core::option::Option<PhpSettings>,
+    #[prost(message, optional, tag = "24")]
+    pub python_settings: ::core::option::Option<PythonSettings>,
+    #[prost(message, optional, tag = "25")]
+    pub node_settings: ::core::option::Option<NodeSettings>,
+    #[prost(message, optional, tag = "26")]
+    pub dotnet_settings: ::core::option::Option<DotnetSettings>,
+    #[prost(message, optional, tag = "27")]
+    pub ruby_settings: ::core::option::Option<RubySettings>,
+    #[prost(message, optional, tag = "28")]
+    pub go_settings: ::core::option::Option<GoSettings>,
+}
+impl ::prost::Name for ClientLibrarySettings {
+    const NAME: &'static str = "ClientLibrarySettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.ClientLibrarySettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.ClientLibrarySettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Publishing {
+    #[prost(message, repeated, tag = "2")]
+    pub method_settings: ::prost::alloc::vec::Vec<MethodSettings>,
+    #[prost(string, tag = "101")]
+    pub new_issue_uri: ::prost::alloc::string::String,
+    #[prost(string, tag = "102")]
+    pub documentation_uri: ::prost::alloc::string::String,
+    #[prost(string, tag = "103")]
+    pub api_short_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "104")]
+    pub github_label: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "105")]
+    pub codeowner_github_teams: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "106")]
+    pub doc_tag_prefix: ::prost::alloc::string::String,
+    #[prost(enumeration = "ClientLibraryOrganization", tag = "107")]
+    pub organization: i32,
+    #[prost(message, repeated, tag = "109")]
+    pub library_settings: ::prost::alloc::vec::Vec<ClientLibrarySettings>,
+    #[prost(string, tag = "110")]
+    pub proto_reference_documentation_uri: ::prost::alloc::string::String,
+    #[prost(string, tag = "111")]
+    pub rest_reference_documentation_uri: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Publishing {
+    const NAME: &'static str = "Publishing";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.Publishing".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.Publishing".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JavaSettings {
+    #[prost(string, tag = "1")]
+    pub library_package: ::prost::alloc::string::String,
+    #[prost(map = "string, string", tag = "2")]
+    pub service_class_names: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(message, optional, tag = "3")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+}
+impl ::prost::Name for JavaSettings {
+    const NAME: &'static str = "JavaSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.JavaSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.JavaSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CppSettings {
+    #[prost(message, optional, tag = "1")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+}
+impl ::prost::Name for CppSettings {
+    const NAME: &'static str = "CppSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.CppSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.CppSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PhpSettings {
+    #[prost(message, optional, tag = "1")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+    #[prost(string, tag = "2")]
+    pub library_package: ::prost::alloc::string::String,
+}
+impl ::prost::Name for PhpSettings {
+    const NAME: &'static str = "PhpSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.PhpSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.PhpSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PythonSettings {
+    #[prost(message, optional, tag = "1")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+    #[prost(message, optional, tag = "2")]
+    pub experimental_features: ::core::option::Option<
+        python_settings::ExperimentalFeatures,
+    >,
+}
+/// Nested message and enum types in `PythonSettings`.
+pub mod python_settings {
+    #[allow(clippy::all)]
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ExperimentalFeatures {
+        #[prost(bool, tag = "1")]
+        pub rest_async_io_enabled: bool,
+        #[prost(bool, tag = "2")]
+        pub protobuf_pythonic_types_enabled: bool,
+        #[prost(bool, tag = "3")]
+        pub unversioned_package_disabled: bool,
+    }
+    impl ::prost::Name for ExperimentalFeatures {
+        const NAME: &'static str = "ExperimentalFeatures";
+        const PACKAGE: &'static str = "google.api";
+        fn full_name() -> ::prost::alloc::string::String {
+            "google.api.PythonSettings.ExperimentalFeatures".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/google.api.PythonSettings.ExperimentalFeatures".into()
+        }
+    }
+}
+impl ::prost::Name for PythonSettings {
+    const NAME: &'static str = "PythonSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.PythonSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.PythonSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeSettings {
+    #[prost(message, optional, tag = "1")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+}
+impl ::prost::Name for NodeSettings {
+    const NAME: &'static str = "NodeSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.NodeSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.NodeSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DotnetSettings {
+    #[prost(message, optional, tag = "1")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+    #[prost(map = "string, string", tag = "2")]
+    pub renamed_services: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(map = "string, string", tag = "3")]
+    pub renamed_resources: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(string, repeated, tag = "4")]
+    pub ignored_resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub forced_namespace_aliases: ::prost::alloc::vec::Vec<
+        ::prost::alloc::string::String,
+    >,
+    #[prost(string, repeated, tag = "6")]
+    pub handwritten_signatures: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for DotnetSettings {
+    const NAME: &'static str = "DotnetSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.DotnetSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.DotnetSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RubySettings {
+    #[prost(message, optional, tag = "1")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+}
+impl ::prost::Name for RubySettings {
+    const NAME: &'static str = "RubySettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.RubySettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.RubySettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GoSettings {
+    #[prost(message, optional, tag = "1")]
+    pub common: ::core::option::Option<CommonLanguageSettings>,
+    #[prost(map = "string, string", tag = "2")]
+    pub renamed_services: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+impl ::prost::Name for GoSettings {
+    const NAME: &'static str = "GoSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.GoSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.GoSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MethodSettings {
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub long_running: ::core::option::Option<method_settings::LongRunning>,
+    #[prost(string, repeated, tag = "3")]
+    pub auto_populated_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub batching: ::core::option::Option<BatchingConfigProto>,
+}
+/// Nested message and enum types in `MethodSettings`.
+pub mod method_settings {
+    #[allow(clippy::all)]
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct LongRunning {
+        #[prost(message, optional, tag = "1")]
+        pub initial_poll_delay: ::core::option::Option<::prost_types::Duration>,
+        #[prost(float, tag = "2")]
+        pub poll_delay_multiplier: f32,
+        #[prost(message, optional, tag = "3")]
+        pub max_poll_delay: ::core::option::Option<::prost_types::Duration>,
+        #[prost(message, optional, tag = "4")]
+        pub total_poll_timeout: ::core::option::Option<::prost_types::Duration>,
+    }
+    impl ::prost::Name for LongRunning {
+        const NAME: &'static str = "LongRunning";
+        const PACKAGE: &'static str = "google.api";
+        fn full_name() -> ::prost::alloc::string::String {
+            "google.api.MethodSettings.LongRunning".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/google.api.MethodSettings.LongRunning".into()
+        }
+    }
+}
+impl ::prost::Name for MethodSettings {
+    const NAME: &'static str = "MethodSettings";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.MethodSettings".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.MethodSettings".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SelectiveGapicGeneration {
+    #[prost(string, repeated, tag = "1")]
+    pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "2")]
+    pub generate_omitted_as_internal: bool,
+}
+impl ::prost::Name for SelectiveGapicGeneration {
+    const NAME: &'static str = "SelectiveGapicGeneration";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.SelectiveGapicGeneration".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.SelectiveGapicGeneration".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchingConfigProto {
+    #[prost(message, optional, tag = "1")]
+    pub thresholds: ::core::option::Option<BatchingSettingsProto>,
+    #[prost(message, optional, tag = "2")]
+    pub batch_descriptor: ::core::option::Option<BatchingDescriptorProto>,
+}
+impl ::prost::Name for BatchingConfigProto {
+    const NAME: &'static str = "BatchingConfigProto";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.BatchingConfigProto".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.BatchingConfigProto".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchingSettingsProto {
+    #[prost(int32, tag = "1")]
+    pub element_count_threshold: i32,
+    #[prost(int64, tag = "2")]
+    pub request_byte_threshold: i64,
+    #[prost(message, optional, tag = "3")]
+    pub delay_threshold: ::core::option::Option<::prost_types::Duration>,
+    #[prost(int32, tag = "4")]
+    pub element_count_limit: i32,
+    #[prost(int32, tag = "5")]
+    pub request_byte_limit: i32,
+    #[prost(int32, tag = "6")]
+    pub flow_control_element_limit: i32,
+    #[prost(int32, tag = "7")]
+    pub flow_control_byte_limit: i32,
+    #[prost(enumeration = "FlowControlLimitExceededBehaviorProto", tag = "8")]
+    pub flow_control_limit_exceeded_behavior: i32,
+}
+impl ::prost::Name for BatchingSettingsProto {
+    const NAME: &'static str = "BatchingSettingsProto";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.BatchingSettingsProto".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.BatchingSettingsProto".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchingDescriptorProto {
+    #[prost(string, tag = "1")]
+    pub batched_field: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub discriminator_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub subresponse_field: ::prost::alloc::string::String,
+}
+impl ::prost::Name for BatchingDescriptorProto {
+    const NAME: &'static str = "BatchingDescriptorProto";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.BatchingDescriptorProto".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.BatchingDescriptorProto".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ClientLibraryOrganization {
+    Unspecified = 0,
+    Cloud = 1,
+    Ads = 2,
+    Photos = 3,
+    StreetView = 4,
+    Shopping = 5,
+    Geo = 6,
+    GenerativeAi = 7,
+}
+impl ClientLibraryOrganization {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLIENT_LIBRARY_ORGANIZATION_UNSPECIFIED",
+            Self::Cloud => "CLOUD",
+            Self::Ads => "ADS",
+            Self::Photos => "PHOTOS",
+            Self::StreetView => "STREET_VIEW",
+            Self::Shopping => "SHOPPING",
+            Self::Geo => "GEO",
+            Self::GenerativeAi => "GENERATIVE_AI",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLIENT_LIBRARY_ORGANIZATION_UNSPECIFIED" => Some(Self::Unspecified),
+            "CLOUD" => Some(Self::Cloud),
+            "ADS" => Some(Self::Ads),
+            "PHOTOS" => Some(Self::Photos),
+            "STREET_VIEW" => Some(Self::StreetView),
+            "SHOPPING" => Some(Self::Shopping),
+            "GEO" => Some(Self::Geo),
+            "GENERATIVE_AI" => Some(Self::GenerativeAi),
+            _ => None,
+        }
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ClientLibraryDestination {
+    Unspecified = 0,
+    Github = 10,
+    PackageManager = 20,
+}
+impl ClientLibraryDestination {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLIENT_LIBRARY_DESTINATION_UNSPECIFIED",
+            Self::Github => "GITHUB",
+            Self::PackageManager => "PACKAGE_MANAGER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLIENT_LIBRARY_DESTINATION_UNSPECIFIED" => Some(Self::Unspecified),
+            "GITHUB" => Some(Self::Github),
+            "PACKAGE_MANAGER" => Some(Self::PackageManager),
+            _ => None,
+        }
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FlowControlLimitExceededBehaviorProto {
+    UnsetBehavior = 0,
+    ThrowException = 1,
+    Block = 2,
+    Ignore = 3,
+}
+impl FlowControlLimitExceededBehaviorProto {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::UnsetBehavior => "UNSET_BEHAVIOR",
+            Self::ThrowException => "THROW_EXCEPTION",
+            Self::Block => "BLOCK",
+            Self::Ignore => "IGNORE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNSET_BEHAVIOR" => Some(Self::UnsetBehavior),
+            "THROW_EXCEPTION" => Some(Self::ThrowException),
+            "BLOCK" => Some(Self::Block),
+            "IGNORE" => Some(Self::Ignore),
+            _ => None,
+        }
+    }
+}
 /// A behaviour of a field (AIP-203).
 #[allow(clippy::all)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -303,6 +869,89 @@ impl ::prost::Name for ResourceReference {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/google.api.ResourceReference".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FieldInfo {
+    #[prost(enumeration = "field_info::Format", tag = "1")]
+    pub format: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub referenced_types: ::prost::alloc::vec::Vec<TypeReference>,
+}
+/// Nested message and enum types in `FieldInfo`.
+pub mod field_info {
+    #[allow(clippy::all)]
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Format {
+        Unspecified = 0,
+        Uuid4 = 1,
+        Ipv4 = 2,
+        Ipv6 = 3,
+        Ipv4OrIpv6 = 4,
+    }
+    impl Format {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "FORMAT_UNSPECIFIED",
+                Self::Uuid4 => "UUID4",
+                Self::Ipv4 => "IPV4",
+                Self::Ipv6 => "IPV6",
+                Self::Ipv4OrIpv6 => "IPV4_OR_IPV6",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
+                "UUID4" => Some(Self::Uuid4),
+                "IPV4" => Some(Self::Ipv4),
+                "IPV6" => Some(Self::Ipv6),
+                "IPV4_OR_IPV6" => Some(Self::Ipv4OrIpv6),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for FieldInfo {
+    const NAME: &'static str = "FieldInfo";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.FieldInfo".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.FieldInfo".into()
+    }
+}
+#[allow(clippy::all)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TypeReference {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for TypeReference {
+    const NAME: &'static str = "TypeReference";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.TypeReference".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.TypeReference".into()
     }
 }
 /// The body of an HTTP request or response as it is, for payloads that JSON
