@@ -115,16 +115,16 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-async fn on_disk(name: &str) -> Emulator {
+async fn on_disk(name: &str, durable: bool) -> Emulator {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     for end in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));
     }
-    Emulator::builder().data(path, false).start().await.expect("an emulator")
+    Emulator::builder().data(path, durable).start().await.expect("an emulator")
 }
 
 async fn million() {
-    let emulator = on_disk("million.db").await;
+    let emulator = on_disk("million.db", false).await;
     let next = Arc::default();
     for _ in 0..10 {
         let rate = load(emulator.address(), &next, Duration::MAX, 100_000).await;
@@ -133,13 +133,15 @@ async fn million() {
 }
 
 async fn rates(only: Option<&str>) {
-    let (memory, disk) = (Emulator::start().await.expect("an emulator"), on_disk("rates.db").await);
+    let memory = Emulator::start().await.expect("an emulator");
+    let (disk, durable) = (on_disk("rates.db", false).await, on_disk("durable.db", true).await);
     let servers = [
         ("gateway, empty handler", bare().await),
         ("emulator, in memory", memory.address()),
         ("emulator, --data", disk.address()),
+        ("emulator, --durable", durable.address()),
     ];
-    let mut rates = [const { Vec::new() }; 3];
+    let mut rates = [const { Vec::new() }; 4];
     let next = Arc::default();
     // In turns, since the machine's own speed changes.
     for round in 0..6 {
