@@ -77,16 +77,14 @@ impl Chat {
 
     /// All spaces, in the order of their creation.
     pub(crate) fn spaces(&self) -> Vec<Space> {
-        let spaces = self.with_store(|store, now| Ok(store.after(0, now).map(|(_, room)| room.counted()).collect()));
-        spaces.unwrap_or_default()
+        self.look(|store, now| store.after(0, now).map(|(_, room)| room.counted()).collect()).unwrap_or_default()
     }
 
     /// At most so many spaces, the newest first.
     pub(crate) fn newest(&self, count: usize) -> Vec<Space> {
-        let spaces = self.with_store(|store, now| {
-            Ok(store.after(0, now).rev().take(count).map(|(_, room)| room.counted()).collect())
-        });
-        spaces.unwrap_or_default()
+        let newest =
+            |store: &Store, now| store.after(0, now).rev().take(count).map(|(_, room)| room.counted()).collect();
+        self.look(newest).unwrap_or_default()
     }
 
     /// Forgets the spaces, and closes the file, which has all of them then by itself. Calls
@@ -148,19 +146,81 @@ impl Chat {
         Ok(())
     }
 
-    fn run<T>(
+    /// Does something with the store, one caller after another. What it did and what it saw
+    /// is in the file before this returns, if there is a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, UNAVAILABLE after the end, or INTERNAL if the file did not take
+    /// something; it is not done then.
+    async fn run<T>(
         &self,
         operation: impl FnOnce(&mut Store, SystemTime) -> Result<T, Status>,
     ) -> Result<Response<T>, Status> {
-        self.with_store(operation).map(Response::new)
+        let stopped = || Status::unavailable("The emulator has been stopped.");
+        let now = self.0.organization.now();
+        let (outcome, kept) = {
+            let mut store = lock(&self.0.store);
+            let store = store.as_mut().ok_or_else(stopped)?;
+            (operation(store, now), store.kept())
+        };
+        if let Some(kept) = kept {
+            let kept = kept.await.unwrap_or_else(|_| Err(stopped()));
+            #[cfg(feature = "store")]
+            if kept.is_err() {
+                self.read_again();
+            }
+            kept?;
+        }
+        outcome.map(Response::new)
     }
 
-    /// Does something with the store, one caller after another. A file is written at once
-    /// and by this thread: it goes to the system's memory unless it is to be durable.
-    fn with_store<T>(&self, operation: impl FnOnce(&mut Store, SystemTime) -> Result<T, Status>) -> Result<T, Status> {
-        let now = self.0.organization.now();
+    /// Goes back to what the file has, after it did not take something. Several callers may
+    /// find that at once; once more does no harm.
+    #[cfg(feature = "store")]
+    fn read_again(&self) {
         let mut store = lock(&self.0.store);
-        let store = store.as_mut().ok_or_else(|| Status::unavailable("The emulator has been stopped."))?;
-        operation(store, now)
+        if store.as_mut().is_some_and(|store| store.kept().is_some() && store.read_again().is_err()) {
+            *store = None;
+        }
+    }
+
+    /// What something is made of the store, as it is now.
+    fn look<T>(&self, look: impl FnOnce(&Store, SystemTime) -> T) -> Option<T> {
+        let now = self.0.organization.now();
+        lock(&self.0.store).as_ref().map(|store| look(store, now))
+    }
+}
+
+#[cfg(all(test, feature = "store"))]
+mod tests {
+    use google_chat::proto::google::chat::v1::{CreateSpaceRequest, chat_service_server::ChatService};
+    use tonic::{Code, Request};
+
+    use super::*;
+    use crate::identity::ServiceKey;
+
+    #[tokio::test]
+    async fn what_the_file_does_not_take_is_not_done() {
+        let organization = Arc::<Organization>::default();
+        let issuer = Issuer::new(Arc::clone(&organization), ServiceKey::published().unwrap());
+        let disk = disk::Disk::open(":memory:".as_ref(), false).unwrap();
+        disk.limit_pages(16);
+        let chat = Chat::new(organization, Arc::new(issuer), Store::on_disk(disk).unwrap());
+        let create =
+            |at: usize| chat.create_space(Request::new(CreateSpaceRequest::from(Space::named(at.to_string()))));
+        let (mut made, mut full) = (Vec::new(), 0);
+        for at in 0..200 {
+            match create(at).await {
+                Ok(space) => made.push(space.into_inner()),
+                Err(status) => {
+                    assert_eq!(status.code(), Code::Internal, "{status}");
+                    assert!(status.message().starts_with("The emulator's file cannot be written: the disk is full"));
+                    full += 1;
+                }
+            }
+            assert_eq!(chat.spaces(), made, "after {at}");
+        }
+        assert!(made.len() > 10 && full > 10, "{} and {full}", made.len());
     }
 }

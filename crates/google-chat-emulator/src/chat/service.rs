@@ -45,13 +45,13 @@ impl ChatService for Chat {
         let import = space.as_ref().is_some_and(|space| space.import_mode);
         let (caller, settings) =
             self.admit(&metadata, "CreateSpace", |caller, settings| caller.authorize_create(import, settings))?;
-        self.run(|store, now| store.create(space, &request_id, &caller, now, &settings))
+        self.run(|store, now| store.create(space, &request_id, &caller, now, &settings)).await
     }
 
     async fn get_space(&self, request: Request<GetSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit_to(&metadata, &access::GET_SPACE, request.use_admin_access)?;
-        self.run(|store, now| Ok(store.get(&request.name, &caller, now)?.seen(&caller)))
+        self.run(|store, now| Ok(store.get(&request.name, &caller, now)?.seen(&caller))).await
     }
 
     async fn list_spaces(&self, request: Request<ListSpacesRequest>) -> Result<Response<ListSpacesResponse>, Status> {
@@ -70,6 +70,7 @@ impl ChatService for Chat {
                 next_page_token: more.map(|(place, _)| place.to_string()).unwrap_or_default(),
             })
         })
+        .await
     }
 
     async fn update_space(&self, request: Request<UpdateSpaceRequest>) -> Result<Response<Space>, Status> {
@@ -84,12 +85,13 @@ impl ChatService for Chat {
                 Ok(room.seen(&caller))
             })
         })
+        .await
     }
 
     async fn delete_space(&self, request: Request<DeleteSpaceRequest>) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit_to(&metadata, &access::DELETE_SPACE, request.use_admin_access)?;
-        self.run(|store, now| store.delete(&request.name, &caller, now))
+        self.run(|store, now| store.delete(&request.name, &caller, now)).await
     }
 
     async fn complete_import_space(
@@ -106,6 +108,7 @@ impl ChatService for Chat {
                 Ok(CompleteImportSpaceResponse { space: Some(room.seen(&caller)) })
             })
         })
+        .await
     }
 
     async fn create_membership(
@@ -119,6 +122,7 @@ impl ChatService for Chat {
             let add = |room: &mut Room| room.add(membership, &caller, now.into());
             store.change(&request.parent, &caller, now, &settings, add)
         })
+        .await
     }
 
     async fn list_memberships(
@@ -143,6 +147,7 @@ impl ChatService for Chat {
             let next_page_token = members.next().map(|_| (place + size).to_string()).unwrap_or_default();
             Ok(ListMembershipsResponse { memberships, next_page_token })
         })
+        .await
     }
 
     async fn delete_membership(
@@ -156,5 +161,6 @@ impl ChatService for Chat {
             let (space, _) = name.split_once("/members/").ok_or_else(form)?;
             store.change(space, &caller, now, &settings, |room| room.remove(&name, &caller))
         })
+        .await
     }
 }

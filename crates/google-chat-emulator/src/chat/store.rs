@@ -9,11 +9,14 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use google_chat::proto::google::chat::v1::Space;
+#[cfg(feature = "store")]
+use prost::Message;
 use prost_types::Timestamp;
+use tokio::sync::oneshot;
 use tonic::Status;
 
 #[cfg(feature = "store")]
-use super::disk::Disk;
+use super::disk::{Change, Contents, Disk, Writer};
 use super::{access::Caller, refusal, room::Room, rules};
 use crate::Settings;
 
@@ -32,19 +35,51 @@ pub(super) struct Store {
     /// Makes ids that look random, as the real ones do.
     ids: RandomState,
     #[cfg(feature = "store")]
-    disk: Option<Disk>,
+    file: Option<Writer>,
 }
 
 impl Store {
     /// The rooms of a file; what is done with them is kept there.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
     #[cfg(feature = "store")]
     pub(super) fn on_disk(disk: Disk) -> Result<Self, String> {
         let mut store = Self::default();
-        for (place, room) in disk.rooms()? {
-            store.insert(place, room);
-        }
-        store.disk = Some(disk);
+        store.fill(disk.rooms()?);
+        store.file = Some(Writer::start(disk)?);
         Ok(store)
+    }
+
+    /// Forgets what the file did not take.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    #[cfg(feature = "store")]
+    pub(super) fn read_again(&mut self) -> Result<(), String> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let contents = file.read()?;
+        *self = Self { file: Some(file), ..Self::default() };
+        self.fill(contents);
+        Ok(())
+    }
+
+    #[cfg(feature = "store")]
+    fn fill(&mut self, contents: Contents) {
+        for (place, room) in contents {
+            self.insert(place, room);
+        }
+    }
+
+    /// Says when what was done so far is in the file, or why it is not; `None` if it is, or
+    /// there is no file.
+    pub(super) fn kept(&self) -> Option<oneshot::Receiver<Result<(), Status>>> {
+        #[cfg(feature = "store")]
+        return self.file.as_ref().and_then(Writer::kept);
+        #[cfg(not(feature = "store"))]
+        None
     }
 
     /// Creates a space, or returns the one that the request id made, as it is now.
@@ -63,7 +98,7 @@ impl Store {
         let now = Timestamp::from(now);
         // A replay wins over the conflict with its own first attempt.
         if let Some(place) = self.requests.get(request_id).copied()
-            && let Some(made) = self.live(place, now)?
+            && let Some(made) = self.live(place, now)
         {
             return match made.creator == caller.key() {
                 true => Ok(made.seen(caller)),
@@ -77,7 +112,7 @@ impl Store {
         let room = Room::create(&id, space, request_id, caller, now, settings);
         self.check_display_name(place, &room, now, settings)?;
         let seen = room.seen(caller);
-        self.put(place, room)?;
+        self.put(place, room);
         Ok(seen)
     }
 
@@ -96,7 +131,7 @@ impl Store {
         }
         let not_found = || refusal::not_found("space", name);
         let place = self.places.get(name).copied().ok_or_else(not_found)?;
-        let room = self.live(place, Timestamp::from(now))?.ok_or_else(not_found)?;
+        let room = self.live(place, Timestamp::from(now)).ok_or_else(not_found)?;
         // What is imported is reached with the scope for it alone, the rest is not.
         if caller.imports_only && !room.space.import_mode {
             return Err(refusal::no_scope(caller.method));
@@ -126,7 +161,7 @@ impl Store {
         if room.display_key() != display_key {
             self.check_display_name(place, &room, Timestamp::from(now), settings)?;
         }
-        self.put(place, room)?;
+        self.put(place, room);
         Ok(outcome)
     }
 
@@ -138,7 +173,8 @@ impl Store {
     pub(super) fn delete(&mut self, name: &str, caller: &Caller, now: SystemTime) -> Result<(), Status> {
         let (place, room) = self.find(name, caller, now)?;
         room.check_delete(caller)?;
-        self.remove(place)
+        self.remove(place);
+        Ok(())
     }
 
     /// The rooms after a place, in the order of their creation, with their places.
@@ -149,11 +185,11 @@ impl Store {
     }
 
     /// The room at a place. One that was to be imported and was not in time is removed.
-    fn live(&mut self, place: u64, now: Timestamp) -> Result<Option<&Room>, Status> {
+    fn live(&mut self, place: u64, now: Timestamp) -> Option<&Room> {
         if self.rooms.get(&place).is_some_and(|room| room.is_expired(now)) {
-            self.remove(place)?;
+            self.remove(place);
         }
-        Ok(self.rooms.get(&place))
+        self.rooms.get(&place)
     }
 
     /// Whether no other space of the organization has the display name.
@@ -168,32 +204,29 @@ impl Store {
         let same = (customer.clone(), name.clone(), 0)..=(customer, name.clone(), u64::MAX);
         let others: Vec<u64> = self.display_names.range(same).map(|(.., at)| *at).filter(|at| *at != place).collect();
         for other in others {
-            if self.live(other, now)?.is_some() {
+            if self.live(other, now).is_some() {
                 return Err(refusal::name_taken(&name));
             }
         }
         Ok(())
     }
 
-    /// Keeps a room at a place, in place of what was there: first in the file, so that
-    /// nothing has changed if that fails.
-    fn put(&mut self, place: u64, room: Room) -> Result<(), Status> {
+    /// Keeps a room at a place, in place of what was there.
+    fn put(&mut self, place: u64, room: Room) {
         #[cfg(feature = "store")]
-        if let Some(disk) = &self.disk {
-            disk.put(place, &room)?;
+        if let Some(file) = &self.file {
+            file.make(Change(place, Some(room.encode_to_vec())));
         }
         self.forget(place);
         self.insert(place, room);
-        Ok(())
     }
 
-    fn remove(&mut self, place: u64) -> Result<(), Status> {
+    fn remove(&mut self, place: u64) {
         #[cfg(feature = "store")]
-        if let Some(disk) = &self.disk {
-            disk.remove(place)?;
+        if let Some(file) = &self.file {
+            file.make(Change(place, None));
         }
         self.forget(place);
-        Ok(())
     }
 
     fn insert(&mut self, place: u64, room: Room) {
@@ -260,19 +293,5 @@ mod tests {
         assert_eq!(made.create_time, Some(Timestamp { seconds: 0, nanos: 0 }));
         assert!(!made.admin_installed);
         assert_eq!(made.space_uri, format!("https://chat.google.com/room/{}?cls=11", &made.name[7..]));
-    }
-
-    #[cfg(feature = "store")]
-    #[test]
-    fn what_the_file_does_not_take_is_not_done() {
-        let mut store = Store::on_disk(Disk::open(":memory:".as_ref(), false).unwrap()).unwrap();
-        let made = create(&mut store, Space::named("a"), "id").unwrap();
-        store.disk.as_ref().unwrap().refuse_writes();
-        assert_eq!(create(&mut store, Space::named("b"), "other"), Err(tonic::Code::Internal));
-        let caller = Caller::of(Identity::User("alice@example.com".to_owned()), &["chat.spaces"]);
-        let deleted = store.delete(&made.name, &caller, SystemTime::UNIX_EPOCH).unwrap_err();
-        assert!(deleted.message().starts_with("The emulator's file cannot be written: "), "{deleted}");
-        let left: Vec<Space> = store.after(0, SystemTime::UNIX_EPOCH).map(|(_, room)| room.counted()).collect();
-        assert_eq!(left, [made]);
     }
 }
