@@ -103,17 +103,26 @@ impl ::prost::Name for CustomHttpPattern {
         "/google.api.CustomHttpPattern".into()
     }
 }
+/// How far a feature has come.
 #[allow(clippy::all)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LaunchStage {
+    /// Not said.
     Unspecified = 0,
+    /// Nobody can use it yet.
     Unimplemented = 6,
+    /// Google alone can use it.
     Prelaunch = 7,
+    /// Testers who have signed up can use it. It may never be released.
     EarlyAccess = 1,
+    /// Those whom Google lets in can use it, to try it out.
     Alpha = 2,
+    /// Everybody can use it, without promises.
     Beta = 3,
+    /// It is released, and stable.
     Ga = 4,
+    /// It will be removed.
     Deprecated = 5,
 }
 impl LaunchStage {
@@ -148,14 +157,18 @@ impl LaunchStage {
         }
     }
 }
+/// What the client libraries of all languages are made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CommonLanguageSettings {
+    /// Where the reference is.
     #[deprecated]
     #[prost(string, tag = "1")]
     pub reference_docs_uri: ::prost::alloc::string::String,
+    /// Where the library goes.
     #[prost(enumeration = "ClientLibraryDestination", repeated, tag = "2")]
     pub destinations: ::prost::alloc::vec::Vec<i32>,
+    /// Which methods the library has, if not all.
     #[prost(message, optional, tag = "3")]
     pub selective_gapic_generation: ::core::option::Option<SelectiveGapicGeneration>,
 }
@@ -169,29 +182,41 @@ impl ::prost::Name for CommonLanguageSettings {
         "/google.api.CommonLanguageSettings".into()
     }
 }
+/// How the client libraries for one version of an API are made.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientLibrarySettings {
+    /// The package of that version.
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
+    /// How far that version has come.
     #[prost(enumeration = "LaunchStage", tag = "2")]
     pub launch_stage: i32,
+    /// Whether enums are numbers in JSON.
     #[prost(bool, tag = "3")]
     pub rest_numeric_enums: bool,
+    /// For Java.
     #[prost(message, optional, tag = "21")]
     pub java_settings: ::core::option::Option<JavaSettings>,
+    /// For C++.
     #[prost(message, optional, tag = "22")]
     pub cpp_settings: ::core::option::Option<CppSettings>,
+    /// For PHP.
     #[prost(message, optional, tag = "23")]
     pub php_settings: ::core::option::Option<PhpSettings>,
+    /// For Python.
     #[prost(message, optional, tag = "24")]
     pub python_settings: ::core::option::Option<PythonSettings>,
+    /// For Node.
     #[prost(message, optional, tag = "25")]
     pub node_settings: ::core::option::Option<NodeSettings>,
+    /// For .NET.
     #[prost(message, optional, tag = "26")]
     pub dotnet_settings: ::core::option::Option<DotnetSettings>,
+    /// For Ruby.
     #[prost(message, optional, tag = "27")]
     pub ruby_settings: ::core::option::Option<RubySettings>,
+    /// For Go.
     #[prost(message, optional, tag = "28")]
     pub go_settings: ::core::option::Option<GoSettings>,
 }
@@ -205,29 +230,42 @@ impl ::prost::Name for ClientLibrarySettings {
         "/google.api.ClientLibrarySettings".into()
     }
 }
+/// How the client libraries of an API are published.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Publishing {
+    /// What is said of single methods.
     #[prost(message, repeated, tag = "2")]
     pub method_settings: ::prost::alloc::vec::Vec<MethodSettings>,
+    /// Where people report problems.
     #[prost(string, tag = "101")]
     pub new_issue_uri: ::prost::alloc::string::String,
+    /// Where the product is described.
     #[prost(string, tag = "102")]
     pub documentation_uri: ::prost::alloc::string::String,
+    /// A short name of the API.
     #[prost(string, tag = "103")]
     pub api_short_name: ::prost::alloc::string::String,
+    /// The label of its issues on GitHub.
     #[prost(string, tag = "104")]
     pub github_label: ::prost::alloc::string::String,
+    /// The teams on GitHub that own the code.
     #[prost(string, repeated, tag = "105")]
     pub codeowner_github_teams: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What tags of samples in the documentation begin with.
     #[prost(string, tag = "106")]
     pub doc_tag_prefix: ::prost::alloc::string::String,
+    /// Which part of Google publishes.
     #[prost(enumeration = "ClientLibraryOrganization", tag = "107")]
     pub organization: i32,
+    /// How the libraries are made, version by version. Of several for one version,
+    /// the last one holds.
     #[prost(message, repeated, tag = "109")]
     pub library_settings: ::prost::alloc::vec::Vec<ClientLibrarySettings>,
+    /// Where the reference of the protos is.
     #[prost(string, tag = "110")]
     pub proto_reference_documentation_uri: ::prost::alloc::string::String,
+    /// Where the reference of the REST API is.
     #[prost(string, tag = "111")]
     pub rest_reference_documentation_uri: ::prost::alloc::string::String,
 }
@@ -241,16 +279,20 @@ impl ::prost::Name for Publishing {
         "/google.api.Publishing".into()
     }
 }
+/// What the library for Java is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JavaSettings {
+    /// The package, in place of `java_package`.
     #[prost(string, tag = "1")]
     pub library_package: ::prost::alloc::string::String,
+    /// Names of classes by the services that they stand for.
     #[prost(map = "string, string", tag = "2")]
     pub service_class_names: ::std::collections::HashMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// What all languages have.
     #[prost(message, optional, tag = "3")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
 }
@@ -264,9 +306,11 @@ impl ::prost::Name for JavaSettings {
         "/google.api.JavaSettings".into()
     }
 }
+/// What the library for C++ is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CppSettings {
+    /// What all languages have.
     #[prost(message, optional, tag = "1")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
 }
@@ -280,11 +324,14 @@ impl ::prost::Name for CppSettings {
         "/google.api.CppSettings".into()
     }
 }
+/// What the library for PHP is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PhpSettings {
+    /// What all languages have.
     #[prost(message, optional, tag = "1")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
+    /// The package.
     #[prost(string, tag = "2")]
     pub library_package: ::prost::alloc::string::String,
 }
@@ -298,11 +345,14 @@ impl ::prost::Name for PhpSettings {
         "/google.api.PhpSettings".into()
     }
 }
+/// What the library for Python is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PythonSettings {
+    /// What all languages have.
     #[prost(message, optional, tag = "1")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
+    /// What is being tried out.
     #[prost(message, optional, tag = "2")]
     pub experimental_features: ::core::option::Option<
         python_settings::ExperimentalFeatures,
@@ -310,13 +360,17 @@ pub struct PythonSettings {
 }
 /// Nested message and enum types in `PythonSettings`.
 pub mod python_settings {
+    /// What is being tried out.
     #[allow(clippy::all)]
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct ExperimentalFeatures {
+        /// Whether there is an asynchronous client over REST.
         #[prost(bool, tag = "1")]
         pub rest_async_io_enabled: bool,
+        /// Whether messages have types that fit Python better.
         #[prost(bool, tag = "2")]
         pub protobuf_pythonic_types_enabled: bool,
+        /// Whether there is no package without a version in its name.
         #[prost(bool, tag = "3")]
         pub unversioned_package_disabled: bool,
     }
@@ -341,9 +395,11 @@ impl ::prost::Name for PythonSettings {
         "/google.api.PythonSettings".into()
     }
 }
+/// What the library for Node is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeSettings {
+    /// What all languages have.
     #[prost(message, optional, tag = "1")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
 }
@@ -357,27 +413,34 @@ impl ::prost::Name for NodeSettings {
         "/google.api.NodeSettings".into()
     }
 }
+/// What the library for .NET is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DotnetSettings {
+    /// What all languages have.
     #[prost(message, optional, tag = "1")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
+    /// Names in place of those of services.
     #[prost(map = "string, string", tag = "2")]
     pub renamed_services: ::std::collections::HashMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Names in place of those of types of resources.
     #[prost(map = "string, string", tag = "3")]
     pub renamed_resources: ::std::collections::HashMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Types of resources that get no code.
     #[prost(string, repeated, tag = "4")]
     pub ignored_resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Namespaces that snippets must rename.
     #[prost(string, repeated, tag = "5")]
     pub forced_namespace_aliases: ::prost::alloc::vec::Vec<
         ::prost::alloc::string::String,
     >,
+    /// Methods that are written by hand.
     #[prost(string, repeated, tag = "6")]
     pub handwritten_signatures: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -391,9 +454,11 @@ impl ::prost::Name for DotnetSettings {
         "/google.api.DotnetSettings".into()
     }
 }
+/// What the library for Ruby is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RubySettings {
+    /// What all languages have.
     #[prost(message, optional, tag = "1")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
 }
@@ -407,11 +472,14 @@ impl ::prost::Name for RubySettings {
         "/google.api.RubySettings".into()
     }
 }
+/// What the library for Go is made with.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GoSettings {
+    /// What all languages have.
     #[prost(message, optional, tag = "1")]
     pub common: ::core::option::Option<CommonLanguageSettings>,
+    /// Names in place of those of services.
     #[prost(map = "string, string", tag = "2")]
     pub renamed_services: ::std::collections::HashMap<
         ::prost::alloc::string::String,
@@ -428,29 +496,39 @@ impl ::prost::Name for GoSettings {
         "/google.api.GoSettings".into()
     }
 }
+/// How the code of one method is made.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MethodSettings {
+    /// The method, by its full name.
     #[prost(string, tag = "1")]
     pub selector: ::prost::alloc::string::String,
+    /// How an operation that takes long is asked about.
     #[prost(message, optional, tag = "2")]
     pub long_running: ::core::option::Option<method_settings::LongRunning>,
+    /// Fields of the request that the library fills in.
     #[prost(string, repeated, tag = "3")]
     pub auto_populated_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How requests are joined.
     #[prost(message, optional, tag = "4")]
     pub batching: ::core::option::Option<BatchingConfigProto>,
 }
 /// Nested message and enum types in `MethodSettings`.
 pub mod method_settings {
+    /// How an operation that takes long is asked about.
     #[allow(clippy::all)]
     #[derive(Clone, Copy, PartialEq, ::prost::Message)]
     pub struct LongRunning {
+        /// How long to wait before the first time.
         #[prost(message, optional, tag = "1")]
         pub initial_poll_delay: ::core::option::Option<::prost_types::Duration>,
+        /// What the wait grows by each time.
         #[prost(float, tag = "2")]
         pub poll_delay_multiplier: f32,
+        /// How long to wait at most.
         #[prost(message, optional, tag = "3")]
         pub max_poll_delay: ::core::option::Option<::prost_types::Duration>,
+        /// How long to ask in all.
         #[prost(message, optional, tag = "4")]
         pub total_poll_timeout: ::core::option::Option<::prost_types::Duration>,
     }
@@ -475,11 +553,14 @@ impl ::prost::Name for MethodSettings {
         "/google.api.MethodSettings".into()
     }
 }
+/// Which methods a library has.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SelectiveGapicGeneration {
+    /// The methods, by their full names.
     #[prost(string, repeated, tag = "1")]
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether the others are there for the library's own use.
     #[prost(bool, tag = "2")]
     pub generate_omitted_as_internal: bool,
 }
@@ -493,11 +574,14 @@ impl ::prost::Name for SelectiveGapicGeneration {
         "/google.api.SelectiveGapicGeneration".into()
     }
 }
+/// How requests of one method are joined to a batch.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BatchingConfigProto {
+    /// When a batch is sent.
     #[prost(message, optional, tag = "1")]
     pub thresholds: ::core::option::Option<BatchingSettingsProto>,
+    /// What of the requests is joined.
     #[prost(message, optional, tag = "2")]
     pub batch_descriptor: ::core::option::Option<BatchingDescriptorProto>,
 }
@@ -511,23 +595,32 @@ impl ::prost::Name for BatchingConfigProto {
         "/google.api.BatchingConfigProto".into()
     }
 }
+/// When a batch is sent.
 #[allow(clippy::all)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BatchingSettingsProto {
+    /// At this many elements.
     #[prost(int32, tag = "1")]
     pub element_count_threshold: i32,
+    /// At this many bytes.
     #[prost(int64, tag = "2")]
     pub request_byte_threshold: i64,
+    /// After this long.
     #[prost(message, optional, tag = "3")]
     pub delay_threshold: ::core::option::Option<::prost_types::Duration>,
+    /// How many elements the service takes.
     #[prost(int32, tag = "4")]
     pub element_count_limit: i32,
+    /// How many bytes the service takes.
     #[prost(int32, tag = "5")]
     pub request_byte_limit: i32,
+    /// How many elements may be on their way.
     #[prost(int32, tag = "6")]
     pub flow_control_element_limit: i32,
+    /// How many bytes may be on their way.
     #[prost(int32, tag = "7")]
     pub flow_control_byte_limit: i32,
+    /// What happens beyond that.
     #[prost(enumeration = "FlowControlLimitExceededBehaviorProto", tag = "8")]
     pub flow_control_limit_exceeded_behavior: i32,
 }
@@ -541,13 +634,17 @@ impl ::prost::Name for BatchingSettingsProto {
         "/google.api.BatchingSettingsProto".into()
     }
 }
+/// What of the requests is joined.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BatchingDescriptorProto {
+    /// The field whose elements are joined.
     #[prost(string, tag = "1")]
     pub batched_field: ::prost::alloc::string::String,
+    /// Fields that must be equal for that.
     #[prost(string, repeated, tag = "2")]
     pub discriminator_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The field of the response that is taken apart again.
     #[prost(string, tag = "3")]
     pub subresponse_field: ::prost::alloc::string::String,
 }
@@ -561,17 +658,26 @@ impl ::prost::Name for BatchingDescriptorProto {
         "/google.api.BatchingDescriptorProto".into()
     }
 }
+/// Parts of Google that publish.
 #[allow(clippy::all)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ClientLibraryOrganization {
+    /// Not said.
     Unspecified = 0,
+    /// Google Cloud.
     Cloud = 1,
+    /// Google Ads.
     Ads = 2,
+    /// Google Photos.
     Photos = 3,
+    /// Street View.
     StreetView = 4,
+    /// Google Shopping.
     Shopping = 5,
+    /// Google Maps.
     Geo = 6,
+    /// Generative AI.
     GenerativeAi = 7,
 }
 impl ClientLibraryOrganization {
@@ -606,12 +712,16 @@ impl ClientLibraryOrganization {
         }
     }
 }
+/// Where a library goes.
 #[allow(clippy::all)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ClientLibraryDestination {
+    /// Nowhere.
     Unspecified = 0,
+    /// To GitHub alone.
     Github = 10,
+    /// To the registry of packages.
     PackageManager = 20,
 }
 impl ClientLibraryDestination {
@@ -636,13 +746,18 @@ impl ClientLibraryDestination {
         }
     }
 }
+/// What happens if too much is on its way.
 #[allow(clippy::all)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum FlowControlLimitExceededBehaviorProto {
+    /// What the library thinks best.
     UnsetBehavior = 0,
+    /// An error.
     ThrowException = 1,
+    /// The caller waits.
     Block = 2,
+    /// Nothing.
     Ignore = 3,
 }
 impl FlowControlLimitExceededBehaviorProto {
@@ -871,16 +986,20 @@ impl ::prost::Name for ResourceReference {
         "/google.api.ResourceReference".into()
     }
 }
+/// What a field holds, beyond its type.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FieldInfo {
+    /// The form of the text.
     #[prost(enumeration = "field_info::Format", tag = "1")]
     pub format: i32,
+    /// What messages a `google.protobuf.Any` may hold.
     #[prost(message, repeated, tag = "2")]
     pub referenced_types: ::prost::alloc::vec::Vec<TypeReference>,
 }
 /// Nested message and enum types in `FieldInfo`.
 pub mod field_info {
+    /// The form of a text.
     #[allow(clippy::all)]
     #[derive(
         Clone,
@@ -895,10 +1014,16 @@ pub mod field_info {
     )]
     #[repr(i32)]
     pub enum Format {
+        /// Not said.
         Unspecified = 0,
+        /// A random UUID (RFC 4122, version 4). The service may change it to
+        /// lowercase.
         Uuid4 = 1,
+        /// An IPv4 address. The service may strip leading zeros.
         Ipv4 = 2,
+        /// An IPv6 address. The service may shorten it (RFC 5952).
         Ipv6 = 3,
+        /// An address of either kind.
         Ipv4OrIpv6 = 4,
     }
     impl Format {
@@ -938,9 +1063,11 @@ impl ::prost::Name for FieldInfo {
         "/google.api.FieldInfo".into()
     }
 }
+/// A type of message.
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypeReference {
+    /// Its full name; without the package if that is the same; `*` for any.
     #[prost(string, tag = "1")]
     pub type_name: ::prost::alloc::string::String,
 }
