@@ -108,6 +108,11 @@ impl MessageDescriptor {
         self.plan().index_of_name(name.as_bytes()).map(|index| self.at(index))
     }
 
+    /// The encoded `google.protobuf.MessageOptions`; empty where there are none.
+    pub fn options(&self) -> &[u8] {
+        &self.plan().options
+    }
+
     fn at(&self, index: usize) -> FieldDescriptor<'_> {
         FieldDescriptor::new(&self.pool, self.plan(), index as u16)
     }

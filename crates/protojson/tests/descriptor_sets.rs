@@ -89,3 +89,12 @@ fn the_tests_set_is_that_of_their_protos() {
 fn write_the_tests_set() {
     std::fs::write("tests/proto/all.bin", compiled()).unwrap();
 }
+
+#[test]
+fn the_options_of_a_message_are_handed_over_as_they_are_encoded() {
+    let options = prost_types::MessageOptions { deprecated: Some(true), ..Default::default() };
+    let with_options = DescriptorProto { options: Some(options.clone()), ..message("A", &[]) };
+    let pool = DescriptorPool::decode(&set(vec![file("a.proto", vec![with_options, message("B", &[])])])).unwrap();
+    assert_eq!(pool.message("A").unwrap().options(), options.encode_to_vec());
+    assert_eq!(pool.message("B").unwrap().options(), b"");
+}

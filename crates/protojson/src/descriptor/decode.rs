@@ -90,6 +90,8 @@ pub(super) struct Message<'a> {
     pub(super) oneofs: usize,
     pub(super) map_entry: bool,
     pub(super) message_set: bool,
+    /// The occurrences of its options, which protobuf merges.
+    pub(super) options: Vec<&'a [u8]>,
     pub(super) features: Features,
 }
 
@@ -203,6 +205,7 @@ fn message(bytes: &[u8], depth: u32) -> Read<Message<'_>> {
             4 => message.enums.push(enumeration(payload.bytes())?),
             6 => message.extensions.push(field(payload.bytes())?),
             7 => {
+                message.options.push(payload.bytes());
                 fields(payload.bytes(), |number, payload| {
                     match number {
                         1 => message.message_set = payload.bits() != 0,

@@ -179,7 +179,8 @@ impl<'a> Linker<'a> {
         let name = join(scope, message.name);
         let index = self.definitions.messages.len() as u32;
         self.name(file, name.clone(), Symbol::Message(index))?;
-        self.definitions.messages.push(Message { name: name.as_str().into(), ..Message::default() });
+        let options = message.options.concat().into();
+        self.definitions.messages.push(Message { name: name.as_str().into(), options, ..Message::default() });
         self.message_files.push(file);
         for nested in &message.messages {
             self.register_message(file, &name, nested)?;

@@ -29,6 +29,8 @@ pub(crate) struct Message {
     pub(crate) fields: Vec<Field>,
     /// How many oneofs there are, without those that `optional` makes in proto3.
     pub(crate) oneofs: u16,
+    /// The encoded `google.protobuf.MessageOptions`.
+    pub(crate) options: Box<[u8]>,
 }
 
 #[derive(Debug)]
