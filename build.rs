@@ -1,5 +1,5 @@
-//! Generates the messages, the stub and the descriptor set from `proto/`, by tonic-build, prost and
-//! protox, where that is asked for.
+//! Generates the messages, the stub, the client's methods and the descriptor set from `proto/`, by
+//! tonic-build, prost and protox, where that is asked for.
 //!
 //! What they generate is checked in, in `src/generated`, since the generators and what they depend
 //! on are 40 crates, which everybody who builds this one would have to build. With the feature
@@ -67,17 +67,23 @@ fn generate(out: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     compiler.open_files(PROTOS)?;
     std::fs::write(&set, compiler.encode_file_descriptor_set())?;
 
-    let mut config = tonic_prost_build::Config::new();
-    config.enable_type_names().skip_protoc_run().file_descriptor_set_path(&set);
-    // Comments are Markdown in the protos' own words; those of the well-known
-    // types are not ours.
-    tonic_prost_build::configure()
+    let stub = tonic_prost_build::configure()
         .build_transport(false)
         // The same code for all features of this crate.
         .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
         .server_mod_attribute(".", "#[cfg_attr(docsrs, doc(cfg(feature = \"server\")))]")
         // So that a backend or a mock has only the methods that it is about.
         .generate_default_stubs(true)
+        .service_generator();
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names().skip_protoc_run().file_descriptor_set_path(&set);
+    config.service_generator(Box::new(methods::Generator { stub, pool: compiler.descriptor_pool() }));
+    // Comments are Markdown in the protos' own words; those of the well-known
+    // types are not ours.
+    tonic_prost_build::configure()
+        // The generator of the services is the one above.
+        .build_client(false)
+        .build_server(false)
         .file_descriptor_set_path(&set)
         .skip_protoc_run()
         .compile_with_config(config, &PROTOS, &["proto"])?;
@@ -88,4 +94,148 @@ fn generate(out: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     lean.include_imports(true).open_files(PROTOS)?;
     std::fs::write(out.join("google_chat.bin"), lean.encode_file_descriptor_set())?;
     Ok(())
+}
+
+/// The methods of `google_chat::Client`, behind the stub and the server trait of tonic.
+#[cfg(feature = "generate")]
+mod methods {
+    use std::fmt::{Result, Write};
+
+    use prost_build::{Method, Service, ServiceGenerator};
+    use protox::prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, Value};
+
+    pub(super) struct Generator {
+        pub(super) stub: Box<dyn ServiceGenerator>,
+        pub(super) pool: DescriptorPool,
+    }
+
+    impl ServiceGenerator for Generator {
+        fn generate(&mut self, service: Service, code: &mut String) {
+            self.stub.generate(service.clone(), code);
+            self.methods(&service, code).expect("a String takes all that is written");
+        }
+    }
+
+    impl Generator {
+        fn methods(&self, service: &Service, code: &mut String) -> Result {
+            for method in &service.methods {
+                self.request(service, method, code)?;
+            }
+            writeln!(code, "/// Every method of `{}.{}`.", service.package, service.proto_name)?;
+            writeln!(code, "impl crate::Client {{")?;
+            for Method { comments, name, input_type, .. } in &service.methods {
+                comments.append_with_indent(1, code);
+                writeln!(
+                    code,
+                    "    pub fn {name}(&self, request: impl Into<{input_type}>) -> crate::Call<{input_type}> {{\n        \
+                     crate::Call::new(self, request.into())\n    }}"
+                )?;
+            }
+            writeln!(code, "}}")
+        }
+
+        /// Says of a request which method it is of, and how it is made.
+        fn request(&self, service: &Service, method: &Method, code: &mut String) -> Result {
+            let message = |name: &str| self.pool.get_message_by_name(name.trim_start_matches('.'));
+            let input = message(&method.input_proto_type).expect("the pool has all messages");
+            let output = message(&method.output_proto_type).expect("the pool has all messages");
+            let Method { proto_name, input_type, output_type, .. } = method;
+            let path = format!("/{}.{}/{proto_name}", service.package, service.proto_name);
+            let has_request_id = has_string(&input, "request_id");
+
+            writeln!(code, "impl crate::MethodRequest for {input_type} {{")?;
+            writeln!(code, "    type Response = {output_type};\n    const PATH: &'static str = \"{path}\";")?;
+            if has_request_id {
+                writeln!(code, "    fn request_id_mut(&mut self) -> Option<&mut String> {{")?;
+                writeln!(code, "        Some(&mut self.request_id)\n    }}")?;
+            }
+            writeln!(code, "}}")?;
+            if has_request_id {
+                writeln!(code, "impl crate::HasRequestId for {input_type} {{}}")?;
+            }
+            if has_string(&input, "page_token")
+                && has_string(&output, "next_page_token")
+                && let Some((items, item)) = only_list(&output)
+            {
+                writeln!(code, "impl crate::PageRequest for {input_type} {{\n    type Item = {item};")?;
+                writeln!(
+                    code,
+                    "    fn page_token_mut(&mut self) -> &mut String {{\n        &mut self.page_token\n    }}"
+                )?;
+                writeln!(code, "    fn next_page_token(page: &{output_type}) -> &str {{")?;
+                writeln!(code, "        &page.next_page_token\n    }}")?;
+                writeln!(
+                    code,
+                    "    fn items(page: {output_type}) -> Vec<{item}> {{\n        page.{items}\n    }}\n}}"
+                )?;
+            }
+            self.constructor(&input, input_type, code)
+        }
+
+        /// Writes `of`, which takes what a request requires; and `From`, where that is one value.
+        fn constructor(&self, input: &MessageDescriptor, input_type: &str, code: &mut String) -> Result {
+            let (mut parameters, mut fields) = (Vec::new(), String::new());
+            for field in input.fields().filter(|field| self.is_required(field)) {
+                let name = field.name().to_owned();
+                match field.kind() {
+                    Kind::String => {
+                        writeln!(fields, "            {name}: {name}.into(),")?;
+                        parameters.push((name, "impl Into<String>".to_owned()));
+                    }
+                    Kind::Message(mask) if mask.full_name() == "google.protobuf.FieldMask" => {
+                        writeln!(fields, "            {name}: Some(::prost_types::FieldMask {{")?;
+                        writeln!(fields, "                paths: {name}.into_iter().map(Into::into).collect(),")?;
+                        writeln!(fields, "            }}),")?;
+                        parameters.push((name, "impl IntoIterator<Item = impl Into<String>>".to_owned()));
+                    }
+                    Kind::Message(message) if message.parent_message().is_none() => {
+                        writeln!(fields, "            {name}: Some({name}),")?;
+                        parameters.push((name, message.name().to_owned()));
+                    }
+                    kind => panic!("{}: no parameter is made of a required {kind:?}", field.full_name()),
+                }
+            }
+            if parameters.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<String> = parameters.iter().map(|(name, _)| format!("`{name}`")).collect();
+            let list: Vec<String> = parameters.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
+            writeln!(code, "impl {input_type} {{")?;
+            writeln!(code, "    /// A request with what it requires: {}.", names.join(", "))?;
+            writeln!(code, "    pub fn of({}) -> Self {{", list.join(", "))?;
+            writeln!(code, "        Self {{\n{fields}            ..Self::default()\n        }}\n    }}\n}}")?;
+            match &parameters[..] {
+                [(_, kind)] if kind.starts_with("impl") => writeln!(code, "crate::client::from_text!({input_type});"),
+                [(name, kind)] => {
+                    writeln!(code, "impl From<{kind}> for {input_type} {{")?;
+                    writeln!(code, "    fn from({name}: {kind}) -> Self {{\n        Self::of({name})\n    }}\n}}")
+                }
+                _ => Ok(()),
+            }
+        }
+
+        fn is_required(&self, field: &FieldDescriptor) -> bool {
+            /// `google.api.FieldBehavior.REQUIRED`.
+            const REQUIRED: i32 = 2;
+            let behavior = self.pool.get_extension_by_name("google.api.field_behavior");
+            behavior.is_some_and(|behavior| {
+                let options = field.options();
+                let behaviors = options.get_extension(&behavior);
+                behaviors.as_list().is_some_and(|behaviors| behaviors.contains(&Value::EnumNumber(REQUIRED)))
+            })
+        }
+    }
+
+    fn has_string(message: &MessageDescriptor, name: &str) -> bool {
+        let is_string = |field: FieldDescriptor| field.kind() == Kind::String && !field.is_list();
+        message.get_field_by_name(name).is_some_and(is_string)
+    }
+
+    /// The one repeated field of a page, and the type of its items.
+    fn only_list(page: &MessageDescriptor) -> Option<(String, String)> {
+        let mut lists = page.fields().filter(|field| field.cardinality() == Cardinality::Repeated);
+        let (list, None) = (lists.next()?, lists.next()) else { return None };
+        let Kind::Message(item) = list.kind() else { return None };
+        Some((list.name().to_owned(), item.name().to_owned()))
+    }
 }

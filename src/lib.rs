@@ -36,12 +36,14 @@ pub mod layer;
 pub mod proto;
 
 pub use client::{
-    Channel, Client, ClientBuilder, ClientError, CreateSpace, CreateSpaceWithResponse, CreatedSpace, ENDPOINT, Error,
-    ErrorKind, MethodScopes,
+    Call, Channel, Client, ClientBuilder, ClientError, ENDPOINT, Error, ErrorKind, HasRequestId, Items, MethodRequest,
+    MethodScopes, PageRequest, Pages, Response, WithResponse,
 };
 pub use credentials::{Credentials, CredentialsError, TokenError, TokenErrorKind};
 pub use grpc_transcoding::client::Wire;
-pub use proto::google::chat::v1::{CreateSpaceRequest, Space};
+pub use proto::google::chat::v1::{CreateMessageRequest, CreateSpaceRequest, Membership, Message, Space};
 
 /// The engine, and the libraries whose types are in this crate's signatures.
-pub use {bytes, gcp_auth, grpc_transcoding, http, http_body, http_body_util, prost, protojson, tonic, tower};
+pub use {
+    bytes, futures_core, gcp_auth, grpc_transcoding, http, http_body, http_body_util, prost, protojson, tonic, tower,
+};

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use google_chat::{
+    MethodScopes,
     grpc_transcoding::{
         HttpRules,
         client::{self, Auto, Choice, Grpc, HttpJson, Origin},
@@ -12,7 +13,6 @@ use google_chat::{
 };
 use http::{HeaderName, HeaderValue, uri::PathAndQuery};
 use prost::bytes::{Buf, BufMut};
-use serde_json::Value;
 use tonic::{
     Request, Status,
     body::Body,
@@ -21,7 +21,7 @@ use tonic::{
 use tower::{Layer, util::BoxCloneSyncService};
 
 use crate::{
-    connection::{ConnectionOrEmulator, Needs, Target, WireFlag},
+    connection::{ConnectionOrEmulator, Target, WireFlag},
     failure::Failure,
     input, output,
 };
@@ -58,9 +58,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let json = input::message(&args.request)?;
     let wire = input::request(&method, &json)?;
     let target = args.connection.target().await?;
-    let scopes = scopes(&target, &method, &json)?;
+    let scopes = scopes(&target, &method, &wire)?;
     let mut request = Request::new(wire);
-    request.set_timeout(Duration::from_secs(args.connection.connection.timeout.min(99_999_999)));
+    request.set_timeout(args.connection.connection.timeout().min(Duration::from_secs(99_999_999)));
     for header in &args.header {
         let (name, value) = split_header(header)?;
         request.metadata_mut().as_mut().append(name, value);
@@ -82,27 +82,17 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The scopes to ask for, in full: those of the method, unless others are given.
-fn scopes(target: &Target, method: &MethodDescriptor, request: &str) -> Result<Vec<String>, Failure> {
-    const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
-    // It was read as the method's request before.
-    let request: Value = serde_json::from_str(request).unwrap_or_default();
-    let name = &method.path()[1..];
-    let is_set = |field: [&str; 2]| field.iter().any(|name| request[*name] == true);
-    let imports = ["importMode", "import_mode"].iter().any(|name| request["space"][*name] == true);
-    let needs = match Needs::of(name, is_set(["useAdminAccess", "use_admin_access"])) {
-        Some(_) if imports && name.ends_with("/CreateSpace") => Some(IMPORT),
-        needs => needs,
-    };
-    match needs {
-        Some(needs) => Ok(target.scopes(needs)),
-        // Whose scopes are chosen elsewhere needs none here.
-        None if target.scopes.is_empty() && target.who.is_user.is_none() => Ok(Vec::new()),
-        None if target.scopes.is_empty() => Err(Failure::usage(format!(
-            "--scope is missing: gchat knows the scopes of Google Chat's methods only; give the OAuth 2.0 scope of \
-             {name} with --scope"
-        ))),
-        None => Ok(target.scopes(IMPORT)),
+fn scopes(target: &Target, method: &MethodDescriptor, request: &[u8]) -> Result<Vec<String>, Failure> {
+    let needed = MethodScopes::needed(method, request, target.is_app());
+    // Whose scopes are chosen elsewhere needs none here.
+    if needed.is_none() && target.scopes.is_empty() && target.who.is_user.is_some() {
+        return Err(Failure::usage(format!(
+            "--scope is missing: gchat knows the scopes of Google Chat's methods only; give the OAuth 2.0 scope of {} \
+             with --scope",
+            &method.path()[1..]
+        )));
     }
+    Ok(target.scopes(needed.unwrap_or_default()))
 }
 
 fn channel(target: &Target, scopes: Vec<String>, schema: DescriptorPool) -> Result<Channel, Failure> {

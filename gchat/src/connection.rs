@@ -1,9 +1,12 @@
 //! Where a call goes, over which wire and as whom: the flags that commands
 //! share.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, MethodScopes, Wire};
+use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, Wire};
 use google_chat_emulator::Emulator;
 use serde::Deserialize;
 
@@ -36,7 +39,7 @@ pub(crate) struct Connection {
     scope: Vec<String>,
     /// Time limit of the call, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(crate) timeout: u64,
+    timeout: u64,
 }
 
 /// A [`Connection`] of a command that makes something, which it can do in an emulator of
@@ -96,22 +99,6 @@ pub(crate) struct Who {
     pub(crate) is_hidden: bool,
 }
 
-/// The scopes that a command needs: as a user, and as the app.
-#[derive(Clone, Copy)]
-pub(crate) struct Needs {
-    pub(crate) user: &'static str,
-    pub(crate) app: &'static str,
-}
-
-impl Needs {
-    /// What a method of Google Chat needs; `admin`: by an administrator's privileges.
-    /// `None` if the method is not known.
-    pub(crate) fn of(method: &str, admin: bool) -> Option<Self> {
-        let scopes = MethodScopes::of(method)?;
-        Some(Self { user: scopes.least(false, admin), app: scopes.least(true, admin) })
-    }
-}
-
 impl ConnectionOrEmulator {
     /// Puts together where calls go, and starts the emulator if one was asked for.
     ///
@@ -131,6 +118,20 @@ impl ConnectionOrEmulator {
 }
 
 impl Connection {
+    /// The time limit of a call.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    /// A client that asks for the scopes that each call needs, unless others are given.
+    ///
+    /// # Errors
+    ///
+    /// If the config file, a variable or a key cannot be used.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        self.target()?.client()
+    }
+
     /// Puts together where calls go.
     ///
     /// # Errors
@@ -238,10 +239,15 @@ impl Target {
         self.who.is_nobody
     }
 
-    /// The scopes to ask for, in full.
-    pub(crate) fn scopes(&self, needs: Needs) -> Vec<String> {
-        let needed = if self.who.is_user == Some(true) { needs.user } else { needs.app };
-        let scopes = if self.scopes.is_empty() { vec![needed.to_owned()] } else { self.scopes.clone() };
+    /// Whether calls are made as the app, as far as that is known.
+    pub(crate) fn is_app(&self) -> bool {
+        self.who.is_user != Some(true)
+    }
+
+    /// The scopes to ask for, in full: those that are needed, unless others are given.
+    pub(crate) fn scopes(&self, needed: Vec<&str>) -> Vec<String> {
+        let needed = needed.into_iter().map(str::to_owned);
+        let scopes = if self.scopes.is_empty() { needed.collect() } else { self.scopes.clone() };
         scopes
             .into_iter()
             .map(|scope| match scope.contains("://") {
@@ -251,18 +257,15 @@ impl Target {
             .collect()
     }
 
-    /// Begins to build the client. For creating, scopes are chosen by the call.
-    pub(crate) fn builder(&self, needs: Option<Needs>) -> ClientBuilder {
+    /// Begins to build the client, which asks for the scopes that each call needs, unless others
+    /// are given.
+    pub(crate) fn builder(&self) -> ClientBuilder {
         let builder =
             Client::builder().wire(self.wire.into()).endpoint(&self.endpoint).credentials(self.who.credentials.clone());
-        match needs {
-            Some(needs) => builder.scopes(self.scopes(needs)),
-            None if self.scopes.is_empty() => builder,
-            None => builder.scopes(self.scopes.clone()),
-        }
+        if self.scopes.is_empty() { builder } else { builder.scopes(self.scopes.clone()) }
     }
 
-    pub(crate) fn client(&self, needs: Option<Needs>) -> Result<Client, Failure> {
-        self.builder(needs).build().map_err(Failure::usage)
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        self.builder().build().map_err(Failure::usage)
     }
 }

@@ -1,14 +1,14 @@
 //! `gchat doctor`.
 
-use std::time::Duration;
-
 use google_chat::{
-    CreateSpaceRequest, Error, ErrorKind, Space, TokenErrorKind, grpc_transcoding::rpc::code_name, layer::RetryPolicy,
+    Client, CreateSpaceRequest, Error, ErrorKind, MethodRequest, MethodScopes, Space, TokenErrorKind,
+    grpc_transcoding::rpc::code_name, layer::RetryPolicy,
 };
+use prost::Message;
 use tonic::Code;
 
 use crate::{
-    connection::{Connection, Needs, Target},
+    connection::{Connection, Target},
     failure::{Exit, Failure},
     output,
 };
@@ -33,8 +33,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     connection: Connection,
 }
-
-const IMPORT: Needs = Needs { user: "chat.import", app: "chat.import" };
 
 /// What a call passes through, in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,8 +111,6 @@ fn unwell(what: &str, found: &str, mend: Option<&str>) -> Result<(), Failure> {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let create = || Needs::of("google.chat.v1.ChatService/CreateSpace", false);
-    let needs = if args.import_mode { IMPORT } else { create().unwrap_or(IMPORT) };
     let target = match args.connection.target() {
         Ok(target) => target,
         Err(failure) => {
@@ -123,15 +119,17 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             return Err(missing("the credentials cannot be used"));
         }
     };
-    let scopes = target.scopes(needs);
+    // Certain to be refused for its kind, once everything else has been looked at.
+    let request = CreateSpaceRequest::from(Space { import_mode: args.import_mode, ..Space::default() });
+    let method = Client::http_rules().pool().method(CreateSpaceRequest::PATH);
+    let needed = method.and_then(|method| MethodScopes::needed(&method, &request.encode_to_vec(), target.is_app()));
+    let scopes = target.scopes(needed.unwrap_or_default());
     // Before the token, so that its exchange goes by the same connector.
-    let builder = target.builder(Some(needs)).checks(false).fill_request_ids(false);
-    let policy = RetryPolicy::never().with_total_timeout(Duration::from_secs(args.connection.timeout));
+    let builder = target.builder().checks(false).fill_request_ids(false);
+    let policy = RetryPolicy::never().with_total_timeout(args.connection.timeout());
     let client = builder.retry(policy).build().map_err(Failure::usage)?;
     token(&target, &scopes).await?;
-    // Certain to be refused for its kind, once everything else has been looked at.
-    let space = Space { import_mode: args.import_mode, ..Space::default() };
-    let Err(error) = client.create_space(CreateSpaceRequest::from(space)).await else {
+    let Err(error) = client.create_space(request).await else {
         return Err(Failure::machine(format!(
             "{} accepted an invalid request; it is not Google Chat",
             target.endpoint

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use super::Wire;
+use super::{Wire, answer};
 use crate::layer::{Attempt, Sender, Stack, Whole};
 
 const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
@@ -86,14 +86,16 @@ impl<G: Sender + Sync, J: Sender + Sync> Sender for Chosen<G, J> {
     }
 }
 
-/// Adds the header by which Google's own clients say what they are.
+/// What the client does for each attempt over one wire: it adds the header by which Google's own
+/// clients say what they are, and checks the response.
 #[derive(Clone)]
-pub(super) struct Named<T> {
+pub(super) struct OnWire<T> {
+    wire: Wire,
     name: Option<HeaderValue>,
     sender: T,
 }
 
-impl<T> Named<T> {
+impl<T> OnWire<T> {
     pub(super) fn new(wire: Wire, sender: T) -> Self {
         /// The release of tonic that this crate is built with.
         const TONIC: &str = "0.14";
@@ -103,7 +105,7 @@ impl<T> Named<T> {
             _ => format!("rest/{VERSION}"),
         };
         let name = format!("gl-rust/{} {transport} gapic/{VERSION}", env!("GOOGLE_CHAT_RUSTC"));
-        Self { name: HeaderValue::try_from(name).ok(), sender }
+        Self { wire, name: HeaderValue::try_from(name).ok(), sender }
     }
 
     fn add(&self, headers: &mut HeaderMap) {
@@ -113,10 +115,12 @@ impl<T> Named<T> {
     }
 }
 
-impl<T: Sender + Sync> Sender for Named<T> {
-    fn unary(&mut self, mut attempt: Attempt<'_>) -> impl Future<Output = Result<Response<Whole>, Status>> + Send {
+impl<T: Sender + Sync> Sender for OnWire<T> {
+    async fn unary(&mut self, mut attempt: Attempt<'_>) -> Result<Response<Whole>, Status> {
         self.add(&mut attempt.headers);
-        self.sender.unary(attempt)
+        let call = attempt.call;
+        let response = self.sender.unary(attempt).await?;
+        answer::check(call, self.wire, response)
     }
 
     fn stream(&mut self, mut call: Request<Body>) -> impl Future<Output = Result<Response<Body>, Status>> + Send {

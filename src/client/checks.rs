@@ -7,9 +7,12 @@
 use prost::Message;
 use tonic::{Code, Status};
 
-use super::{SCOPE, create_space::METHOD, scopes::MethodScopes};
+use super::{
+    SCOPE,
+    methods::{self, MethodScopes},
+};
 use crate::{
-    Credentials,
+    Credentials, MethodRequest,
     layer::{Scopes, UnaryCall},
     proto::google::{
         chat::v1::{CreateSpaceRequest, Space, space::SpaceType},
@@ -49,25 +52,20 @@ impl Rules {
 
     /// Checks a call, and asks for the scope that it needs unless scopes are set.
     pub(super) fn apply(&self, call: &mut UnaryCall) -> Result<(), Status> {
-        let method = &call.bindings.method().path()[1..];
-        let choose = self.choose_scopes && call.scopes.is_none();
-        // A method of the future is for the caller's own scopes.
-        let mut scope = MethodScopes::of(method).map(|scopes| scopes.least(self.app != Some(false), false));
+        let method = call.bindings.method();
         // What cannot be read here is the server's to judge.
-        if method == METHOD
-            && (choose || self.check)
+        if self.check
+            && method.path() == CreateSpaceRequest::PATH
             && let Ok(request) = CreateSpaceRequest::decode(&*call.message)
         {
-            if self.check {
-                self.check(&request)?;
-            }
-            if request.space.is_some_and(|space| space.import_mode) {
-                scope = Some("chat.import");
-            }
+            self.check(&request)?;
         }
-        if choose {
-            call.scopes = Some(Scopes::new(scope.map(|scope| format!("{SCOPE}{scope}"))));
+        if self.choose_scopes && call.scopes.is_none() {
+            // A method of the future is for the caller's own scopes.
+            let scopes = MethodScopes::needed(method, &call.message, self.app != Some(false)).unwrap_or_default();
+            call.scopes = Some(Scopes::new(scopes.into_iter().map(|scope| format!("{SCOPE}{scope}"))));
         }
+        call.reads |= methods::reads(&method.path()[1..]);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 
 use super::{
     Wire,
-    create_space::attempts,
+    call::attempts,
     error_kind::{ErrorKind, http_status},
 };
 use crate::proto::google::rpc::{self, bad_request::FieldViolation, help::Link};
@@ -105,7 +105,7 @@ impl Error {
     }
 
     /// The request id that the call was made with; empty if none was. With it
-    /// the call can be made again and creates no second space.
+    /// the call can be made again, and nothing is created twice.
     pub fn request_id(&self) -> &str {
         &self.0.request_id
     }
@@ -128,15 +128,16 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         let inner = &self.0;
-        ErrorKind::of(&inner.status, inner.info.as_ref(), &inner.violations, inner.wire)
+        ErrorKind::of(&inner.status, inner.info.as_ref(), &inner.violations, inner.wire, inner.method)
     }
 
     /// What to do about it; `None` where that is not known, or the message says it.
     pub fn advice(&self) -> Option<Cow<'static, str>> {
-        self.kind().advice(self.0.method, !self.0.request_id.is_empty())
+        self.kind().advice(self.0.method, &self.0.status, !self.0.request_id.is_empty())
     }
 
-    /// Whether another space of the organization has the display name.
+    /// Whether what the call creates exists: for a space, whether another one of the organization
+    /// has the display name.
     pub fn is_already_exists(&self) -> bool {
         self.code() == Code::AlreadyExists
     }
@@ -163,8 +164,8 @@ impl Error {
         self.code() == Code::InvalidArgument
     }
 
-    /// Whether the call ran out of time. The space may have been created: make
-    /// the call again with the same [`Error::request_id`].
+    /// Whether the call ran out of time. It may have been carried out: make it again with the
+    /// same [`Error::request_id`] where there is one, and else look first.
     pub fn is_deadline_exceeded(&self) -> bool {
         self.code() == Code::DeadlineExceeded
     }

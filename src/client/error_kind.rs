@@ -8,7 +8,7 @@ use grpc_transcoding::{
 };
 use tonic::{Code, Status};
 
-use super::{MethodScopes, SCOPE, Wire, create_space::METHOD};
+use super::{MethodScopes, SCOPE, Wire, methods};
 use crate::{
     credentials::TokenErrorKind,
     proto::google::rpc::{self, bad_request::FieldViolation},
@@ -67,7 +67,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// What the request names does not exist, or the caller may not see it.
     NotFound,
-    /// Another space of the organization has the display name, or the membership exists.
+    /// What the call creates exists: another space of the organization has the display name,
+    /// or the space has the member.
     AlreadyExists,
     /// Another user has used the request id.
     RequestIdOfAnotherUser,
@@ -103,8 +104,8 @@ const TEXTS: [(&str, ErrorKind); 7] = [
     // The older form of the same.
     ("No bot associated with this project", ErrorKind::AppNotConfigured),
     ("Google Chat is turned off for this account", ErrorKind::ChatTurnedOff),
-    // "Invalid membership state, user, or request ID": a request to create a space holds
-    // neither membership nor user.
+    // "Invalid membership state, user, or request ID", to a request that holds neither
+    // memberships nor users.
     ("Invalid membership state, user, or request ID", ErrorKind::RequestIdOfAnotherUser),
 ];
 
@@ -117,6 +118,7 @@ impl ErrorKind {
         info: Option<&rpc::ErrorInfo>,
         violations: &[FieldViolation],
         wire: Wire,
+        method: &str,
     ) -> Self {
         let broken = |broken: Broken| status.metadata().get(BROKEN).is_some_and(|name| name == broken.name());
         // A token endpoint that is not reached is no better than an API that is not.
@@ -132,8 +134,11 @@ impl ErrorKind {
             Some("RATE_LIMIT_EXCEEDED") => return Self::QuotaExceeded,
             _ => {}
         }
-        if let Some((_, kind)) = TEXTS.iter().find(|(text, _)| status.message().contains(text)) {
-            return *kind;
+        let said = TEXTS.iter().find(|(text, _)| status.message().contains(text)).map(|(_, kind)| *kind);
+        if let Some(kind) = said
+            && (kind != Self::RequestIdOfAnotherUser || has_only_a_request_id(method))
+        {
+            return kind;
         }
         let http_status = http_status(status);
         let violated = |field: &str| violations.iter().any(|one| one.field.rsplit('.').next() == Some(field));
@@ -159,12 +164,18 @@ impl ErrorKind {
     }
 
     /// What to do; `None` where that is not known, or the message says it.
-    pub(super) fn advice(self, method: &str, has_request_id: bool) -> Option<Cow<'static, str>> {
+    pub(super) fn advice(self, method: &str, status: &Status, has_request_id: bool) -> Option<Cow<'static, str>> {
+        let name = method.rsplit('/').next().unwrap_or(method);
+        let lost = || status.metadata().get(BROKEN).is_some_and(|broken| broken == Broken::Lost.name());
         let advice = match self {
             Self::MissingScope => return Some(scopes(method)),
+            Self::QuotaExceeded => return Some(quota(method)),
             Self::DeadlineExceeded | Self::Unavailable if has_request_id => {
-                "try again with the same request id, which creates no second space"
+                "try again with the same request id, which creates nothing twice"
             }
+            Self::DeadlineExceeded if methods::only_reads(method) == Some(true) => "try again: the call only reads",
+            Self::DeadlineExceeded => WRITTEN,
+            Self::Unavailable if lost() && methods::only_reads(method) != Some(true) => WRITTEN,
             Self::NotTheApi => "check the endpoint, and whether a proxy stands in the way",
             Self::Unauthenticated => "get a new access token",
             Self::ApiDisabled => {
@@ -182,19 +193,26 @@ impl ErrorKind {
             Self::ChatTurnedOff => {
                 "have an administrator of the organization turn on Google Chat for the user (Admin console, Apps)"
             }
-            // A request to create a space names nothing.
-            Self::NotFound if method == METHOD => "check the endpoint, and that the Chat app is configured",
-            Self::NotFound => "check the name, and whether the caller may see what it names",
-            Self::AlreadyExists if method.ends_with("Space") => {
-                "choose another display name: a space of the organization has this one"
+            Self::NotFound if name == "FindDirectMessage" => {
+                "set up a direct message with the user (SetUpSpace): the caller has none yet"
             }
+            Self::NotFound if names_nothing(method) => "check the endpoint, and that the Chat app is configured",
+            Self::NotFound => "check the name, and whether the caller may see what it names",
+            Self::AlreadyExists => match name {
+                "CreateSpace" | "SetUpSpace" | "UpdateSpace" => {
+                    "choose another display name: a space of the organization has this one"
+                }
+                "CreateMembership" => "nothing is left to do: the space has this member",
+                "CreateMessage" => "choose another message_id, or update the message that has this one",
+                "CreateMessagePin" => "nothing is left to do: the message is pinned",
+                "CreateReaction" => "nothing is left to do: the caller has reacted with this emoji",
+                "CreateCustomEmoji" => "choose another emoji_name: a custom emoji of the organization has this one",
+                _ => return None,
+            },
             Self::RequestIdOfAnotherUser => "use a new request id, or the identity that used this one first",
             Self::InvalidCustomer => {
                 "as an app, set customer (customers/my_customer for a private app, else customers/{id}); as a user, \
                  leave it out"
-            }
-            Self::QuotaExceeded => {
-                "wait: a project may write 60 spaces a minute; RetryPolicy::quota_wait has the client wait for you"
             }
             _ => return None,
         };
@@ -207,19 +225,56 @@ pub(super) fn http_status(status: &Status) -> Option<u16> {
     status.metadata().get(HTTP_STATUS)?.to_str().ok()?.parse().ok()
 }
 
+/// What to do about a write that may have been carried out.
+const WRITTEN: &str = "the call may have been carried out: look before you make it again";
+
+/// Whether a request that has a request id holds no memberships and no users; also where the
+/// method is not known.
+fn has_only_a_request_id(method: &str) -> bool {
+    methods::bindings(method).is_none_or(|bindings| {
+        let input = bindings.method().input();
+        input.field_named("request_id").is_some() && input.field_named("memberships").is_none()
+    })
+}
+
+/// Whether the requests of one of Google Chat's methods name no resource.
+fn names_nothing(method: &str) -> bool {
+    let first = methods::bindings(method).and_then(|bindings| bindings.bindings().first());
+    first.is_some_and(|binding| binding.template().variables().next().is_none())
+}
+
+/// How much may be written or read in a minute, and who can wait for it.
+fn quota(method: &str) -> Cow<'static, str> {
+    let limit = match (methods::quota(method), methods::only_reads(method)) {
+        (Some(writes), _) => format!("a project may write {writes} a minute"),
+        (None, Some(true)) => "a project may read 3,000 times a minute, and 15 times a second in one space".to_owned(),
+        (None, _) => "the project's quota is used up for now".to_owned(),
+    };
+    Cow::Owned(format!("wait: {limit}; RetryPolicy::quota_wait has the client wait for you"))
+}
+
 /// Which scopes allow a method, and how to get a token with one.
 fn scopes(method: &str) -> Cow<'static, str> {
     let Some(scopes) = MethodScopes::of(method) else {
         return Cow::Borrowed("get a token with a scope that the method's page names");
     };
-    let user = scopes.least(false, false);
-    let app = scopes.app.first().map(|scope| format!(", {scope} (as the app)")).unwrap_or_default();
-    let import = if scopes.import && user != "chat.import" { ", chat.import (in import mode)" } else { "" };
-    Cow::Owned(format!(
-        "get a token with one of the scopes {user} (as a user){app}{import}; a user's login takes it from `gcloud auth \
-         application-default login --client-id-file=FILE \
-         --scopes={SCOPE}{user},https://www.googleapis.com/auth/cloud-platform`"
-    ))
+    let import = scopes.import().then_some("chat.import");
+    let user = scopes.user().next().or(import);
+    let ways = [
+        (user, "as a user"),
+        (scopes.app().next(), "as the app"),
+        (scopes.admin().next(), "as an administrator"),
+        (import.filter(|_| user != import), "in import mode"),
+    ];
+    let ways: Vec<String> =
+        ways.iter().filter_map(|(scope, who)| scope.map(|scope| format!("{scope} ({who})"))).collect();
+    let login = user.map_or_else(String::new, |user| {
+        format!(
+            "; a user's login takes it from `gcloud auth application-default login --client-id-file=FILE \
+             --scopes={SCOPE}{user},https://www.googleapis.com/auth/cloud-platform`"
+        )
+    });
+    Cow::Owned(format!("get a token with one of the scopes {}{login}", ways.join(", ")))
 }
 
 #[cfg(test)]
@@ -229,6 +284,8 @@ mod tests {
 
     use super::*;
     use crate::Error;
+
+    const METHOD: &str = "google.chat.v1.ChatService/CreateSpace";
 
     /// A status with an ErrorInfo, a BadRequest and an HTTP status, where they are given.
     fn status(code: Code, message: &str, reason: &str, field: &str, http: u16) -> Status {

@@ -3,12 +3,15 @@
 //! [`Client`] puts the generated stub over the wire that is asked for, with the
 //! credentials in between. [`Client::stub`] hands out that stub.
 
+mod answer;
+mod call;
 mod channel;
-pub(crate) mod checks;
-mod create_space;
+mod checks;
 mod error;
 mod error_kind;
-mod scopes;
+mod methods;
+mod pages;
+mod requests;
 
 use std::{
     fmt,
@@ -20,21 +23,26 @@ use grpc_transcoding::{
     DescriptorPool, HttpRules,
     client::{BoxError, BuildError, Choice, Connector, ConnectorBuilder, Grpc, HttpJson, Origin, Wire},
 };
-use http::{HeaderName, HeaderValue, Request, Response, header::USER_AGENT};
+use http::{HeaderName, HeaderValue, Request, header::USER_AGENT};
 use http_body_util::Full;
 use tower::Service;
 
+pub(crate) use call::from_text;
+pub use call::{Call, HasRequestId, MethodRequest, Response, WithResponse};
 pub use channel::Channel;
-pub use create_space::{CreateSpace, CreateSpaceWithResponse, CreatedSpace};
 pub use error::Error;
 pub use error_kind::ErrorKind;
-pub use scopes::MethodScopes;
+pub use methods::MethodScopes;
+pub use pages::{Items, PageRequest, Pages};
 
-use self::channel::{Chosen, Named};
+use self::channel::{Chosen, OnWire};
 use crate::{
     Credentials,
     layer::{AuthError, Framing, RetryPolicy, Sender, Stack},
-    proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
+    proto::{
+        self,
+        google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
+    },
 };
 
 /// Where Google Chat is.
@@ -148,23 +156,15 @@ impl Client {
         }
     }
 
-    /// Creates a space. The returned call does nothing until it is awaited.
-    ///
-    /// Takes a [`Space`](crate::Space), or a whole
-    /// [`CreateSpaceRequest`](crate::CreateSpaceRequest).
-    pub fn create_space(&self, request: impl Into<crate::CreateSpaceRequest>) -> CreateSpace {
-        CreateSpace::new(self.clone(), request.into())
-    }
-
     /// Says whether a call would be refused before it is sent, without making it;
     /// also where [`ClientBuilder::checks`] is off.
     ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT with all that is certain to fail.
-    pub fn check(&self, request: &crate::CreateSpaceRequest) -> Result<(), Error> {
-        let failed = |status| Error::new(status, create_space::METHOD, self.wire(), request.request_id.clone());
-        self.rules.check(request).map_err(failed)
+    pub fn check(&self, request: &CreateSpaceRequest) -> Result<(), Error> {
+        let method = call::method::<CreateSpaceRequest>();
+        self.rules.check(request).map_err(|status| Error::new(status, method, self.wire(), request.request_id.clone()))
     }
 
     /// The generated stub, over the same wire and with the same credentials.
@@ -218,10 +218,11 @@ impl ClientBuilder {
     }
 
     /// Sets the OAuth 2.0 scopes to ask for, in full or without
-    /// `https://www.googleapis.com/auth/`. By default each call asks for the least that
-    /// [`MethodScopes`] has for its method, as the app or as a user, and for
-    /// `chat.import` to create a space in import mode. An administrator's calls
-    /// (`use_admin_access`) need theirs to be set.
+    /// `https://www.googleapis.com/auth/`. By default each call asks for
+    /// [what it needs](MethodScopes::needed): the least that allows its method, as the app, as
+    /// a user or as an administrator (`use_admin_access`), and `chat.import` where the request
+    /// says that its space is in import mode. Calls that do not say so, such as to delete such
+    /// a space, need `chat.import` to be set.
     #[must_use]
     pub fn scopes<I: IntoIterator<Item: Into<String>>>(mut self, scopes: I) -> Self {
         self.scopes = Some(scopes.into_iter().map(Into::into).collect());
@@ -245,7 +246,7 @@ impl ClientBuilder {
 
     /// Sets whether an empty request id is filled in with a random UUID, as it is
     /// by default. Without a request id a call whose connection breaks is not
-    /// made again, since the space may have been created.
+    /// made again, since it may have been carried out.
     #[must_use]
     pub fn fill_request_ids(mut self, fill: bool) -> Self {
         self.fill_request_ids = fill;
@@ -278,8 +279,8 @@ impl ClientBuilder {
         };
         let sender = Chosen {
             choice: choice.clone(),
-            grpc: Named::new(Wire::Grpc, grpc),
-            http_json: Named::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?),
+            grpc: OnWire::new(Wire::Grpc, grpc),
+            http_json: OnWire::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?),
         };
         self.over(sender, choice, &origin)
     }
@@ -292,7 +293,7 @@ impl ClientBuilder {
     /// If the endpoint is no URL, or the credentials would go there in clear text.
     pub fn build_over<S, B>(self, http: S) -> Result<Client, ClientError>
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Full<Bytes>>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send,
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -300,7 +301,7 @@ impl ClientBuilder {
     {
         let origin = self.origin()?;
         let http_json = HttpJson::builder(Client::http_rules(), &self.endpoint).build_over(http);
-        let sender = Named::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?);
+        let sender = OnWire::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?);
         self.over(sender, Choice::fixed(Wire::HttpJson), &origin)
     }
 

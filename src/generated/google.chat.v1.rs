@@ -10950,6 +10950,1624 @@ pub mod chat_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+impl crate::MethodRequest for CreateMessageRequest {
+    type Response = Message;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CreateMessage";
+    fn request_id_mut(&mut self) -> Option<&mut String> {
+        Some(&mut self.request_id)
+    }
+}
+impl crate::HasRequestId for CreateMessageRequest {}
+impl CreateMessageRequest {
+    /// A request with what it requires: `parent`, `message`.
+    pub fn of(parent: impl Into<String>, message: Message) -> Self {
+        Self {
+            parent: parent.into(),
+            message: Some(message),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for ListMessagesRequest {
+    type Response = ListMessagesResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListMessages";
+}
+impl crate::PageRequest for ListMessagesRequest {
+    type Item = Message;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListMessagesResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListMessagesResponse) -> Vec<Message> {
+        page.messages
+    }
+}
+impl ListMessagesRequest {
+    /// A request with what it requires: `parent`.
+    pub fn of(parent: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(ListMessagesRequest);
+impl crate::MethodRequest for ListMembershipsRequest {
+    type Response = ListMembershipsResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListMemberships";
+}
+impl crate::PageRequest for ListMembershipsRequest {
+    type Item = Membership;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListMembershipsResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListMembershipsResponse) -> Vec<Membership> {
+        page.memberships
+    }
+}
+impl ListMembershipsRequest {
+    /// A request with what it requires: `parent`.
+    pub fn of(parent: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(ListMembershipsRequest);
+impl crate::MethodRequest for GetMembershipRequest {
+    type Response = Membership;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetMembership";
+}
+impl GetMembershipRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetMembershipRequest);
+impl crate::MethodRequest for GetMessageRequest {
+    type Response = Message;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetMessage";
+}
+impl GetMessageRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetMessageRequest);
+impl crate::MethodRequest for UpdateMessageRequest {
+    type Response = Message;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UpdateMessage";
+}
+impl UpdateMessageRequest {
+    /// A request with what it requires: `message`, `update_mask`.
+    pub fn of(
+        message: Message,
+        update_mask: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            message: Some(message),
+            update_mask: Some(::prost_types::FieldMask {
+                paths: update_mask.into_iter().map(Into::into).collect(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for DeleteMessageRequest {
+    type Response = ();
+    const PATH: &'static str = "/google.chat.v1.ChatService/DeleteMessage";
+}
+impl DeleteMessageRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(DeleteMessageRequest);
+impl crate::MethodRequest for SearchMessagesRequest {
+    type Response = SearchMessagesResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/SearchMessages";
+}
+impl crate::PageRequest for SearchMessagesRequest {
+    type Item = SearchMessageResult;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &SearchMessagesResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: SearchMessagesResponse) -> Vec<SearchMessageResult> {
+        page.results
+    }
+}
+impl SearchMessagesRequest {
+    /// A request with what it requires: `parent`, `filter`.
+    pub fn of(parent: impl Into<String>, filter: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            filter: filter.into(),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for GetAttachmentRequest {
+    type Response = Attachment;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetAttachment";
+}
+impl GetAttachmentRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetAttachmentRequest);
+impl crate::MethodRequest for UploadAttachmentRequest {
+    type Response = UploadAttachmentResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UploadAttachment";
+}
+impl UploadAttachmentRequest {
+    /// A request with what it requires: `parent`, `filename`.
+    pub fn of(parent: impl Into<String>, filename: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            filename: filename.into(),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for ListSpacesRequest {
+    type Response = ListSpacesResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListSpaces";
+}
+impl crate::PageRequest for ListSpacesRequest {
+    type Item = Space;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListSpacesResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListSpacesResponse) -> Vec<Space> {
+        page.spaces
+    }
+}
+impl crate::MethodRequest for SearchSpacesRequest {
+    type Response = SearchSpacesResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/SearchSpaces";
+}
+impl SearchSpacesRequest {
+    /// A request with what it requires: `query`.
+    pub fn of(query: impl Into<String>) -> Self {
+        Self {
+            query: query.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(SearchSpacesRequest);
+impl crate::MethodRequest for GetSpaceRequest {
+    type Response = Space;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetSpace";
+}
+impl GetSpaceRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetSpaceRequest);
+impl crate::MethodRequest for CreateSpaceRequest {
+    type Response = Space;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CreateSpace";
+    fn request_id_mut(&mut self) -> Option<&mut String> {
+        Some(&mut self.request_id)
+    }
+}
+impl crate::HasRequestId for CreateSpaceRequest {}
+impl CreateSpaceRequest {
+    /// A request with what it requires: `space`.
+    pub fn of(space: Space) -> Self {
+        Self {
+            space: Some(space),
+            ..Self::default()
+        }
+    }
+}
+impl From<Space> for CreateSpaceRequest {
+    fn from(space: Space) -> Self {
+        Self::of(space)
+    }
+}
+impl crate::MethodRequest for SetUpSpaceRequest {
+    type Response = Space;
+    const PATH: &'static str = "/google.chat.v1.ChatService/SetUpSpace";
+    fn request_id_mut(&mut self) -> Option<&mut String> {
+        Some(&mut self.request_id)
+    }
+}
+impl crate::HasRequestId for SetUpSpaceRequest {}
+impl SetUpSpaceRequest {
+    /// A request with what it requires: `space`.
+    pub fn of(space: Space) -> Self {
+        Self {
+            space: Some(space),
+            ..Self::default()
+        }
+    }
+}
+impl From<Space> for SetUpSpaceRequest {
+    fn from(space: Space) -> Self {
+        Self::of(space)
+    }
+}
+impl crate::MethodRequest for UpdateSpaceRequest {
+    type Response = Space;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UpdateSpace";
+}
+impl UpdateSpaceRequest {
+    /// A request with what it requires: `space`, `update_mask`.
+    pub fn of(
+        space: Space,
+        update_mask: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            space: Some(space),
+            update_mask: Some(::prost_types::FieldMask {
+                paths: update_mask.into_iter().map(Into::into).collect(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for DeleteSpaceRequest {
+    type Response = ();
+    const PATH: &'static str = "/google.chat.v1.ChatService/DeleteSpace";
+}
+impl DeleteSpaceRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(DeleteSpaceRequest);
+impl crate::MethodRequest for CompleteImportSpaceRequest {
+    type Response = CompleteImportSpaceResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CompleteImportSpace";
+}
+impl CompleteImportSpaceRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(CompleteImportSpaceRequest);
+impl crate::MethodRequest for FindDirectMessageRequest {
+    type Response = Space;
+    const PATH: &'static str = "/google.chat.v1.ChatService/FindDirectMessage";
+}
+impl FindDirectMessageRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(FindDirectMessageRequest);
+impl crate::MethodRequest for FindGroupChatsRequest {
+    type Response = FindGroupChatsResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/FindGroupChats";
+}
+impl crate::PageRequest for FindGroupChatsRequest {
+    type Item = Space;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &FindGroupChatsResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: FindGroupChatsResponse) -> Vec<Space> {
+        page.spaces
+    }
+}
+impl crate::MethodRequest for CreateMembershipRequest {
+    type Response = Membership;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CreateMembership";
+}
+impl CreateMembershipRequest {
+    /// A request with what it requires: `parent`, `membership`.
+    pub fn of(parent: impl Into<String>, membership: Membership) -> Self {
+        Self {
+            parent: parent.into(),
+            membership: Some(membership),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for UpdateMembershipRequest {
+    type Response = Membership;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UpdateMembership";
+}
+impl UpdateMembershipRequest {
+    /// A request with what it requires: `membership`, `update_mask`.
+    pub fn of(
+        membership: Membership,
+        update_mask: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            membership: Some(membership),
+            update_mask: Some(::prost_types::FieldMask {
+                paths: update_mask.into_iter().map(Into::into).collect(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for DeleteMembershipRequest {
+    type Response = Membership;
+    const PATH: &'static str = "/google.chat.v1.ChatService/DeleteMembership";
+}
+impl DeleteMembershipRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(DeleteMembershipRequest);
+impl crate::MethodRequest for CreateReactionRequest {
+    type Response = Reaction;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CreateReaction";
+}
+impl CreateReactionRequest {
+    /// A request with what it requires: `parent`, `reaction`.
+    pub fn of(parent: impl Into<String>, reaction: Reaction) -> Self {
+        Self {
+            parent: parent.into(),
+            reaction: Some(reaction),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for ListReactionsRequest {
+    type Response = ListReactionsResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListReactions";
+}
+impl crate::PageRequest for ListReactionsRequest {
+    type Item = Reaction;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListReactionsResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListReactionsResponse) -> Vec<Reaction> {
+        page.reactions
+    }
+}
+impl ListReactionsRequest {
+    /// A request with what it requires: `parent`.
+    pub fn of(parent: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(ListReactionsRequest);
+impl crate::MethodRequest for DeleteReactionRequest {
+    type Response = ();
+    const PATH: &'static str = "/google.chat.v1.ChatService/DeleteReaction";
+}
+impl DeleteReactionRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(DeleteReactionRequest);
+impl crate::MethodRequest for ListMessagePinsRequest {
+    type Response = ListMessagePinsResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListMessagePins";
+}
+impl crate::PageRequest for ListMessagePinsRequest {
+    type Item = MessagePin;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListMessagePinsResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListMessagePinsResponse) -> Vec<MessagePin> {
+        page.message_pins
+    }
+}
+impl ListMessagePinsRequest {
+    /// A request with what it requires: `parent`.
+    pub fn of(parent: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(ListMessagePinsRequest);
+impl crate::MethodRequest for CreateMessagePinRequest {
+    type Response = MessagePin;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CreateMessagePin";
+}
+impl CreateMessagePinRequest {
+    /// A request with what it requires: `parent`, `message_pin`.
+    pub fn of(parent: impl Into<String>, message_pin: MessagePin) -> Self {
+        Self {
+            parent: parent.into(),
+            message_pin: Some(message_pin),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for DeleteMessagePinRequest {
+    type Response = ();
+    const PATH: &'static str = "/google.chat.v1.ChatService/DeleteMessagePin";
+}
+impl DeleteMessagePinRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(DeleteMessagePinRequest);
+impl crate::MethodRequest for CreateCustomEmojiRequest {
+    type Response = CustomEmoji;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CreateCustomEmoji";
+}
+impl CreateCustomEmojiRequest {
+    /// A request with what it requires: `custom_emoji`.
+    pub fn of(custom_emoji: CustomEmoji) -> Self {
+        Self {
+            custom_emoji: Some(custom_emoji),
+            ..Self::default()
+        }
+    }
+}
+impl From<CustomEmoji> for CreateCustomEmojiRequest {
+    fn from(custom_emoji: CustomEmoji) -> Self {
+        Self::of(custom_emoji)
+    }
+}
+impl crate::MethodRequest for GetCustomEmojiRequest {
+    type Response = CustomEmoji;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetCustomEmoji";
+}
+impl GetCustomEmojiRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetCustomEmojiRequest);
+impl crate::MethodRequest for ListCustomEmojisRequest {
+    type Response = ListCustomEmojisResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListCustomEmojis";
+}
+impl crate::PageRequest for ListCustomEmojisRequest {
+    type Item = CustomEmoji;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListCustomEmojisResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListCustomEmojisResponse) -> Vec<CustomEmoji> {
+        page.custom_emojis
+    }
+}
+impl crate::MethodRequest for DeleteCustomEmojiRequest {
+    type Response = ();
+    const PATH: &'static str = "/google.chat.v1.ChatService/DeleteCustomEmoji";
+}
+impl DeleteCustomEmojiRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(DeleteCustomEmojiRequest);
+impl crate::MethodRequest for GetSpaceReadStateRequest {
+    type Response = SpaceReadState;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetSpaceReadState";
+}
+impl GetSpaceReadStateRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetSpaceReadStateRequest);
+impl crate::MethodRequest for UpdateSpaceReadStateRequest {
+    type Response = SpaceReadState;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UpdateSpaceReadState";
+}
+impl UpdateSpaceReadStateRequest {
+    /// A request with what it requires: `space_read_state`, `update_mask`.
+    pub fn of(
+        space_read_state: SpaceReadState,
+        update_mask: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            space_read_state: Some(space_read_state),
+            update_mask: Some(::prost_types::FieldMask {
+                paths: update_mask.into_iter().map(Into::into).collect(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for GetThreadReadStateRequest {
+    type Response = ThreadReadState;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetThreadReadState";
+}
+impl GetThreadReadStateRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetThreadReadStateRequest);
+impl crate::MethodRequest for GetAvailabilityRequest {
+    type Response = Availability;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetAvailability";
+}
+impl GetAvailabilityRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetAvailabilityRequest);
+impl crate::MethodRequest for MarkAsActiveRequest {
+    type Response = Availability;
+    const PATH: &'static str = "/google.chat.v1.ChatService/MarkAsActive";
+}
+impl MarkAsActiveRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(MarkAsActiveRequest);
+impl crate::MethodRequest for MarkAsAwayRequest {
+    type Response = Availability;
+    const PATH: &'static str = "/google.chat.v1.ChatService/MarkAsAway";
+}
+impl MarkAsAwayRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(MarkAsAwayRequest);
+impl crate::MethodRequest for MarkAsDoNotDisturbRequest {
+    type Response = Availability;
+    const PATH: &'static str = "/google.chat.v1.ChatService/MarkAsDoNotDisturb";
+}
+impl MarkAsDoNotDisturbRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(MarkAsDoNotDisturbRequest);
+impl crate::MethodRequest for UpdateAvailabilityRequest {
+    type Response = Availability;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UpdateAvailability";
+}
+impl UpdateAvailabilityRequest {
+    /// A request with what it requires: `availability`, `update_mask`.
+    pub fn of(
+        availability: Availability,
+        update_mask: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            availability: Some(availability),
+            update_mask: Some(::prost_types::FieldMask {
+                paths: update_mask.into_iter().map(Into::into).collect(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for GetSpaceEventRequest {
+    type Response = SpaceEvent;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetSpaceEvent";
+}
+impl GetSpaceEventRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetSpaceEventRequest);
+impl crate::MethodRequest for ListSpaceEventsRequest {
+    type Response = ListSpaceEventsResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListSpaceEvents";
+}
+impl crate::PageRequest for ListSpaceEventsRequest {
+    type Item = SpaceEvent;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListSpaceEventsResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListSpaceEventsResponse) -> Vec<SpaceEvent> {
+        page.space_events
+    }
+}
+impl ListSpaceEventsRequest {
+    /// A request with what it requires: `parent`, `filter`.
+    pub fn of(parent: impl Into<String>, filter: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            filter: filter.into(),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for GetSpaceNotificationSettingRequest {
+    type Response = SpaceNotificationSetting;
+    const PATH: &'static str = "/google.chat.v1.ChatService/GetSpaceNotificationSetting";
+}
+impl GetSpaceNotificationSettingRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(GetSpaceNotificationSettingRequest);
+impl crate::MethodRequest for UpdateSpaceNotificationSettingRequest {
+    type Response = SpaceNotificationSetting;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UpdateSpaceNotificationSetting";
+}
+impl UpdateSpaceNotificationSettingRequest {
+    /// A request with what it requires: `space_notification_setting`, `update_mask`.
+    pub fn of(
+        space_notification_setting: SpaceNotificationSetting,
+        update_mask: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            space_notification_setting: Some(space_notification_setting),
+            update_mask: Some(::prost_types::FieldMask {
+                paths: update_mask.into_iter().map(Into::into).collect(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for CreateSectionRequest {
+    type Response = Section;
+    const PATH: &'static str = "/google.chat.v1.ChatService/CreateSection";
+}
+impl CreateSectionRequest {
+    /// A request with what it requires: `parent`, `section`.
+    pub fn of(parent: impl Into<String>, section: Section) -> Self {
+        Self {
+            parent: parent.into(),
+            section: Some(section),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for DeleteSectionRequest {
+    type Response = ();
+    const PATH: &'static str = "/google.chat.v1.ChatService/DeleteSection";
+}
+impl DeleteSectionRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(DeleteSectionRequest);
+impl crate::MethodRequest for UpdateSectionRequest {
+    type Response = Section;
+    const PATH: &'static str = "/google.chat.v1.ChatService/UpdateSection";
+}
+impl UpdateSectionRequest {
+    /// A request with what it requires: `section`, `update_mask`.
+    pub fn of(
+        section: Section,
+        update_mask: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            section: Some(section),
+            update_mask: Some(::prost_types::FieldMask {
+                paths: update_mask.into_iter().map(Into::into).collect(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+impl crate::MethodRequest for ListSectionsRequest {
+    type Response = ListSectionsResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListSections";
+}
+impl crate::PageRequest for ListSectionsRequest {
+    type Item = Section;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListSectionsResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListSectionsResponse) -> Vec<Section> {
+        page.sections
+    }
+}
+impl ListSectionsRequest {
+    /// A request with what it requires: `parent`.
+    pub fn of(parent: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(ListSectionsRequest);
+impl crate::MethodRequest for PositionSectionRequest {
+    type Response = PositionSectionResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/PositionSection";
+}
+impl PositionSectionRequest {
+    /// A request with what it requires: `name`.
+    pub fn of(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(PositionSectionRequest);
+impl crate::MethodRequest for ListSectionItemsRequest {
+    type Response = ListSectionItemsResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/ListSectionItems";
+}
+impl crate::PageRequest for ListSectionItemsRequest {
+    type Item = SectionItem;
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+    fn next_page_token(page: &ListSectionItemsResponse) -> &str {
+        &page.next_page_token
+    }
+    fn items(page: ListSectionItemsResponse) -> Vec<SectionItem> {
+        page.section_items
+    }
+}
+impl ListSectionItemsRequest {
+    /// A request with what it requires: `parent`.
+    pub fn of(parent: impl Into<String>) -> Self {
+        Self {
+            parent: parent.into(),
+            ..Self::default()
+        }
+    }
+}
+crate::client::from_text!(ListSectionItemsRequest);
+impl crate::MethodRequest for MoveSectionItemRequest {
+    type Response = MoveSectionItemResponse;
+    const PATH: &'static str = "/google.chat.v1.ChatService/MoveSectionItem";
+}
+impl MoveSectionItemRequest {
+    /// A request with what it requires: `name`, `target_section`.
+    pub fn of(name: impl Into<String>, target_section: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            target_section: target_section.into(),
+            ..Self::default()
+        }
+    }
+}
+/// Every method of `google.chat.v1.ChatService`.
+impl crate::Client {
+    /// Posts a message to a space, at most 32,000 bytes with everything in it.
+    ///
+    /// A message of the app shows the app as its sender, and may have text, cards
+    /// and accessory widgets. A message of a user shows the user, with the app's
+    /// name beside it, and may have text and attachments.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.create` or `chat.messages`
+    /// - app: `chat.bot`
+    /// - import mode: `chat.import`
+    pub fn create_message(
+        &self,
+        request: impl Into<CreateMessageRequest>,
+    ) -> crate::Call<CreateMessageRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the messages of a space that the caller is in, also those of people
+    /// whom the caller has blocked. System messages, such as that somebody joined,
+    /// are not among them. An app gets no private messages.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.readonly` or `chat.messages`
+    /// - app, approved by an administrator: `chat.app.messages.readonly`
+    /// - import mode: `chat.import`
+    pub fn list_messages(
+        &self,
+        request: impl Into<ListMessagesRequest>,
+    ) -> crate::Call<ListMessagesRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the members of a space. An app gets people and groups, but no apps,
+    /// not even itself.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.memberships.readonly` or `chat.memberships`
+    /// - app: `chat.bot`
+    /// - app, approved by an administrator: `chat.app.memberships`
+    /// - administrator, with `use_admin_access`: `chat.admin.memberships.readonly`
+    ///    or `chat.admin.memberships`
+    /// - import mode: `chat.import`
+    pub fn list_memberships(
+        &self,
+        request: impl Into<ListMembershipsRequest>,
+    ) -> crate::Call<ListMembershipsRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns a membership.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.memberships.readonly` or `chat.memberships`
+    /// - app: `chat.bot`
+    /// - app, approved by an administrator: `chat.app.memberships`
+    /// - administrator, with `use_admin_access`: `chat.admin.memberships.readonly`
+    ///    or `chat.admin.memberships`
+    pub fn get_membership(
+        &self,
+        request: impl Into<GetMembershipRequest>,
+    ) -> crate::Call<GetMembershipRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns a message, even one of somebody whom the caller has blocked. With
+    /// `chat.bot` an app gets what concerns it, such as direct messages and its
+    /// slash commands; with `chat.app.messages.readonly` it gets every message
+    /// that is not private.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.readonly` or `chat.messages`
+    /// - app: `chat.bot`
+    /// - app, approved by an administrator: `chat.app.messages.readonly`
+    pub fn get_message(
+        &self,
+        request: impl Into<GetMessageRequest>,
+    ) -> crate::Call<GetMessageRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Changes a message. An app can change its own only.
+    ///
+    /// Over HTTP there are two forms, PUT and PATCH, which do the same; Google
+    /// recommends PATCH.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages`
+    /// - app: `chat.bot`
+    /// - import mode: `chat.import`
+    pub fn update_message(
+        &self,
+        request: impl Into<UpdateMessageRequest>,
+    ) -> crate::Call<UpdateMessageRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Deletes a message. An app can delete its own only.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages`
+    /// - app: `chat.bot`
+    /// - import mode: `chat.import`
+    pub fn delete_message(
+        &self,
+        request: impl Into<DeleteMessageRequest>,
+    ) -> crate::Call<DeleteMessageRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Searches the messages of all spaces that the user is in.
+    ///
+    /// The result has no private messages, no messages that apps post in spaces
+    /// and group chats, nothing of direct messages with an app, and nothing from
+    /// blocked users or from muted spaces. `ListMessages` has all of these.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.readonly` or `chat.messages`
+    pub fn search_messages(
+        &self,
+        request: impl Into<SearchMessagesRequest>,
+    ) -> crate::Call<SearchMessagesRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns what is known of an attachment. Its bytes are downloaded by
+    /// `GET /v1/media/{resource_name}?alt=media`, which is no method of this
+    /// service.
+    ///
+    /// Scopes:
+    ///
+    /// - app: `chat.bot`
+    pub fn get_attachment(
+        &self,
+        request: impl Into<GetAttachmentRequest>,
+    ) -> crate::Call<GetAttachmentRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Uploads a file of at most 200 MB, for a message that is created afterwards.
+    /// Some types of files are refused.
+    ///
+    /// The bytes are not in the request: they are sent over HTTP, to
+    /// `/upload/v1/{parent}/attachments:upload` in one request, or to
+    /// `/resumable/upload/v1/{parent}/attachments:upload` in several. Google
+    /// documents the method for users; its discovery document allows it with
+    /// `chat.bot`, too.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.create` or `chat.messages`
+    /// - app: `chat.bot`
+    /// - import mode: `chat.import`
+    pub fn upload_attachment(
+        &self,
+        request: impl Into<UploadAttachmentRequest>,
+    ) -> crate::Call<UploadAttachmentRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the spaces that the caller is in. Spaces in import mode are not among
+    /// them, nor are group chats and direct messages without a message yet.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.readonly` or `chat.spaces`
+    /// - app: `chat.bot`
+    pub fn list_spaces(
+        &self,
+        request: impl Into<ListSpacesRequest>,
+    ) -> crate::Call<ListSpacesRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Searches the named spaces of an organization: those that the user has
+    /// joined, or all of them with `use_admin_access`.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.readonly` or `chat.spaces`
+    /// - administrator, with `use_admin_access`: `chat.admin.spaces.readonly` or
+    ///    `chat.admin.spaces`
+    pub fn search_spaces(
+        &self,
+        request: impl Into<SearchSpacesRequest>,
+    ) -> crate::Call<SearchSpacesRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns a space.
+    ///
+    /// An app gets `access_settings` with `chat.app.spaces` only, and permission
+    /// settings with that scope for spaces that it created.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.readonly` or `chat.spaces`
+    /// - app: `chat.bot`
+    /// - app, approved by an administrator: `chat.app.spaces`
+    /// - administrator, with `use_admin_access`: `chat.admin.spaces.readonly` or
+    ///    `chat.admin.spaces`
+    pub fn get_space(
+        &self,
+        request: impl Into<GetSpaceRequest>,
+    ) -> crate::Call<GetSpaceRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Creates a named space, or a group chat in import mode. Its creator becomes
+    /// a member, except in import mode, in which there are no members. If another
+    /// space of the organization has the same display name, the error is
+    /// ALREADY_EXISTS.
+    ///
+    /// For an app, `Space.customer` must be set. The app becomes a member but no
+    /// manager, so that any member can remove it, unless
+    /// `permission_settings.manage_apps` is for managers only.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.create` or `chat.spaces`
+    /// - app, approved by an administrator: `chat.app.spaces.create` or
+    ///    `chat.app.spaces`
+    /// - import mode: `chat.import`
+    pub fn create_space(
+        &self,
+        request: impl Into<CreateSpaceRequest>,
+    ) -> crate::Call<CreateSpaceRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Creates a space together with its members, or returns the direct message
+    /// that there is already. The caller becomes a member without being in the
+    /// request.
+    ///
+    /// Members whom the caller may not add, and those who block the caller or are
+    /// blocked, are left out of a named space or group chat. A direct message with
+    /// such a person is an error if there is none yet. If another space of the
+    /// organization has the same display name, the error is ALREADY_EXISTS.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.create` or `chat.spaces`
+    pub fn set_up_space(
+        &self,
+        request: impl Into<SetUpSpaceRequest>,
+    ) -> crate::Call<SetUpSpaceRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Changes a space. An app can change permission settings of spaces that it
+    /// created only, and no audience. If another space of the organization has the
+    /// new display name, the error is ALREADY_EXISTS.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces`
+    /// - app, approved by an administrator: `chat.app.spaces`
+    /// - administrator, with `use_admin_access`: `chat.admin.spaces`
+    /// - import mode: `chat.import`
+    pub fn update_space(
+        &self,
+        request: impl Into<UpdateSpaceRequest>,
+    ) -> crate::Call<UpdateSpaceRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Deletes a named space with everything in it. An app can delete spaces that
+    /// it created only.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.delete`
+    /// - app, approved by an administrator: `chat.app.delete`
+    /// - administrator, with `use_admin_access`: `chat.admin.delete`
+    /// - import mode: `chat.import`
+    pub fn delete_space(
+        &self,
+        request: impl Into<DeleteSpaceRequest>,
+    ) -> crate::Call<DeleteSpaceRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Ends import mode, so that people can see the space. The app needs
+    /// domain-wide delegation.
+    ///
+    /// Scopes:
+    ///
+    /// - import mode: `chat.import`
+    pub fn complete_import_space(
+        &self,
+        request: impl Into<CompleteImportSpaceRequest>,
+    ) -> crate::Call<CompleteImportSpaceRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns the direct message of a user and the caller, a person or an app. If
+    /// there is none, the error is NOT_FOUND.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.readonly` or `chat.spaces`
+    /// - app: `chat.bot`
+    pub fn find_direct_message(
+        &self,
+        request: impl Into<FindDirectMessageRequest>,
+    ) -> crate::Call<FindDirectMessageRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the group chats whose people are exactly the caller and the given
+    /// users. Only those who have joined count.
+    ///
+    /// If some of the users block the caller or are blocked, and no group chat has
+    /// all of the people, group chats without those users are returned. With a
+    /// user who is no person the result is empty.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.memberships.readonly` or `chat.memberships`
+    pub fn find_group_chats(
+        &self,
+        request: impl Into<FindGroupChatsRequest>,
+    ) -> crate::Call<FindGroupChatsRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Adds a person, a Google group or the calling app to a space. People who do
+    /// not accept invitations automatically are invited, and join when they
+    /// accept.
+    ///
+    /// An app cannot add groups or apps, nor people from outside the organization.
+    /// `chat.memberships.app` allows to add the calling app only.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.memberships.app` or `chat.memberships`
+    /// - app, approved by an administrator: `chat.app.memberships`
+    /// - administrator, with `use_admin_access`: `chat.admin.memberships`
+    /// - import mode: `chat.import`
+    pub fn create_membership(
+        &self,
+        request: impl Into<CreateMembershipRequest>,
+    ) -> crate::Call<CreateMembershipRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Changes a membership: the role. An app can do it in spaces that it created
+    /// only.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.memberships`
+    /// - app, approved by an administrator: `chat.app.memberships`
+    /// - administrator, with `use_admin_access`: `chat.admin.memberships`
+    /// - import mode: `chat.import`
+    pub fn update_membership(
+        &self,
+        request: impl Into<UpdateMembershipRequest>,
+    ) -> crate::Call<UpdateMembershipRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Removes a member from a space.
+    ///
+    /// A manager can be removed by a manager only, or by the app that created the
+    /// space. An app cannot remove groups or apps. `chat.memberships.app` allows
+    /// to remove the calling app only.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.memberships.app` or `chat.memberships`
+    /// - app, approved by an administrator: `chat.app.memberships`
+    /// - administrator, with `use_admin_access`: `chat.admin.memberships`
+    /// - import mode: `chat.import`
+    pub fn delete_membership(
+        &self,
+        request: impl Into<DeleteMembershipRequest>,
+    ) -> crate::Call<DeleteMembershipRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Adds an emoji to a message, in the name of the caller. Google documents it
+    /// for users; its discovery document allows it with `chat.bot`, too.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.reactions.create`, `chat.messages.reactions` or
+    ///    `chat.messages`
+    /// - app: `chat.bot`
+    /// - import mode: `chat.import`
+    pub fn create_reaction(
+        &self,
+        request: impl Into<CreateReactionRequest>,
+    ) -> crate::Call<CreateReactionRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the reactions to a message. Google documents it for users; its
+    /// discovery document allows it with the scopes of an app, too.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.reactions.readonly`, `chat.messages.readonly`,
+    ///    `chat.messages.reactions` or `chat.messages`
+    /// - app: `chat.bot`
+    /// - app, approved by an administrator: `chat.app.messages.readonly`
+    pub fn list_reactions(
+        &self,
+        request: impl Into<ListReactionsRequest>,
+    ) -> crate::Call<ListReactionsRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Takes back a reaction to a message. Google documents it for users; its
+    /// discovery document allows it with `chat.bot`, too.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.reactions` or `chat.messages`
+    /// - app: `chat.bot`
+    /// - import mode: `chat.import`
+    pub fn delete_reaction(
+        &self,
+        request: impl Into<DeleteReactionRequest>,
+    ) -> crate::Call<DeleteReactionRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the messages that are pinned in a space.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.pins.readonly`, `chat.spaces.readonly`,
+    ///    `chat.spaces.pins` or `chat.spaces`
+    pub fn list_message_pins(
+        &self,
+        request: impl Into<ListMessagePinsRequest>,
+    ) -> crate::Call<ListMessagePinsRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Pins a message, so that the members of the space find it easily.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.pins` or `chat.spaces`
+    pub fn create_message_pin(
+        &self,
+        request: impl Into<CreateMessagePinRequest>,
+    ) -> crate::Call<CreateMessagePinRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Unpins a message. The message stays.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.spaces.pins` or `chat.spaces`
+    pub fn delete_message_pin(
+        &self,
+        request: impl Into<DeleteMessagePinRequest>,
+    ) -> crate::Call<DeleteMessagePinRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Creates an emoji for the organization of the caller, in which an
+    /// administrator must have allowed custom emojis. Personal accounts have none.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.customemojis`
+    pub fn create_custom_emoji(
+        &self,
+        request: impl Into<CreateCustomEmojiRequest>,
+    ) -> crate::Call<CreateCustomEmojiRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns a custom emoji.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.customemojis.readonly` or `chat.customemojis`
+    pub fn get_custom_emoji(
+        &self,
+        request: impl Into<GetCustomEmojiRequest>,
+    ) -> crate::Call<GetCustomEmojiRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the custom emojis that the caller can see.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.customemojis.readonly` or `chat.customemojis`
+    pub fn list_custom_emojis(
+        &self,
+        request: impl Into<ListCustomEmojisRequest>,
+    ) -> crate::Call<ListCustomEmojisRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Deletes a custom emoji. People can delete those that they created; emoji
+    /// managers of the organization can delete any.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.customemojis`
+    pub fn delete_custom_emoji(
+        &self,
+        request: impl Into<DeleteCustomEmojiRequest>,
+    ) -> crate::Call<DeleteCustomEmojiRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns up to when the caller has read a space.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.readstate.readonly` or `chat.users.readstate`
+    pub fn get_space_read_state(
+        &self,
+        request: impl Into<GetSpaceReadStateRequest>,
+    ) -> crate::Call<GetSpaceReadStateRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Sets up to when the caller has read a space.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.readstate`
+    pub fn update_space_read_state(
+        &self,
+        request: impl Into<UpdateSpaceReadStateRequest>,
+    ) -> crate::Call<UpdateSpaceReadStateRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns up to when the caller has read a thread.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.readstate.readonly` or `chat.users.readstate`
+    pub fn get_thread_read_state(
+        &self,
+        request: impl Into<GetThreadReadStateRequest>,
+    ) -> crate::Call<GetThreadReadStateRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns whether the caller is active, and the custom status. Others cannot
+    /// be asked about.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.availability.readonly` or `chat.users.availability`
+    pub fn get_availability(
+        &self,
+        request: impl Into<GetAvailabilityRequest>,
+    ) -> crate::Call<GetAvailabilityRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Makes the caller `ACTIVE` until a given time, and `AWAY` afterwards. If the
+    /// caller goes on using Chat, the state may last longer.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.availability`
+    pub fn mark_as_active(
+        &self,
+        request: impl Into<MarkAsActiveRequest>,
+    ) -> crate::Call<MarkAsActiveRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Makes the caller `AWAY`, even while the caller goes on using Chat.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.availability`
+    pub fn mark_as_away(
+        &self,
+        request: impl Into<MarkAsAwayRequest>,
+    ) -> crate::Call<MarkAsAwayRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Makes the caller `DO_NOT_DISTURB` until a given time. There are normally no
+    /// notifications until then.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.availability`
+    pub fn mark_as_do_not_disturb(
+        &self,
+        request: impl Into<MarkAsDoNotDisturbRequest>,
+    ) -> crate::Call<MarkAsDoNotDisturbRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Changes the custom status of the caller.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.availability`
+    pub fn update_availability(
+        &self,
+        request: impl Into<UpdateAvailabilityRequest>,
+    ) -> crate::Call<UpdateAvailabilityRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns an event of a space that the caller is in. It holds the resource as
+    /// it is now, not as it was: if a message was created and then changed, the
+    /// event of its creation has the new text. The permission settings of a space
+    /// are left out.
+    ///
+    /// The scope must be one that allows reading what the event is about.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.reactions.readonly`, `chat.memberships.readonly`,
+    ///    `chat.messages.readonly`, `chat.spaces.readonly`,
+    ///    `chat.messages.reactions`, `chat.memberships`, `chat.messages` or
+    ///    `chat.spaces`
+    /// - app, approved by an administrator: `chat.app.all.memberships.readonly`,
+    ///    `chat.app.all.messages.readonly`, `chat.app.all.spaces.readonly`,
+    ///    `chat.app.memberships.readonly`, `chat.app.messages.readonly`,
+    ///    `chat.app.spaces.readonly`, `chat.app.memberships` or `chat.app.spaces`
+    pub fn get_space_event(
+        &self,
+        request: impl Into<GetSpaceEventRequest>,
+    ) -> crate::Call<GetSpaceEventRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists what happened in a space that the caller is in, the oldest event
+    /// first. Events hold resources as they are now: that of a member who has left
+    /// since is empty. The permission settings of a space are left out.
+    ///
+    /// The scope must be one that allows reading what the events are about.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.messages.reactions.readonly`, `chat.memberships.readonly`,
+    ///    `chat.messages.readonly`, `chat.spaces.readonly`,
+    ///    `chat.messages.reactions`, `chat.memberships`, `chat.messages` or
+    ///    `chat.spaces`
+    /// - app, approved by an administrator: `chat.app.all.memberships.readonly`,
+    ///    `chat.app.all.messages.readonly`, `chat.app.all.spaces.readonly`,
+    ///    `chat.app.memberships.readonly`, `chat.app.messages.readonly`,
+    ///    `chat.app.spaces.readonly`, `chat.app.memberships` or `chat.app.spaces`
+    pub fn list_space_events(
+        &self,
+        request: impl Into<ListSpaceEventsRequest>,
+    ) -> crate::Call<ListSpaceEventsRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Returns when the caller is notified about a space.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.spacesettings`
+    pub fn get_space_notification_setting(
+        &self,
+        request: impl Into<GetSpaceNotificationSettingRequest>,
+    ) -> crate::Call<GetSpaceNotificationSettingRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Changes when the caller is notified about a space.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.spacesettings`
+    pub fn update_space_notification_setting(
+        &self,
+        request: impl Into<UpdateSpaceNotificationSettingRequest>,
+    ) -> crate::Call<UpdateSpaceNotificationSettingRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Creates a section of the caller's navigation panel, of type
+    /// `CUSTOM_SECTION`.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.sections`
+    pub fn create_section(
+        &self,
+        request: impl Into<CreateSectionRequest>,
+    ) -> crate::Call<CreateSectionRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Deletes a section of type `CUSTOM_SECTION`. The spaces in it move to the
+    /// default sections.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.sections`
+    pub fn delete_section(
+        &self,
+        request: impl Into<DeleteSectionRequest>,
+    ) -> crate::Call<DeleteSectionRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Renames a section of type `CUSTOM_SECTION`.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.sections`
+    pub fn update_section(
+        &self,
+        request: impl Into<UpdateSectionRequest>,
+    ) -> crate::Call<UpdateSectionRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists the sections of the caller's navigation panel.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.sections.readonly` or `chat.users.sections`
+    pub fn list_sections(
+        &self,
+        request: impl Into<ListSectionsRequest>,
+    ) -> crate::Call<ListSectionsRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Moves a section up or down in the caller's navigation panel.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.sections`
+    pub fn position_section(
+        &self,
+        request: impl Into<PositionSectionRequest>,
+    ) -> crate::Call<PositionSectionRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Lists what is in a section: spaces.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.sections.readonly` or `chat.users.sections`
+    pub fn list_section_items(
+        &self,
+        request: impl Into<ListSectionItemsRequest>,
+    ) -> crate::Call<ListSectionItemsRequest> {
+        crate::Call::new(self, request.into())
+    }
+    /// Moves a space from one section to another.
+    ///
+    /// Scopes:
+    ///
+    /// - user: `chat.users.sections`
+    pub fn move_section_item(
+        &self,
+        request: impl Into<MoveSectionItemRequest>,
+    ) -> crate::Call<MoveSectionItemRequest> {
+        crate::Call::new(self, request.into())
+    }
+}
 /// A command of an app.
 #[allow(clippy::all)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -18,8 +18,10 @@ pub(crate) struct UnaryCall<'r> {
     pub(super) framed: Bytes,
     /// The scopes that the token is to have, in place of those of the stack.
     pub(crate) scopes: Option<Scopes>,
+    /// Whether the call only reads: its first binding is a GET, or a step says so.
+    pub(crate) reads: bool,
     /// Whether a write may be made twice: the server knows it by a request id, or the caller says so.
-    pub(super) idempotent_write: bool,
+    pub(crate) idempotent_write: bool,
 }
 
 /// The method of a call, if its request is one message and can be read. Messages that are
@@ -42,7 +44,8 @@ impl<'r> UnaryCall<'r> {
         let message = rpc::unary(framed.clone(), encoding, usize::MAX)?;
         let scopes = head.extensions.get().cloned();
         let idempotent_write = head.extensions.get::<Idempotent>().is_some();
-        Ok(Self { bindings, head, message, framed, scopes, idempotent_write })
+        let reads = bindings.bindings().first().is_some_and(|first| first.http_method() == Some(&http::Method::GET));
+        Ok(Self { bindings, head, message, framed, scopes, reads, idempotent_write })
     }
 
     /// Replaces the message by one that was written behind [`rpc::room`].
@@ -65,8 +68,6 @@ impl<'r> UnaryCall<'r> {
     /// Whether to make the call twice does what making it once does: the server knows it
     /// by its request id, or it only reads.
     pub(super) fn is_idempotent(&self) -> bool {
-        let reads =
-            || self.bindings.bindings().first().is_some_and(|first| first.http_method() == Some(&http::Method::GET));
-        self.idempotent_write || reads()
+        self.idempotent_write || self.reads
     }
 }

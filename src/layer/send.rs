@@ -47,6 +47,13 @@ pub(crate) struct Whole {
     trailers: Option<HeaderMap>,
 }
 
+impl Whole {
+    /// The message in its frame; `None` if there is none.
+    pub(crate) fn framed(&self) -> Option<&Bytes> {
+        self.framed.as_ref()
+    }
+}
+
 impl http_body::Body for Whole {
     type Data = Bytes;
     type Error = Infallible;

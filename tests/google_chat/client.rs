@@ -50,7 +50,7 @@ async fn a_call_is_made_again_where_that_creates_no_second_space() {
             let made = chat.create_space(Space::named("a")).with_response().await;
             let made = made.unwrap_or_else(|error| panic!("{wire} {fault:?}: {error}"));
             assert_eq!((made.attempts, made.request_id.len()), (attempts, 36), "{wire} {fault:?}");
-            assert_eq!(emulator.spaces(), [made.space], "{wire} {fault:?}");
+            assert_eq!(emulator.spaces(), [made.message], "{wire} {fault:?}");
             // The bare stub has the same.
             emulator.fail_next(fault.clone());
             let made = chat.stub().create_space(CreateSpaceRequest::from(Space::named("b"))).await.unwrap();
@@ -177,7 +177,7 @@ async fn an_unclear_answer_is_asked_for_again_where_there_is_a_request_id() {
         }
         // A call that only reads has none, and its caller asks again.
         fail(1);
-        let request = GetSpaceRequest { name: made.space.name.clone(), ..Default::default() };
+        let request = GetSpaceRequest { name: made.message.name.clone(), ..Default::default() };
         chat.stub().get_space(request.clone()).await.unwrap_err();
         chat.stub().get_space(request).await.unwrap();
         assert_eq!(emulator.spaces().len(), 1, "{wire}");

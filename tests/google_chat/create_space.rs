@@ -58,9 +58,11 @@ async fn both_wires_create_the_same_space() {
             .await
             .unwrap();
         assert_eq!(created.wire, wire);
-        assert!(created.space.name.starts_with("spaces/"), "{:?}", created.space);
-        assert!(created.space.create_time.is_some() && created.space.space_uri.contains(&created.space.name[7..]));
-        made.push(comparable(created.space));
+        assert!(created.message.name.starts_with("spaces/"), "{:?}", created.message);
+        assert!(
+            created.message.create_time.is_some() && created.message.space_uri.contains(&created.message.name[7..])
+        );
+        made.push(comparable(created.message));
     }
     assert_eq!(made[0], made[1]);
     assert_eq!(made[0].display_name, "Launch room");

@@ -16,7 +16,7 @@
 //! let created = chat.create_space(Space::named("Launch room")).with_response().await?;
 //! // The first response was lost; the second is of the same space.
 //! assert_eq!(created.attempts, 2);
-//! assert_eq!(emulator.spaces(), [created.space]);
+//! assert_eq!(emulator.spaces(), [created.message]);
 //! # Ok(())
 //! # }
 //! ```

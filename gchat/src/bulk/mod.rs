@@ -57,7 +57,7 @@ pub(crate) async fn run(
     // The quota comes back within a minute, though others may use it as well.
     let quota_wait = Duration::from_secs(args.patience);
     let policy = RetryPolicy::default().with_total_timeout(timeout).with_quota_wait(quota_wait);
-    let client = target.builder(None).retry(policy).build().map_err(Failure::usage)?;
+    let client = target.builder().retry(policy).build().map_err(Failure::usage)?;
     let source = Source::open(path, args.format.unwrap_or_else(|| Format::of(path)), flags, &client)?;
 
     let path = files::resolved(path).map_err(|error| Failure::usage(path.display().to_string()).because(error))?;

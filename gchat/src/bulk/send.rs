@@ -134,7 +134,7 @@ async fn outcome(task: &Task, shared: &Shared) -> (Option<Outcome>, Option<Failu
                 shared.answer();
                 shared.created.fetch_add(1, Ordering::Relaxed);
                 shared.retries.fetch_add(u64::from(created.attempts.saturating_sub(1)), Ordering::Relaxed);
-                return (Some(Outcome::created(&created.space)), None);
+                return (Some(Outcome::created(&created.message)), None);
             }
             Err(error) => error,
         };

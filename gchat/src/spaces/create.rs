@@ -1,6 +1,6 @@
 //! `gchat spaces create`.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use google_chat::{CreateSpaceRequest, Space};
 
@@ -82,7 +82,7 @@ pub(crate) struct Create {
 pub(super) async fn run(args: Create) -> Result<(), Failure> {
     if let Some(file) = &args.from {
         let target = args.connection.target().await?;
-        let timeout = Duration::from_secs(args.connection.connection.timeout);
+        let timeout = args.connection.connection.timeout();
         return bulk::run(file, &args.space.to_json()?, &args.bulk, &target, timeout, args.quiet).await;
     }
     let json = match &args.from_json {
@@ -103,8 +103,8 @@ pub(super) async fn run(args: Create) -> Result<(), Failure> {
     if args.dry_run {
         return output::write(explain::curl_of_create(&target, &request).await?.as_bytes());
     }
-    let timeout = Duration::from_secs(args.connection.connection.timeout);
-    let client = target.client(None)?;
+    let timeout = args.connection.connection.timeout();
+    let client = target.client()?;
     client.check(&request).map_err(Failure::usage)?;
     let space = client.create_space(request).timeout(timeout).await?;
     if args.quiet { Ok(()) } else { output::print(&space, Output::or_usual(args.output)) }

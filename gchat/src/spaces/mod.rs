@@ -4,18 +4,10 @@ mod create;
 mod flags;
 mod update;
 
-use std::time::Duration;
-
-use google_chat::{
-    Channel, Client, Error,
-    proto::google::chat::v1::{
-        CompleteImportSpaceRequest, DeleteSpaceRequest, GetSpaceRequest, ListSpacesRequest,
-        chat_service_client::ChatServiceClient,
-    },
-};
+use google_chat::proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, ListSpacesRequest};
 
 use crate::{
-    connection::{Connection, Needs},
+    connection::Connection,
     failure::Failure,
     output::{self, Output},
 };
@@ -101,11 +93,6 @@ pub(crate) struct CompleteImport {
     connection: Connection,
 }
 
-const GET: &str = "google.chat.v1.ChatService/GetSpace";
-const LIST: &str = "google.chat.v1.ChatService/ListSpaces";
-const DELETE: &str = "google.chat.v1.ChatService/DeleteSpace";
-const COMPLETE_IMPORT: &str = "google.chat.v1.ChatService/CompleteImportSpace";
-
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(args) => create::run(*args).await,
@@ -117,69 +104,35 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// The client of one command, and its stub.
-struct Caller {
-    client: Client,
-    stub: ChatServiceClient<Channel>,
-    timeout: Duration,
-}
-
-impl Caller {
-    /// A caller with what a method needs; `admin`: by an administrator's privileges.
-    fn new(connection: &Connection, method: &str, admin: bool) -> Result<Self, Failure> {
-        let client = connection.target()?.client(Needs::of(method, admin))?;
-        Ok(Self { stub: client.stub(), client, timeout: Duration::from_secs(connection.timeout) })
-    }
-
-    fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        // tonic panics on what eight digits of hours cannot say.
-        request.set_timeout(self.timeout.min(Duration::from_secs(99_999_999 * 3600)));
-        request
-    }
-
-    /// The failure of a call, with what to do.
-    fn failed(&self, method: &'static str) -> impl Fn(tonic::Status) -> Failure {
-        let wire = self.client.wire();
-        move |status| Error::of(status, method, wire).into()
-    }
-}
-
 async fn get(args: Get) -> Result<(), Failure> {
-    let mut caller = Caller::new(&args.connection, GET, args.admin)?;
-    let request = caller.request(GetSpaceRequest { name: args.name, use_admin_access: args.admin });
-    let space = caller.stub.get_space(request).await;
-    let space = space.map_err(caller.failed(GET))?.into_inner();
+    let request = GetSpaceRequest { use_admin_access: args.admin, ..args.name.into() };
+    let space = args.connection.client()?.get_space(request).timeout(args.connection.timeout()).await?;
     output::print(&space, Output::or_usual(args.output))
 }
 
 async fn list(args: List) -> Result<(), Failure> {
-    let mut caller = Caller::new(&args.connection, LIST, false)?;
     let output = Output::or_usual(args.output);
-    let (mut left, mut page_token) = (args.limit.unwrap_or(usize::MAX), String::new());
-    loop {
-        let page_size = left.min(1_000) as i32;
-        let request = ListSpacesRequest { page_size, page_token, filter: args.filter.clone() };
-        let page = caller.stub.list_spaces(caller.request(request)).await;
-        let page = page.map_err(caller.failed(LIST))?.into_inner();
-        let spaces = &page.spaces[..page.spaces.len().min(left)];
-        output::print_lines(spaces, output)?;
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    let request =
+        ListSpacesRequest { page_size: left.min(1_000) as i32, filter: args.filter, ..ListSpacesRequest::default() };
+    let mut pages = args.connection.client()?.list_spaces(request).timeout(args.connection.timeout()).pages();
+    while left > 0
+        && let Some(page) = pages.next().await
+    {
+        let mut spaces = page?.spaces;
+        spaces.truncate(left);
+        output::print_lines(&spaces, output)?;
         left -= spaces.len();
-        page_token = page.next_page_token;
-        if page_token.is_empty() || left == 0 {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 async fn delete(args: Delete) -> Result<(), Failure> {
     if !args.yes && !confirmed(&args.name)? {
         return Err(Failure::usage("nothing was deleted"));
     }
-    let mut caller = Caller::new(&args.connection, DELETE, args.admin)?;
-    let request = caller.request(DeleteSpaceRequest { name: args.name, use_admin_access: args.admin });
-    let done = caller.stub.delete_space(request).await;
-    done.map(drop).map_err(caller.failed(DELETE))
+    let request = DeleteSpaceRequest { use_admin_access: args.admin, ..args.name.into() };
+    Ok(args.connection.client()?.delete_space(request).timeout(args.connection.timeout()).await?)
 }
 
 /// Asks whether to go on, which needs somebody to be asked.
@@ -196,9 +149,7 @@ fn confirmed(name: &str) -> Result<bool, Failure> {
 }
 
 async fn complete_import(args: CompleteImport) -> Result<(), Failure> {
-    let mut caller = Caller::new(&args.connection, COMPLETE_IMPORT, false)?;
-    let request = caller.request(CompleteImportSpaceRequest { name: args.name });
-    let answer = caller.stub.complete_import_space(request).await;
-    let answer = answer.map_err(caller.failed(COMPLETE_IMPORT))?.into_inner();
+    let call = args.connection.client()?.complete_import_space(args.name);
+    let answer = call.timeout(args.connection.timeout()).await?;
     output::print(&answer.space.unwrap_or_default(), Output::or_usual(args.output))
 }

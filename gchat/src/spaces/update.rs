@@ -1,13 +1,12 @@
 //! `gchat spaces update`.
 
 use google_chat::{
-    Space,
+    MethodScopes, Space,
     proto::google::chat::v1::{GetSpaceRequest, UpdateSpaceRequest},
 };
-use prost_types::FieldMask;
 use serde_json::Value;
 
-use super::{Caller, GET, flags::SpaceFlags};
+use super::flags::SpaceFlags;
 use crate::{
     connection::Connection,
     failure::Failure,
@@ -43,26 +42,27 @@ pub(super) async fn run(args: Update) -> Result<(), Failure> {
     let space: Space =
         output::schema()?.from_json(json.to_string()).map_err(|error| Failure::usage("the space").because(error))?;
     let mut space = Space { name: args.name, ..space };
-    let mut caller = Caller::new(&args.connection, UPDATE, args.admin)?;
+    let target = args.connection.target()?;
+    // For both calls: who may change a space may read it.
+    let scope = MethodScopes::of(UPDATE).map(|scopes| scopes.least(target.is_app(), args.admin));
+    let scopes = target.scopes(scope.into_iter().collect());
+    let chat = target.builder().scopes(scopes).build().map_err(Failure::usage)?;
+    let timeout = args.connection.timeout();
     // The API takes description and guidelines together; what is not given stays.
     if let Some(Value::Object(details)) = json.get("spaceDetails")
         && details.len() == 1
         && let Some(new) = &mut space.space_details
     {
-        let request = caller.request(GetSpaceRequest { name: space.name.clone(), use_admin_access: args.admin });
-        let old = caller.stub.get_space(request).await;
-        let old = old.map_err(caller.failed(GET))?.into_inner();
-        let old = old.space_details.unwrap_or_default();
+        let request = GetSpaceRequest { use_admin_access: args.admin, ..(&space.name).into() };
+        let old = chat.get_space(request).timeout(timeout).await?.space_details.unwrap_or_default();
         if details.contains_key("description") {
             new.guidelines = old.guidelines;
         } else {
             new.description = old.description;
         }
     }
-    let update_mask = Some(FieldMask { paths });
-    let request = UpdateSpaceRequest { space: Some(space), update_mask, use_admin_access: args.admin };
-    let space = caller.stub.update_space(caller.request(request)).await;
-    let space = space.map_err(caller.failed(UPDATE))?.into_inner();
+    let request = UpdateSpaceRequest { use_admin_access: args.admin, ..UpdateSpaceRequest::of(space, paths) };
+    let space = chat.update_space(request).timeout(timeout).await?;
     output::print(&space, Output::or_usual(args.output))
 }
 
