@@ -334,8 +334,15 @@ impl Binding {
             }
         };
         for (index, required) in &rule.query {
-            query::put_top_level(&mut target, &rule.input, merged.field(*index), *required)
-                .map_err(|problem| self.invalid(problem))?;
+            query::put_top_level(&mut target, &rule.input, merged.field(*index), *required).map_err(|refused| {
+                match refused {
+                    query::Refused::Unwritable(problem) => self.invalid(problem),
+                    query::Refused::Unsupported(problem) => {
+                        let name = self.0.method.path().trim_start_matches('/');
+                        TranscodeError::new(TranscodeErrorKind::Unsupported, format!("{name}: {problem}"))
+                    }
+                }
+            })?;
         }
         if options.write.enums_as_integers {
             query::put_parameter(&mut target, "$alt", "json;enum-encoding=int");

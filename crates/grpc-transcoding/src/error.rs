@@ -16,7 +16,7 @@ pub struct TranscodeError {
 pub enum TranscodeErrorKind {
     /// The request cannot be carried or read: INVALID_ARGUMENT.
     InvalidRequest,
-    /// The method cannot be called over HTTP/JSON: UNIMPLEMENTED.
+    /// HTTP/JSON cannot carry the method, or a field that the request sets: UNIMPLEMENTED.
     Unsupported,
     /// The response cannot be written or read: INTERNAL.
     InvalidResponse,

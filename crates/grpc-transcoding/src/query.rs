@@ -40,6 +40,14 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Why a field does not become query parameters.
+pub(crate) enum Refused {
+    /// A query cannot carry such a field.
+    Unsupported(String),
+    /// Its value has no text.
+    Unwritable(String),
+}
+
 /// Appends a field of a request as query parameters. A required field goes even where it
 /// holds its default; a member of a oneof that is not set would set it.
 pub(crate) fn put_top_level(
@@ -47,7 +55,7 @@ pub(crate) fn put_top_level(
     message: &MessageDescriptor,
     field: MergedField<'_>,
     required: bool,
-) -> Result<(), String> {
+) -> Result<(), Refused> {
     let descriptor = field.descriptor();
     let singular = descriptor.cardinality() == Cardinality::Singular;
     let must = required && singular && !descriptor.is_message() && descriptor.oneof().is_none();
@@ -64,7 +72,7 @@ fn put_message(
     message: &MergedMessage<'_>,
     prefix: &str,
     within: &[MessageDescriptor],
-) -> Result<(), String> {
+) -> Result<(), Refused> {
     message.fields().try_for_each(|field| put_field(target, field, false, prefix, within))
 }
 
@@ -74,26 +82,30 @@ fn put_field(
     required: bool,
     prefix: &str,
     within: &[MessageDescriptor],
-) -> Result<(), String> {
+) -> Result<(), Refused> {
     let descriptor = field.descriptor();
     let singular = descriptor.cardinality() == Cardinality::Singular;
     let name = parameter_name(field, prefix, within)?;
-    let failed = |error: protojson::WriteError| format!("field `{name}`: {error}");
+    let failed = |error: protojson::WriteError| Refused::Unwritable(format!("field `{name}`: {error}"));
     if descriptor.cardinality() == Cardinality::Map {
-        return Err(format!("field `{name}` is a map, which a query cannot carry"));
+        return Err(Refused::Unsupported(format!("field `{name}` is a map, which a query cannot carry")));
     }
     if let Some(nested) = descriptor.message() {
         match nested.json_mapping() {
             mapping if mapping.is_text() && singular => {}
             JsonMapping::Plain if singular && within.contains(&nested) => {
-                return Err(format!("field `{name}` is recursive, which a query cannot carry"));
+                return Err(Refused::Unsupported(format!("field `{name}` is recursive, which a query cannot carry")));
             }
             JsonMapping::Plain if singular => {
                 let within = [within, &[nested]].concat();
-                let Some(message) = field.message().map_err(|error| error.to_string())? else { return Ok(()) };
+                let message = field.message().map_err(|error| Refused::Unwritable(error.to_string()))?;
+                let Some(message) = message else { return Ok(()) };
                 return put_message(target, &message, &name, &within);
             }
-            _ => return Err(format!("field `{name}` is a {}, which a query cannot carry", nested.name())),
+            _ => {
+                let problem = format!("field `{name}` is a {}, which a query cannot carry", nested.name());
+                return Err(Refused::Unsupported(problem));
+            }
         }
     }
     if singular {
@@ -112,11 +124,12 @@ fn parameter_name<'f>(
     field: MergedField<'f>,
     prefix: &str,
     within: &[MessageDescriptor],
-) -> Result<Cow<'f, str>, String> {
+) -> Result<Cow<'f, str>, Refused> {
     let descriptor = field.descriptor();
     let name = descriptor.path_name().ok_or_else(|| {
         let message = within.last().map_or("the message", |message| message.name());
-        format!("field `{}` of {message} has no name that a query could give it by", descriptor.name())
+        let problem = format!("field `{}` of {message} has no name that a query could give it by", descriptor.name());
+        Refused::Unsupported(problem)
     })?;
     Ok(match prefix {
         "" => name.into(),
