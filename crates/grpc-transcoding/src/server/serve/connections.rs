@@ -39,7 +39,7 @@ struct Open {
 pub(super) struct Place {
     connections: Arc<Connections>,
     number: u64,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
     pub(super) entry: Arc<Entry>,
 }
 
@@ -100,14 +100,17 @@ impl Connections {
         }
     }
 
-    /// A place for a connection; `None` if its peer has too many.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    /// A place for a connection; `None` if its peer has too many. One without an address
+    /// counts among all only.
+    pub(super) fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Place> {
         let mut open = self.open();
-        let count = open.peers.entry(peer).or_default();
-        if *count >= self.limit_per_peer {
-            return None;
+        if let Some(peer) = peer {
+            let count = open.peers.entry(peer).or_default();
+            if *count >= self.limit_per_peer {
+                return None;
+            }
+            *count += 1;
         }
-        *count += 1;
         let number = open.next;
         open.next += 1;
         let entry = Arc::new(Entry {
@@ -130,10 +133,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.open();
         open.entries.remove(&self.number);
-        if let Some(count) = open.peers.get_mut(&self.peer) {
+        if let Some(peer) = self.peer
+            && let Some(count) = open.peers.get_mut(&peer)
+        {
             *count -= 1;
             if *count == 0 {
-                open.peers.remove(&self.peer);
+                open.peers.remove(&peer);
             }
         }
         self.connections.closed.notify_one();

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -40,9 +41,15 @@ const REST: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 pub(super) struct Exchanges<S> {
     pub(super) service: S,
     pub(super) entry: Arc<Entry>,
+    pub(super) peer: Peer,
     pub(super) limits: Arc<Limits>,
     pub(super) requests: Arc<Semaphore>,
 }
+
+/// The address that a request under [`serve`](super::serve) comes from, among the request's
+/// extensions; `None` over a Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub Option<SocketAddr>);
 
 /// What a request's body and its response share.
 struct Exchange {
@@ -128,7 +135,8 @@ where
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
         let permit = Arc::clone(&self.requests).try_acquire_owned().ok();
         let taken = permit.is_some();
         self.entry.begin_request();

@@ -1,9 +1,9 @@
-//! Serving on a port: HTTP/1.1 and HTTP/2 side by side, with TLS or without.
+//! Serving on a port or a Unix socket: HTTP/1.1 and HTTP/2 side by side, with TLS or without.
 //!
 //! `connections` counts what is open and says which connection makes room for a new one,
 //! `stream` is what HTTP reads and writes, `exchange` holds the limits of each request.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,7 +13,6 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
     time::{Instant, timeout},
@@ -32,10 +31,12 @@ use super::BoxError;
 mod connections;
 mod exchange;
 mod limits;
+mod listener;
 mod stream;
 
-pub use exchange::RequestBody;
+pub use exchange::{Peer, RequestBody};
 pub use limits::{Limits, ServeOptions};
+pub use listener::Listener;
 
 /// How long to wait where the system has no connection to give.
 const RETRY: Duration = Duration::from_millis(100);
@@ -55,10 +56,13 @@ const SEND: usize = 64 * 1024;
 /// Serves connections until the shutdown of `options`, then lets the calls that are under
 /// way end. [`Limits`] says what one client, and all together, can ask of it.
 ///
+/// Each request has its [`Peer`] among its extensions.
+///
 /// Dropping the future ends every connection at once. An error of the service
 /// ends its connection, or over HTTP/2 its stream, without a response.
-pub async fn serve<S>(listener: TcpListener, service: S, options: ServeOptions)
+pub async fn serve<L, S>(mut listener: L, service: S, options: ServeOptions)
 where
+    L: Listener,
     S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
@@ -85,8 +89,8 @@ where
             accepted = accepted => match accepted {
                 Ok((stream, peer)) => {
                     // The port is the client's choice; the address is who it is.
-                    if let Some(place) = connections.enter(peer.ip()) {
-                        tasks.spawn(server.clone().connection(stream, place));
+                    if let Some(place) = connections.enter(peer.map(|peer| peer.ip())) {
+                        tasks.spawn(server.clone().connection(stream, peer, place));
                     }
                 }
                 // A connection that fails while it is accepted is that client's
@@ -117,9 +121,9 @@ struct Server<S> {
 }
 
 /// The side of a connection that the client chose.
-enum Begun {
-    Plain(TcpStream, Bytes),
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+enum Begun<I> {
+    Plain(I, Bytes),
+    Tls(Box<tokio_rustls::server::TlsStream<I>>),
 }
 
 impl<S> Server<S>
@@ -129,9 +133,10 @@ where
     S::Future: Send,
 {
     /// Serves one connection to its end. How it ends is known to its client.
-    async fn connection(self, stream: TcpStream, place: Place) {
-        // Answers are small; waiting to fill a packet only delays them.
-        let _ = stream.set_nodelay(true);
+    async fn connection<I>(self, stream: I, peer: Option<SocketAddr>, place: Place)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let entry = Arc::clone(&place.entry);
         let mut closing = self.closing.clone();
         let begun = tokio::select! {
@@ -144,16 +149,16 @@ where
             None => {}
             Some(Begun::Plain(stream, read)) => {
                 let h2 = read.as_ref() == PREFACE;
-                self.run(Stream::new(stream, read, Arc::clone(&entry), write), h2, &entry).await;
+                self.run(Stream::new(stream, read, Arc::clone(&entry), write), h2, peer, &entry).await;
             }
             Some(Begun::Tls(stream)) => {
                 let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.run(Stream::new(stream, Bytes::new(), Arc::clone(&entry), write), h2, &entry).await;
+                self.run(Stream::new(stream, Bytes::new(), Arc::clone(&entry), write), h2, peer, &entry).await;
             }
         }
     }
 
-    async fn run<I>(mut self, io: Stream<I>, h2: bool, entry: &Arc<Entry>)
+    async fn run<I>(mut self, io: Stream<I>, h2: bool, peer: Option<SocketAddr>, entry: &Arc<Entry>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -173,6 +178,7 @@ where
         let service = Exchanges {
             service: self.service,
             entry: Arc::clone(entry),
+            peer: Peer(peer),
             limits: Arc::clone(&limits),
             requests: self.requests,
         };
@@ -215,7 +221,10 @@ where
 
 /// Finds out which HTTP a connection speaks. One that does not show it in time is
 /// not waited for.
-async fn begin(mut stream: TcpStream, tls: Option<&TlsAcceptor>, limits: &Limits) -> Option<Begun> {
+async fn begin<I>(mut stream: I, tls: Option<&TlsAcceptor>, limits: &Limits) -> Option<Begun<I>>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
     if let Some(tls) = tls {
         let accepted = timeout(limits.handshake, tls.accept(stream)).await;
         return Some(Begun::Tls(Box::new(accepted.ok()?.ok()?)));
