@@ -17,7 +17,7 @@ use hyper_util::{
 };
 use rustls::{
     AlertDescription, CertificateError, InvalidMessage,
-    pki_types::{CertificateDer, InvalidDnsNameError, pem::PemObject},
+    pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, pem::PemObject},
 };
 use tokio::net::TcpStream;
 use tower::{Service, ServiceExt};
@@ -250,6 +250,7 @@ pub(super) fn tls_failure(peer: &str, error: BoxError) -> BoxError {
 #[derive(Clone, Default)]
 pub struct ConnectorBuilder {
     roots: Vec<u8>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
     tls: Option<rustls::ClientConfig>,
     proxy: Option<String>,
 }
@@ -271,10 +272,18 @@ impl ConnectorBuilder {
         self
     }
 
+    /// Shows servers that ask for one a certificate with its chain, and signs with its key
+    /// (both PEM).
+    #[must_use]
+    pub fn client_certificate(mut self, chain: &[u8], key: &[u8]) -> Self {
+        self.identity = Some((chain.to_vec(), key.to_vec()));
+        self
+    }
+
     /// Sets the whole configuration of TLS: with another provider of cryptography, with
     /// other roots than the system's, or with a certificate of the client's own. The
-    /// certificates of [`ConnectorBuilder::root_certificates`] do not count then, and the
-    /// protocols that TLS agrees on (ALPN) are set here, whatever the configuration says.
+    /// certificates of [`ConnectorBuilder::root_certificates`] and
+    /// [`ConnectorBuilder::client_certificate`] do not count then, and the protocols that TLS agrees on (ALPN) are set here, whatever the configuration says.
     ///
     /// ```
     /// use grpc_transcoding::{client::{Connector, Origin}, rustls};
@@ -309,7 +318,8 @@ impl ConnectorBuilder {
     /// # Errors
     ///
     /// If the origin is https and there are no root certificates, or some are given
-    /// that cannot be read; or if the proxy is none that can be used.
+    /// that cannot be read; if the client's certificate and its key are not each other's; or
+    /// if the proxy is none that can be used.
     pub fn build(&self, origin: &Origin) -> Result<Connector, ConnectError> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
@@ -326,11 +336,24 @@ impl ConnectorBuilder {
             Some(config) => config.clone(),
             None => {
                 let roots = if origin.is_https() { self.roots()? } else { rustls::RootCertStore::empty() };
-                rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                    .with_safe_default_protocol_versions()
-                    .map_err(|error| ConnectError::caused_by(error.to_string(), error))?
-                    .with_root_certificates(roots)
-                    .with_no_client_auth()
+                let builder =
+                    rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                        .with_safe_default_protocol_versions()
+                        .map_err(|error| ConnectError::caused_by(error.to_string(), error))?
+                        .with_root_certificates(roots);
+                match &self.identity {
+                    None => builder.with_no_client_auth(),
+                    Some((chain, key)) => {
+                        let unusable = "the client's certificate or its key cannot be used";
+                        // As above: the parser's errors may show the key.
+                        let no_pem = |_| ConnectError::new(format!("{unusable}: it is not PEM"));
+                        let chain: Result<_, _> = CertificateDer::pem_slice_iter(chain).collect();
+                        let key = PrivateKeyDer::from_pem_slice(key).map_err(no_pem)?;
+                        builder
+                            .with_client_auth_cert(chain.map_err(no_pem)?, key)
+                            .map_err(|error| ConnectError::caused_by(format!("{unusable}: {error}"), error))?
+                    }
+                }
             }
         };
         let tls = hyper_rustls::HttpsConnectorBuilder::new()
