@@ -148,6 +148,14 @@ pub fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
     })
 }
 
+/// Writes `grpc-timeout`: in milliseconds, rounded up, so that a server does not see a
+/// limit pass before it has. Eight digits of them are more than a day.
+pub(crate) fn timeout_value(timeout: Duration) -> HeaderValue {
+    let millis = timeout.as_micros().div_ceil(1_000).clamp(1, 99_999_999);
+    // Digits and a letter are always a header's value.
+    HeaderValue::try_from(format!("{millis}m")).unwrap_or(HeaderValue::from_static("99999999m"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,7 +34,7 @@ use crate::{
     SystemParams, TranscodeError,
     rpc::{
         CollectError, Lasting, MESSAGE_LIMIT, chain, collect,
-        deadline::{Deadline, parse_timeout},
+        deadline::{Deadline, parse_timeout, timeout_value},
         frame, gzip, header,
         metadata::{METADATA_LIMIT, MetadataError, check, metadata},
         response::{self, GRPC_TIMEOUT, JSON, after_headers},
@@ -47,13 +47,13 @@ use crate::{
 const WORTH_PACKING: usize = 1400;
 
 /// How long a call may take by default.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a stream may be without a message by default.
-const IDLE: Duration = Duration::from_secs(600);
+pub(super) const IDLE: Duration = Duration::from_secs(600);
 
 /// How many bytes of bodies are held by default.
-const BODIES: usize = 256 * 1024 * 1024;
+pub(super) const BODIES: usize = 256 * 1024 * 1024;
 
 /// A tower service that stands in front of a gRPC service and offers its
 /// methods as REST, by their `google.api.http` rules. Calls that are gRPC
@@ -66,8 +66,9 @@ const BODIES: usize = 256 * 1024 * 1024;
 /// same HTTP method and path, is logged as a warning, and among
 /// [`GatewayLayer::warnings`].
 ///
-/// A response that is an error has its [`Code`](tonic::Code) among its extensions, for
-/// those who count or log: HTTP's statuses are fewer.
+/// For those who count or log, a response has among its extensions the [`Binding`] that the
+/// request was for, if there is one, and one that is an error has its
+/// [`Code`](tonic::Code): HTTP's statuses are fewer.
 #[derive(Clone)]
 pub struct Gateway<S> {
     inner: S,
@@ -299,11 +300,12 @@ struct Refusal {
     status: Status,
     http: Option<StatusCode>,
     allow: Vec<Method>,
+    binding: Option<Binding>,
 }
 
 impl From<Status> for Box<Refusal> {
     fn from(status: Status) -> Self {
-        Box::new(Refusal { status, http: None, allow: Vec::new() })
+        Box::new(Refusal { status, http: None, allow: Vec::new(), binding: None })
     }
 }
 
@@ -324,7 +326,7 @@ impl From<MetadataError> for Box<Refusal> {
 }
 
 /// The status of a gRPC call whose metadata is not passed on.
-fn unfit(error: &MetadataError) -> Status {
+pub(super) fn unfit(error: &MetadataError) -> Status {
     match error {
         // As gRPC's own servers have it.
         MetadataError::TooLarge(_) => Status::resource_exhausted(error.to_string()),
@@ -349,6 +351,9 @@ impl Refusal {
         let body = status::to_body(Some(pool), &self.status, http);
         let mut response = answer(http, JSON, body, self.status.metadata().clone().into_headers());
         response.extensions_mut().insert(self.status.code());
+        if let Some(binding) = self.binding {
+            response.extensions_mut().insert(binding);
+        }
         for method in self.allow {
             if let Ok(method) = HeaderValue::from_str(method.as_str()) {
                 response.headers_mut().append(ALLOW, method);
@@ -366,8 +371,7 @@ fn answer(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>, headers
 }
 
 impl Shared {
-    /// One request: find the method, take the body, make the message, call,
-    /// answer.
+    /// One request: find the method, and do what it says.
     async fn rest<S, B, R>(
         &self,
         inner: S,
@@ -387,6 +391,36 @@ impl Shared {
             head.method = method;
         }
         let (binding, variables) = self.route(&head.method, head.uri.path())?;
+        match self.answer(inner, binding, &variables, head, body, asked).await {
+            Ok(mut response) => {
+                response.extensions_mut().insert(binding.clone());
+                Ok(response)
+            }
+            Err(mut refusal) => {
+                refusal.binding = Some(binding.clone());
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The request of a binding: take the body, make the message, call, answer.
+    async fn answer<S, B, R>(
+        &self,
+        inner: S,
+        binding: &Binding,
+        variables: &[String],
+        head: http::request::Parts,
+        body: B,
+        asked: Option<Duration>,
+    ) -> Result<Response<Body>, Box<Refusal>>
+    where
+        S: Service<Request<Body>, Response = Response<R>>,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+        R: http_body::Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
         let method = binding.method();
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         let system = SystemParams::read(binding, &query, self.options.write.clone())?;
@@ -410,7 +444,7 @@ impl Shared {
         let content_type = content_type.map(|kind| Cow::Owned(kind.as_bytes().to_vec()));
         let mut message = frame::room(body.len());
         let payload = HttpPayload { content_type, body };
-        binding.decode_request(&variables, &query, &payload, &self.options, &mut message)?;
+        binding.decode_request(variables, &query, &payload, &self.options, &mut message)?;
         let message = frame::frame(message)?;
         let (form, packs) = (Form::asked_for(&head.headers), header::prefers_gzip(&head.headers));
         let mut call = call(method, message, head.headers, timeout)?;
@@ -486,7 +520,7 @@ impl Shared {
             CollectError::Malformed(cause) => {
                 Status::invalid_argument(format!("the body is not HTTP: {}", chain(&*cause))).into()
             }
-            CollectError::Failed(_) if share.is_refused() => no_room(),
+            CollectError::Failed(_) if share.is_refused() => no_room().into(),
             CollectError::Failed(cause) => Status::cancelled(format!("the body broke off: {}", chain(&*cause))).into(),
         })?;
         for _ in 0..times {
@@ -495,7 +529,7 @@ impl Shared {
                 gzip::GzipError::Malformed => Status::invalid_argument("the body is not gzip, as it says").into(),
             })?;
             if !share.grow(body.len()) {
-                return Err(no_room());
+                return Err(no_room().into());
             }
         }
         Ok(body)
@@ -528,16 +562,19 @@ impl Shared {
     }
 }
 
-/// The response to a request whose body has no room beside those of others.
-fn no_room() -> Box<Refusal> {
+/// The status of a request whose body has no room beside those of others.
+pub(super) fn no_room() -> Status {
     let mut status =
         Status::unavailable("the bodies of other requests take all room; send the request again in a second");
     status.metadata_mut().insert("retry-after", tonic::metadata::MetadataValue::from_static("1"));
-    status.into()
+    status
 }
 
 /// The work, or DEADLINE_EXCEEDED if nothing has come of it for so long.
-async fn patiently<T>(limit: Option<Duration>, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+pub(super) async fn patiently<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
     let mut silence = Silence::new(limit);
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| match work.as_mut().poll(context) {
@@ -635,16 +672,12 @@ fn call(
     call.headers_mut().remove("x-http-method-override");
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {
-        // Eight digits of milliseconds are more than a day.
-        let millis = timeout.as_millis().min(99_999_999);
-        if let Ok(value) = HeaderValue::try_from(format!("{millis}m")) {
-            call.headers_mut().insert(&GRPC_TIMEOUT, value);
-        }
+        call.headers_mut().insert(&GRPC_TIMEOUT, timeout_value(timeout));
     }
     Ok(call)
 }
 
-async fn send<S, R>(mut inner: S, call: Request<Body>) -> Result<Response<R>, Status>
+pub(super) async fn send<S, R>(mut inner: S, call: Request<Body>) -> Result<Response<R>, Status>
 where
     S: Service<Request<Body>, Response = Response<R>>,
     S::Error: Into<BoxError>,

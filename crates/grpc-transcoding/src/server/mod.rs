@@ -1,10 +1,12 @@
-//! Services that stand in front of a gRPC service.
+//! Services that are served on a port.
 //!
 //! - [`Gateway`]: from REST clients to a gRPC service.
+//! - [`Sidecar`]: from the gRPC stubs of any language to a REST API.
 //! - [`BrowserGuard`]: refuses what web pages have browsers send.
 //! - [`Reflection`]: a gRPC server's descriptors for those who ask; [`reflect`] asks a
-//!   server for its own.
-//! - [`serve`]: any service on a port, with limits.
+//!   server for its own. [`Health`]: whether a server takes calls;
+//!   [`check_health`] asks one.
+//! - [`serve`]: any service on a port or a Unix socket, with limits.
 //!
 //! A gateway in front of a gRPC server elsewhere, whose descriptors it asks for:
 //!
@@ -30,15 +32,19 @@ mod browser;
 mod budget;
 mod gateway;
 mod grpc_response;
+mod health;
 mod host;
 mod idle;
 mod json_body;
 mod reflection;
 mod serve;
+mod sidecar;
 
 pub use browser::{BrowserGuard, BrowserGuardLayer};
 pub use gateway::{Gateway, GatewayLayer};
-pub use reflection::{Reflection, reflect};
-pub use serve::{Limits, RequestBody, ServeOptions, serve};
+pub use health::{Health, check_health};
+pub use reflection::{Reflection, reflect, reflect_set};
+pub use serve::{Limits, Listener, Peer, RequestBody, ServeOptions, serve};
+pub use sidecar::{Sidecar, SidecarLayer};
 
 pub use crate::rpc::BoxError;

@@ -133,6 +133,24 @@ pub async fn reflect<S>(backend: S) -> Result<DescriptorPool, Status>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {
+    DescriptorPool::decode(&reflect_set(backend).await?).map_err(|error| broken(&error))
+}
+
+/// What is wrong with what a server says.
+fn broken(problem: &dyn fmt::Display) -> Status {
+    Status::internal(format!("the server's reflection: {problem}"))
+}
+
+/// Asks a server for its descriptors as [`reflect`] does, and gives them as an encoded
+/// `FileDescriptorSet`, as [`Reflection`] takes them.
+///
+/// # Errors
+///
+/// As for [`reflect`], but for a schema that cannot be used.
+pub async fn reflect_set<S>(backend: S) -> Result<Vec<u8>, Status>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
     let list = Question { list_services: Some(String::new()), ..Question::default() };
     let mut path = METHODS[0];
     let services = match ask(&backend, path, &list).await {
@@ -142,7 +160,6 @@ where
         }
         other => other?,
     };
-    let broken = |problem: &dyn fmt::Display| Status::internal(format!("the server's reflection: {problem}"));
     // By name, in the order in which they came.
     let mut known: HashMap<String, Bytes> = HashMap::new();
     let mut wanted: VecDeque<Question> = services
@@ -166,8 +183,7 @@ where
             known.insert(file.name().to_owned(), bytes);
         }
     }
-    let set = Files { descriptors: known.into_values().collect() };
-    DescriptorPool::decode(&set.encode_to_vec()).map_err(|error| broken(&error))
+    Ok(Files { descriptors: known.into_values().collect() }.encode_to_vec())
 }
 
 async fn ask<S>(backend: &S, path: &'static str, question: &Question) -> Result<Answer, Status>

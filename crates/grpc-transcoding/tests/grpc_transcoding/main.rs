@@ -12,5 +12,6 @@ mod response;
 mod rules;
 #[path = "../shelf/mod.rs"]
 mod shelf;
+mod sidecar;
 mod streams;
 mod wire;
