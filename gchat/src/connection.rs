@@ -174,7 +174,7 @@ impl Who {
         }
     }
 
-    fn token(token: &str) -> Result<Self, Failure> {
+    pub(crate) fn token(token: &str) -> Result<Self, Failure> {
         let credentials = Credentials::token(token).map_err(Failure::usage)?;
         Ok(Self {
             credentials,
@@ -187,7 +187,7 @@ impl Who {
 
     /// A key by the path of its file or, as variables of CI hold it, as its JSON. What
     /// was given is not repeated, whatever it is.
-    fn key(place: &str, given: &Path, subject: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn key(place: &str, given: &Path, subject: Option<&str>) -> Result<Self, Failure> {
         let json = match given.to_str() {
             Some(text) if text.trim_start().starts_with('{') => text.to_owned(),
             _ => std::fs::read_to_string(given).map_err(|error| {
@@ -202,7 +202,7 @@ impl Who {
 
     /// Application default credentials: a key that the environment names, or what
     /// gcp_auth finds.
-    fn default(subject: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn default(subject: Option<&str>) -> Result<Self, Failure> {
         let credentials = Credentials::application_default();
         let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(std::fs::read_to_string);
         if let Some(Ok(json)) = named
@@ -233,6 +233,11 @@ impl Who {
     }
 }
 
+/// A scope that may be given in short.
+pub(crate) fn in_full(scope: &str) -> String {
+    if scope.contains("://") { scope.to_owned() } else { format!("https://www.googleapis.com/auth/{scope}") }
+}
+
 impl Target {
     /// Whether calls go without credentials.
     pub(crate) fn is_anonymous(&self) -> bool {
@@ -246,15 +251,10 @@ impl Target {
 
     /// The scopes to ask for, in full: those that are needed, unless others are given.
     pub(crate) fn scopes(&self, needed: Vec<&str>) -> Vec<String> {
-        let needed = needed.into_iter().map(str::to_owned);
-        let scopes = if self.scopes.is_empty() { needed.collect() } else { self.scopes.clone() };
-        scopes
-            .into_iter()
-            .map(|scope| match scope.contains("://") {
-                true => scope,
-                false => format!("https://www.googleapis.com/auth/{scope}"),
-            })
-            .collect()
+        match self.scopes.is_empty() {
+            true => needed.into_iter().map(in_full).collect(),
+            false => self.scopes.iter().map(|scope| in_full(scope)).collect(),
+        }
     }
 
     /// Begins to build the client, which asks for the scopes that each call needs, unless others

@@ -1,6 +1,6 @@
 //! How a command fails: a line for people, a code for scripts.
 
-use std::{error::Error, fmt, io, process::ExitCode};
+use std::{error::Error, ffi::OsString, fmt, io, process::ExitCode};
 
 use google_chat::{ErrorKind, Wire, grpc_transcoding::rpc::code_name};
 
@@ -193,8 +193,8 @@ impl From<google_chat::Error> for Failure {
 
 /// Says what is wrong with the command line, as clap has it, but for what may be a key or
 /// a token that came to a wrong place.
-pub(crate) fn command_line(error: &clap::Error) -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+pub(crate) fn command_line(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let shown = error.render().to_string();
     let kept = without_secrets(&shown, &arguments);
     // With colours, where there is nothing to be left out.

@@ -1,57 +1,49 @@
 //! `gchat gateway`.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    net::SocketAddr,
-    path::PathBuf,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, path::PathBuf};
 
 use google_chat::{
     grpc_transcoding::{
-        client::{Grpc, Origin, connector},
-        server::{GatewayLayer, ServeOptions, reflect, serve},
+        HttpRules,
+        client::{Grpc, Origin},
+        server::{GatewayLayer, RequestBody},
     },
     protojson::{Defaults, ReadOptions, WriteOptions},
 };
-use http::{HeaderValue, Request, Response, StatusCode};
-use tonic::body::Body;
+use http::{HeaderValue, Request};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 use crate::{
     browser::BrowserFlags,
-    failure::{Exit, Failure},
+    failure::Failure,
     input,
     limits::Bounds,
     output,
+    serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP},
     signals::Signals,
 };
 
-pub(crate) const HELP: &str = "\
+pub(crate) fn help() -> String {
+    format!("{EXAMPLES}\n\n{HEALTH}\n\n{CONFIG_HELP}\n\n{SHUTDOWN_HELP}")
+}
+
+const EXAMPLES: &str = "\
 Examples:
   gchat gateway --backend http://localhost:50051 --reflection
-  gchat gateway --backend https://grpc.example.com --descriptor-set api.bin
+  gchat gateway --backend https://grpc.example.com --descriptor-set api.bin";
 
-Shutdown:
-  GET /healthz answers 200, and 503 after SIGTERM or Ctrl-C. Then the port is
-  closed, and calls under way may end within --drain; a second signal ends them
-  at once. With --lame-duck, the port stays open for that long after SIGTERM, so
-  that load balancers see the 503 and send no more calls.";
-
-/// How long the server may take to say what its protos are.
-const REFLECTION: Duration = Duration::from_secs(60);
+const HEALTH: &str = "\
+Health:
+  GET /healthz answers 200 as long as the gateway takes calls. GET /readyz does
+  so only if the backend takes calls too, by gRPC health where it has that. Both
+  answer 503 after SIGTERM or Ctrl-C.";
 
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Args {
     /// The URL of the gRPC server
-    #[arg(long, value_name = "URL")]
+    #[arg(long, alias = "upstream", value_name = "URL")]
     backend: String,
     /// A descriptor set of the server's protos, with their imports
     #[arg(long, value_name = "FILE", required_unless_present = "reflection")]
@@ -62,18 +54,16 @@ pub(crate) struct Args {
     /// Pass gRPC calls through to the server, also of methods without an HTTP rule
     #[arg(long)]
     passthrough: bool,
-    /// Where to listen; port 0 lets the system choose
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-    /// The largest body and the largest message of an answer, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
-    max_message_size: usize,
-    /// How long calls may take to end after SIGTERM or Ctrl-C, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain: u64,
-    /// How long to keep serving after SIGTERM, in seconds; a second signal ends this
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    lame_duck: u64,
+    /// Where to listen: an address with a port, or unix: and a path; port 0 lets the
+    /// system choose
+    #[arg(long, value_name = "ADDR|unix:PATH", default_value = "127.0.0.1:8080")]
+    listen: Address,
+    /// How long the path of a request may be
+    #[arg(long, help_heading = "Limits", value_name = "BYTES", default_value_t = 8 * 1024)]
+    max_path_length: usize,
+    /// How many segments the path of a request may have
+    #[arg(long, help_heading = "Limits", value_name = "COUNT", default_value_t = 256)]
+    max_path_segments: usize,
     /// Ignore fields of a body that the request message does not have
     #[arg(long, help_heading = "JSON")]
     ignore_unknown_fields: bool,
@@ -92,102 +82,64 @@ pub(crate) struct Args {
     #[command(flatten)]
     browser: BrowserFlags,
     #[command(flatten)]
+    operation: Operation,
+    #[command(flatten)]
+    backend_tls: BackendTls,
+    #[command(flatten)]
     limits: Bounds,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let origin = Origin::parse(&args.backend).map_err(Failure::usage)?;
-    let connector = connector(&origin).map_err(Failure::machine)?;
+    let connector = serving::connector(&origin, &args.backend_tls)?;
     let backend = Grpc::over(connector, origin).with_limits(args.limits.backend());
-    let schema = match args.reflection {
-        true => match tokio::select! {
-            schema = tokio::time::timeout(REFLECTION, reflect(backend.clone())) => schema,
-            _ = signals.next() => return Err(Failure::new(Exit::Interrupted, "stopped before the gateway listened")),
-        } {
-            Ok(schema) => schema?,
-            Err(_) => {
-                return Err(Failure::machine(format!(
-                    "{} does not say within {REFLECTION:?} what its protos are; give them with --descriptor-set",
-                    args.backend
-                )));
-            }
-        },
-        false => input::schema(args.descriptor_set.as_deref())?,
+    let set = match &args.descriptor_set {
+        Some(file) => input::descriptor_set(file)?,
+        // What a server would say is not asked for; any schema does for the other settings.
+        None if args.operation.check_config => google_chat::proto::DESCRIPTOR_SET.to_vec(),
+        None => serving::reflected(&args.backend, backend.clone(), &mut signals).await?,
     };
+    let rules = HttpRules::new(&serving::schema(&set, args.descriptor_set.as_deref())?);
     let mut read = ReadOptions::default();
     read.ignore_unknown = args.ignore_unknown_fields;
     let mut write = WriteOptions::default();
     write.defaults = if args.print_defaults { Defaults::WithoutPresence } else { Defaults::Omit };
     write.enums_as_integers = args.enums_as_integers;
     write.proto_field_names = args.proto_field_names;
-    let layer = GatewayLayer::new(schema).map_err(Failure::usage)?;
+    let layer = GatewayLayer::new(rules.clone()).map_err(Failure::usage)?;
     for warning in layer.warnings() {
         output::say(&format!("warning: {warning}"));
     }
     let layer = layer
         .passthrough(args.passthrough)
-        .max_message_size(args.max_message_size)
+        .max_path(args.max_path_length, args.max_path_segments)
         .read_options(read)
         .write_options(write);
-    let layer = args.limits.gateway(layer);
+    let gateway = args.limits.gateway(layer).layer(backend.clone());
+    let server = args.operation.server(&rules, &args.limits)?;
+    let guard = args.browser.guard(args.listen.ip());
+    let guard = args.cors_origin.iter().fold(guard, |guard, origin| guard.allow_origin(origin));
+    let cors = if args.cors_origin.is_empty() { None } else { Some(cors(&args.cors_origin)?) };
+    if args.operation.check_config {
+        return args.operation.checked();
+    }
 
-    let listener = tokio::net::TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| Failure::machine(format!("cannot listen at {}", args.listen)).because(error))?;
-    let address = listener.local_addr().map_err(Failure::machine)?;
-    output::write(format!("listening at http://{address}\n").as_bytes())?;
-
-    let draining = Arc::new(AtomicBool::new(false));
-    let gateway = layer.layer(backend);
-    let state = Arc::clone(&draining);
-    let service = service_fn(move |request: Request<_>| {
-        let (gateway, state) = (gateway.clone(), Arc::clone(&state));
+    let readiness = Readiness::of(backend);
+    let (health, state) = (server.health.clone(), readiness.clone());
+    let service = service_fn(move |request: Request<RequestBody>| {
+        let (gateway, health, state) = (gateway.clone(), health.clone(), state.clone());
         async move {
-            match request.uri().path() {
-                "/healthz" => Ok::<_, Infallible>(health(state.load(Ordering::Relaxed))),
-                _ => gateway.oneshot(request).await,
+            match serving::health(request.uri().path(), &health, &state).await {
+                Some(answer) => Ok::<_, Infallible>(answer),
+                None => gateway.oneshot(request).await,
             }
         }
     });
-    let (drains, drain) = tokio::sync::oneshot::channel();
-    let stop = async move {
-        let terminated = signals.next().await;
-        draining.store(true, Ordering::Relaxed);
-        if terminated {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(args.lame_duck)) => {}
-                _ = signals.next() => {}
-            }
-        }
-        let _ = drains.send(signals);
-    };
-    let options = ServeOptions::default().limits(args.limits.server()).shutdown(stop, Duration::from_secs(args.drain));
-    let guard = args.browser.guard(address.ip());
-    let guard = args.cors_origin.iter().fold(guard, |guard, origin| guard.allow_origin(origin));
-    let serving: Pin<Box<dyn Future<Output = ()> + Send>> = if args.cors_origin.is_empty() {
-        Box::pin(serve(listener, guard.layer(service), options))
-    } else {
-        Box::pin(serve(listener, guard.layer(cors(&args.cors_origin)?.layer(service)), options))
-    };
-    tokio::select! {
-        () = serving => {}
-        // A signal while calls end by themselves ends them.
-        () = async {
-            if let Ok(mut signals) = drain.await {
-                signals.next().await;
-            }
-        } => {}
+    match cors {
+        None => server.run(&args.listen, guard.layer(service), readiness, signals).await,
+        Some(cors) => server.run(&args.listen, guard.layer(cors.layer(service)), readiness, signals).await,
     }
-    Ok(())
-}
-
-fn health(draining: bool) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    if draining {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response
 }
 
 fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {

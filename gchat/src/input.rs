@@ -25,9 +25,13 @@ pub(crate) fn message(argument: &str) -> Result<String, Failure> {
 /// A schema from a file with a descriptor set, or the embedded one.
 pub(crate) fn schema(file: Option<&std::path::Path>) -> Result<DescriptorPool, Failure> {
     let Some(file) = file else { return output::schema() };
-    let set = std::fs::read(file)
-        .map_err(|error| Failure::usage(format!("cannot read {}", file.display())).because(error))?;
-    DescriptorPool::decode(&set).map_err(|error| Failure::usage(file.display().to_string()).because(error))
+    DescriptorPool::decode(&descriptor_set(file)?)
+        .map_err(|error| Failure::usage(file.display().to_string()).because(error))
+}
+
+/// A file's descriptor set, as it is.
+pub(crate) fn descriptor_set(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| Failure::usage(format!("cannot read {}", file.display())).because(error))
 }
 
 /// The method of a name: `pkg.Service/Method` or `pkg.Service.Method`.

@@ -16,6 +16,8 @@ mod limits;
 #[cfg(feature = "full")]
 mod man;
 mod output;
+mod serving;
+mod sidecar;
 mod signals;
 mod spaces;
 mod verbose;
@@ -26,9 +28,7 @@ use std::{
     process::ExitCode,
 };
 
-#[cfg(feature = "full")]
-use clap::CommandFactory;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 #[cfg(feature = "full")]
 use clap_complete::Shell;
 use google_chat::grpc_transcoding::HttpRules;
@@ -77,8 +77,11 @@ enum Command {
     #[command(after_help = emulator::HELP)]
     Emulator(emulator::Args),
     /// Serve the methods of a gRPC server as REST
-    #[command(after_help = gateway::HELP)]
-    Gateway(gateway::Args),
+    #[command(after_help = gateway::help())]
+    Gateway(Box<gateway::Args>),
+    /// Serve any gRPC stub by calling a REST API
+    #[command(after_help = sidecar::help())]
+    Sidecar(Box<sidecar::Args>),
     /// Write the schema of Google Chat, a FileDescriptorSet with HTTP rules
     #[command(after_help = SCHEMA_HELP)]
     Schema {
@@ -126,7 +129,12 @@ Envoy:
 /// Runs the program on the arguments of the process.
 #[doc(hidden)]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let (arguments, config) = match serving::with_config_file(&Cli::command(), arguments) {
+        Ok(arguments) => arguments,
+        Err(failure) => return end(&failure),
+    };
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // Help and the version are results like others: it is an error if they cannot be
         // written.
@@ -138,13 +146,21 @@ pub fn main() -> ExitCode {
                 _ => ExitCode::SUCCESS,
             };
         }
-        Err(error) => return failure::command_line(&error),
+        Err(error) => {
+            let exit = failure::command_line(&error, &arguments);
+            if let Some(file) = config {
+                output::note(&format!("The settings of {} count as flags.", file.display()));
+            }
+            return exit;
+        }
     };
     if let Err(failure) = verbose::log(cli.verbose) {
         return end(&failure);
     }
     let runtime = match cli.command {
-        Command::Gateway(_) | Command::Emulator(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        Command::Gateway(_) | Command::Sidecar(_) | Command::Emulator(_) => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()
+        }
         // One thread: a command makes one call, or waits for the network; to share many
         // calls among threads costs more than it gains.
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
@@ -172,7 +188,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Emulator(args) => emulator::run(args).await,
-        Command::Gateway(args) => gateway::run(args).await,
+        Command::Gateway(args) => gateway::run(*args).await,
+        Command::Sidecar(args) => sidecar::run(*args).await,
         Command::Schema { lint: true, descriptor_set, .. } => {
             let lints = HttpRules::new(&input::schema(descriptor_set.as_deref())?).lint();
             for lint in &lints {

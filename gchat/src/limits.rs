@@ -1,16 +1,20 @@
-//! What `gchat gateway` bears of its clients and of the server behind it.
+//! What `gchat gateway` and `gchat sidecar` bear of their clients and of the server behind
+//! them.
 
 use std::time::Duration;
 
 use google_chat::grpc_transcoding::{
     client::BackendLimits,
-    server::{GatewayLayer, Limits},
+    server::{GatewayLayer, Limits, SidecarLayer},
 };
 
 /// Times are in seconds, with a fraction if need be.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Bounds {
+    /// The largest request, and the largest message of an answer, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
+    pub(crate) max_message_size: usize,
     /// How long a call may take whose client does not ask for less; 0 for no limit
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = optional)]
     timeout: Limit,
@@ -50,12 +54,6 @@ pub(crate) struct Bounds {
     /// How large the headers of a request may be that go on to the backend
     #[arg(long, value_name = "BYTES", default_value_t = 8 * 1024)]
     max_metadata_size: usize,
-    /// How long the path of a request may be
-    #[arg(long, value_name = "BYTES", default_value_t = 8 * 1024)]
-    max_path_length: usize,
-    /// How many segments the path of a request may have
-    #[arg(long, value_name = "COUNT", default_value_t = 256)]
-    max_path_segments: usize,
     /// How many connections to the backend there may be for calls, and as many for streams
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = count)]
     backend_connections: usize,
@@ -111,11 +109,20 @@ impl Bounds {
 
     pub(crate) fn gateway(&self, layer: GatewayLayer) -> GatewayLayer {
         layer
+            .max_message_size(self.max_message_size)
             .timeout(self.timeout.0)
             .stream_idle_timeout(self.stream_idle_timeout.0)
             .max_body_memory(self.max_body_memory)
             .max_metadata_size(self.max_metadata_size)
-            .max_path(self.max_path_length, self.max_path_segments)
+    }
+
+    pub(crate) fn sidecar(&self, layer: SidecarLayer) -> SidecarLayer {
+        layer
+            .max_message_size(self.max_message_size)
+            .timeout(self.timeout.0)
+            .stream_idle_timeout(self.stream_idle_timeout.0)
+            .max_body_memory(self.max_body_memory)
+            .max_metadata_size(self.max_metadata_size)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     thread,
 };
@@ -86,15 +86,36 @@ pub(crate) fn descriptor_set(name: &str, proto: &str) -> PathBuf {
 pub(crate) struct Server {
     pub(crate) process: Child,
     pub(crate) endpoint: String,
+    /// What it prints behind that.
+    pub(crate) output: BufReader<ChildStdout>,
 }
 
 impl Server {
     /// Starts a command that says first where it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut process = gchat(args).stdout(Stdio::piped()).spawn().unwrap();
-        let line = first_line(&mut process);
-        let endpoint = line.trim().strip_prefix("listening at ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { process, endpoint }
+        Self::spawn(&mut gchat(args))
+    }
+
+    /// The same, with what it says on standard error in a file.
+    pub(crate) fn start_with_errors(args: &[&str], errors: &Path) -> Self {
+        Self::spawn(gchat(args).stderr(std::fs::File::create(errors).unwrap()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let endpoint = after("listening at ", &mut output);
+        Self { process, endpoint, output }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        after("", &mut self.output)
+    }
+
+    /// The address of its admin port, which it says next.
+    pub(crate) fn admin(&mut self) -> String {
+        after("admin at http://", &mut self.output)
     }
 
     pub(crate) fn emulator(flags: &[&str]) -> Self {
@@ -133,6 +154,23 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The rest of the next line, which begins so.
+fn after(prefix: &str, output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line.trim_end().strip_prefix(prefix).unwrap_or_else(|| panic!("{prefix}: {line}")).to_owned()
+}
+
+/// The status and the body of a GET by HTTP/1.1.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).unwrap();
+    let answer = answer(connection);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
 }
 
 /// The first line that a process prints; the rest is not read.

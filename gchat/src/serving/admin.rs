@@ -1,0 +1,142 @@
+//! What a server says to those who watch it: whether it lives, whether it takes calls, and
+//! what it has counted.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use google_chat::grpc_transcoding::{
+    bytes::Bytes,
+    client::Grpc,
+    server::{Health, Limits, RequestBody, ServeOptions, check_health},
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use tokio::sync::Mutex;
+use tonic::{Code, body::Body};
+use tower::Service;
+
+use super::metrics::Metrics;
+
+/// How long the server behind may take to say whether it is well.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For how long what it said holds, so that probes are not passed on one by one.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Whether calls can be answered: that is up to the server behind.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness {
+    backend: Option<Grpc>,
+    last: Arc<Mutex<Option<Told>>>,
+}
+
+/// What the server behind said, and when: a problem, if there was one.
+type Told = (Instant, Option<String>);
+
+impl Readiness {
+    /// Asks the server behind by gRPC health. One without that is ready if it answers.
+    pub(crate) fn of(backend: Grpc) -> Self {
+        Self { backend: Some(backend), last: Arc::default() }
+    }
+
+    /// Why calls cannot be answered now; `None` if they can.
+    async fn problem(&self) -> Option<String> {
+        let backend = self.backend.clone()?;
+        let mut last = self.last.lock().await;
+        if let Some((when, problem)) = &*last
+            && when.elapsed() < FRESH
+        {
+            return problem.clone();
+        }
+        let problem = match tokio::time::timeout(PATIENCE, check_health(backend, "")).await {
+            Ok(Ok(true)) => None,
+            Ok(Err(status)) if status.code() == Code::Unimplemented => None,
+            Ok(Ok(false)) => Some("the backend does not take calls".to_owned()),
+            Ok(Err(status)) => Some(format!("the backend: {}", status.message())),
+            Err(_) => Some(format!("the backend does not answer within {PATIENCE:?}")),
+        };
+        *last = Some((Instant::now(), problem.clone()));
+        problem
+    }
+}
+
+/// The answer to a path that asks how the server is; `None` for other paths.
+pub(crate) async fn health(path: &str, health: &Health, readiness: &Readiness) -> Option<Response<Body>> {
+    let problem = match path {
+        // A server that ends is not to be restarted, but it is not to be sent calls either; whoever
+        // has one probe only has this one.
+        "/healthz" | "/readyz" if !health.is_serving() => Some("the server takes no more calls".to_owned()),
+        "/healthz" => None,
+        "/readyz" => readiness.problem().await,
+        _ => return None,
+    };
+    Some(match problem {
+        None => answer(StatusCode::OK, "ok\n".to_owned()),
+        Some(problem) => answer(StatusCode::SERVICE_UNAVAILABLE, problem + "\n"),
+    })
+}
+
+fn answer(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(Bytes::from(text))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// How the admin port is served: few are to ask there.
+pub(super) fn options() -> ServeOptions {
+    ServeOptions::default().limits(Limits::default().connections(64).requests(64))
+}
+
+/// The service of the admin port.
+#[derive(Clone)]
+pub(super) struct Admin {
+    health: Health,
+    readiness: Readiness,
+    metrics: Option<Arc<Metrics>>,
+}
+
+pub(super) fn service(health: Health, readiness: Readiness, metrics: Option<Arc<Metrics>>) -> Admin {
+    Admin { health, readiness, metrics }
+}
+
+impl Service<Request<RequestBody>> for Admin {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let admin = self.clone();
+        Box::pin(async move { Ok(admin.answer(request.method(), request.uri().path()).await) })
+    }
+}
+
+impl Admin {
+    async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        if ![Method::GET, Method::HEAD].contains(method) {
+            return answer(StatusCode::METHOD_NOT_ALLOWED, "ask by GET\n".to_owned());
+        }
+        if let Some(health) = health(path, &self.health, &self.readiness).await {
+            return health;
+        }
+        match &self.metrics {
+            Some(metrics) if path == "/metrics" => {
+                let mut response = answer(StatusCode::OK, metrics.text());
+                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+            _ => answer(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n".to_owned()),
+        }
+    }
+}
