@@ -407,6 +407,12 @@ async fn the_scope_of_a_call_is_that_of_its_method() {
     let name = chat.create_space(Space::named("a")).await.unwrap().name;
     allow("chat.spaces.readonly");
     chat.stub().get_space(GetSpaceRequest { name: name.clone(), ..Default::default() }).await.unwrap();
+    chat.get_space(&name).await.unwrap();
+    // What the request says counts, too.
+    allow("chat.admin.spaces.readonly");
+    chat.get_space(GetSpaceRequest { use_admin_access: true, ..(&name).into() }).await.unwrap();
+    allow("chat.import");
+    chat.create_space(Space { import_mode: true, ..Space::named("b") }).await.unwrap();
     allow("chat.delete");
     chat.stub().delete_space(DeleteSpaceRequest { name, ..Default::default() }).await.unwrap();
 }

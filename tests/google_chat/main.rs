@@ -7,6 +7,8 @@ mod create_space;
 #[cfg(feature = "generate")]
 mod generated;
 mod layers;
+mod methods;
 mod network;
+mod pages;
 #[path = "../support/mod.rs"]
 mod support;
