@@ -1,6 +1,7 @@
 """Compares proto/discovery.json with Google's discovery document of chat.v1, or writes it.
 
-usage: discovery.py [--write]
+usage: discovery.py DESCRIPTOR_SET
+       discovery.py --write
 
 The document is that of the PyPI package google-api-python-client, which has the newest of
 every API. Of each method, by its id, the file has what tests need to know:
@@ -14,6 +15,9 @@ every API. Of each method, by its id, the file has what tests need to know:
   `supportsMediaDownload`, where it gives one.
 
 Descriptions are left out. Differences are printed, and the exit code is then 1.
+
+DESCRIPTOR_SET is compiled from proto/. The schemas that the document has and no proto has are
+printed, too, and are no difference: Google publishes no protos of them.
 """
 
 import importlib.metadata
@@ -22,6 +26,7 @@ import sys
 from pathlib import Path
 
 import googleapiclient
+from google.protobuf import descriptor_pb2
 
 FILE = Path(__file__).parent.parent / "proto/discovery.json"
 SCOPE = "https://www.googleapis.com/auth/"
@@ -59,8 +64,34 @@ def differences(where, ours, theirs):
             yield from differences(f"{where} {key}".lstrip(), ours.get(key), theirs.get(key))
         return
     if isinstance(ours, list) and isinstance(theirs, list):
-        ours, theirs = [one for one in ours if one not in theirs], [one for one in theirs if one not in ours]
+        # Only what differs, unless that is the order.
+        few = [one for one in ours if one not in theirs], [one for one in theirs if one not in ours]
+        ours, theirs = few if any(few) else (ours, theirs)
     yield f"{where}: ours {ours!r}, theirs {theirs!r}"
+
+
+def messages(descriptors, package):
+    """All messages, nested ones too: the name without its scope, the package, and the JSON names."""
+    for one in descriptors:
+        yield one.name, package, {field.json_name for field in one.field}
+        yield from messages(one.nested_type, package)
+
+
+def unpublished(document, files):
+    """The schemas, and the properties of known ones, that no proto has."""
+    known = [one for file in files for one in messages(file.message_type, file.package)]
+    prefixes = {"GoogleAppsCardV1": "google.apps.card.v1", "GoogleChatV1": "google.chat.v1"}
+    for schema, definition in sorted(document["schemas"].items()):
+        name, packages = schema, {"google.chat.v1", "google.protobuf", "google.rpc", "google.type"}
+        for prefix, package in prefixes.items():
+            if schema.startswith(prefix):
+                name, packages = schema.removeprefix(prefix), {package}
+        properties = set(definition.get("properties", {}))
+        # Nested messages of the same name differ in what they have.
+        lacking = [properties - fields for one, package, fields in known if one == name and package in packages]
+        if not lacking:
+            yield schema
+        yield from (f"{schema}.{one}" for one in sorted(min(lacking, key=len, default=[])))
 
 
 def main():
@@ -74,6 +105,8 @@ def main():
     found = list(differences("", json.loads(FILE.read_text()), theirs))
     for difference in found:
         print("DIFFERENT", difference)
+    files = descriptor_pb2.FileDescriptorSet.FromString(Path(sys.argv[1]).read_bytes()).file
+    print("No proto has", ", ".join(unpublished(document, files)))
     print(f"{len(theirs)} methods compared, {len(found)} differences")
     sys.exit(bool(found))
 

@@ -7,16 +7,17 @@ OFFICIAL_PROTOS  the folder `protos` of the npm package @google-apps/chat
 
 There are three sources, all of them in the newest release that their registry serves:
 
-- the npm package has the Chat protos as files, with their options;
-- the PyPI package google-apps-chat is often ahead of it, but its descriptors carry no
-  options. HTTP rules and scopes are in its code, and what a field's documentation
-  begins with ("Output only.") says its behavior;
-- the PyPI package googleapis-common-protos has google.api and google.rpc.
+- the npm package has the protos of Chat and of cards as files, with their options;
+- the PyPI packages google-apps-chat and google-apps-card are often ahead of it, but their
+  descriptors carry no options. HTTP rules and scopes are in the code, and what a field's
+  documentation begins with ("Output only.") says its behavior;
+- the PyPI package googleapis-common-protos has google.api, google.rpc and google.type.
 
-Every message, enum, service and extension of ours must be as each source that knows it
-has it, and all that any source has of it must be in ours. Top-level messages and
-methods that ours lack are listed, and are no difference. Anything different is
-printed, and the exit code is 1.
+Ours must be all that the sources have of google.chat.v1, with every file that it reaches,
+and nothing more: every file, message, enum, service and extension of ours must be as each
+source that knows it has it, in the same order, and what a source has must be in ours.
+Anything different is printed, and the exit code is 1. What ours lack is what Google has
+added since.
 """
 
 import importlib
@@ -29,23 +30,17 @@ import tempfile
 import typing
 from pathlib import Path
 
-import google.apps.chat_v1 as chat
 import grpc_tools
 import proto
 from google.apps.chat_v1.services.chat_service.transports import base, grpc as stubs, rest_base
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from grpc_tools import protoc
 
-ROOTS = [
-    "google/api/annotations.proto",
-    "google/api/client.proto",
-    "google/api/field_behavior.proto",
-    "google/api/http.proto",
-    "google/api/httpbody.proto",
-    "google/api/resource.proto",
-    "google/rpc/error_details.proto",
-    "google/rpc/status.proto",
-]
+from discovery import differences
+
+PACKAGES = ["google.apps.chat_v1.types", "google.apps.card_v1.types"]
+# What google.chat.v1 does not import, and ours have all the same: what calls are made of.
+ROOTS = ["google/api/httpbody.proto", "google/rpc/error_details.proto", "google/rpc/status.proto"]
 # What the documentation of a field begins with, and the behavior that it stands for.
 BEHAVIORS = {
     "Optional": "OPTIONAL",
@@ -129,7 +124,13 @@ def tables(files):
     for file in files:
         if file.name.startswith("google/protobuf/"):
             continue
-        found[file.name] = {"kind": "file", "package": file.package, "syntax": file.syntax, "options": options(file)}
+        found[file.name] = {
+            "kind": "file",
+            "package": file.package,
+            "syntax": file.syntax,
+            "imports": sorted(file.dependency),
+            "options": options(file),
+        }
         for read, elements in (
             (message, file.message_type),
             (enum, file.enum_type),
@@ -158,13 +159,14 @@ def parse_set(data):
 
 
 def compiled(folder):
-    """All of the Chat protos in a folder, with google.api and google.rpc as PyPI has them."""
+    """All of the protos in a folder, with what they import as PyPI has it."""
     common = Path(importlib.import_module("google.rpc").__path__[0]).parent.parent
     known = Path(grpc_tools.__file__).parent / "_proto"
-    files = [str(path.relative_to(folder)) for path in Path(folder, "google/chat").rglob("*.proto")]
+    files = [str(path.relative_to(folder)) for path in Path(folder).rglob("*.proto")]
     with tempfile.NamedTemporaryFile() as out:
-        args = ["protoc", f"-I{folder}", f"-I{common}", f"-I{known}", "--include_imports", f"--descriptor_set_out={out.name}"]
-        if protoc.main([*args, *files, *ROOTS]):
+        paths = [f"-I{folder}", f"-I{common}", f"-I{known}"]
+        whole = ["--include_imports", "--include_source_info", f"--descriptor_set_out={out.name}"]
+        if protoc.main(["protoc", *paths, *whole, *files, *ROOTS]):
             sys.exit("the official protos do not compile")
         return parse_set(Path(out.name).read_bytes())
 
@@ -184,16 +186,18 @@ def python_messages():
             if isinstance(nested, type) and issubclass(nested, proto.Message):
                 see(nested)
 
-    types = importlib.import_module("google.apps.chat_v1.types")
-    for module in pkgutil.iter_modules(types.__path__):
-        for kind in vars(importlib.import_module(f"{types.__name__}.{module.name}")).values():
-            if isinstance(kind, type) and issubclass(kind, proto.Message) and kind is not proto.Message:
-                see(kind)
+    for types in map(importlib.import_module, PACKAGES):
+        for module in pkgutil.iter_modules(types.__path__):
+            for kind in vars(importlib.import_module(f"{types.__name__}.{module.name}")).values():
+                if isinstance(kind, type) and issubclass(kind, proto.Message) and kind is not proto.Message:
+                    see(kind)
     found = {}
     for file in files.values():
         copy = descriptor_pb2.FileDescriptorProto()
         file.CopyToProto(copy)
         found |= {name: table for name, table in tables([copy]).items() if table["kind"] != "file"}
+        name = f"{copy.package.replace('.', '/')}/{Path(copy.name).name}"
+        found[name] = {"kind": "file", "package": copy.package}
     for table in found.values():
         plain(table)
     transport = stubs.ChatServiceGrpcTransport
@@ -240,21 +244,13 @@ class Comparison:
 
     def __init__(self, official, python, documented):
         self.official, self.python, self.documented = official, python, documented
-        self.differences, self.compared, self.notes, self.lacking = [], {}, [], {}
+        self.differences, self.compared, self.notes = [], {}, []
 
     def differ(self, where, ours, theirs):
-        if ours == theirs:
-            return
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            for key in sorted({*ours, *theirs}):
-                self.differ(f"{where} {key}", ours.get(key), theirs.get(key))
-            return
-        if isinstance(ours, list) and isinstance(theirs, list):
-            ours, theirs = ([one for one in ours if one not in theirs], [one for one in theirs if one not in ours])
-        self.differences.append(f"{where}: ours {ours!r}, theirs {theirs!r}")
+        self.differences += differences(where, ours, theirs)
 
     def lack(self, kind, name):
-        self.lacking.setdefault(kind, []).append(name)
+        self.differences.append(f"{name}: Google has this {kind}, and ours lack it")
 
     def count(self, what):
         self.compared[what] = self.compared.get(what, 0) + 1
@@ -269,6 +265,12 @@ class Comparison:
             for key in theirs or ():
                 if key not in ("fields", "values", "nested", "methods"):
                     self.differ(f"{name} {key} ({source})", ours[key], theirs[key])
+        if ours["kind"] == "file" and official is None:
+            # The options of all files of a package differ in one name only.
+            outer = "".join(word.title() for word in Path(name).stem.split("_")) + "Proto"
+            sibling = next(one for one in self.official.values() if one["kind"] == "file" and one["package"] == ours["package"])
+            self.differ(f"{name} options", ours["options"], sibling["options"] | {"java_outer_classname": outer})
+            self.notes.append(f"the options of {name} are checked against those of its package's other files only")
         parts = {"fields": self.part, "values": self.part, "methods": self.method, "nested": self.definition}
         for kind, compare in parts.items():
             sources = [(theirs or {}).get(kind, {}) for theirs in (official, python)]
@@ -276,10 +278,10 @@ class Comparison:
                 known, (here, there) = ours.get(kind, {}).get(key), (source.get(key) for source in sources)
                 if known is not None:
                     compare(f"{name}.{key}", known, here, there)
-                elif kind == "methods":
-                    self.lack("method", key)
                 else:
-                    self.differences.append(f"{name}.{key}: ours lacks it")
+                    self.lack({"nested": "type"}.get(kind, kind.removesuffix("s")), f"{name}.{key}")
+            order = [key for key in sources[0] if key in ours.get(kind, {})]
+            self.differ(f"{name} order of {kind}", [key for key in ours.get(kind, {}) if key in order], order)
 
     def part(self, where, ours, official, python):
         """Compares a field or a value."""
@@ -336,17 +338,14 @@ def main():
         comparison.definition(name, definition, official.get(name), python.get(name))
     scopes = ours["google.chat.v1.ChatService"]["options"][SCOPES]
     comparison.differ("ChatService scopes (PyPI)", scopes, sorted(base.ChatServiceTransport.AUTH_SCOPES))
-    for name in sorted({**official, **python}):
-        kind = {**official, **python}[name]["kind"]
-        if name not in ours and (name.startswith("google.chat.") or kind == "extension"):
-            comparison.lack(kind, name.rpartition(".")[2] if name.startswith("google.chat.") else name)
+    for name, definition in sorted({**official, **python}.items()):
+        if name not in ours:
+            comparison.lack(definition["kind"], name)
 
-    for package in ("google-apps-chat", "googleapis-common-protos"):
+    for package in ("google-apps-chat", "google-apps-card", "googleapis-common-protos"):
         print(package, importlib.metadata.version(package))
     for note in comparison.notes:
         print(note)
-    for kind, names in comparison.lacking.items():
-        print(f"Google has {len(names)} {kind}s that ours do not have yet: {' '.join(names)}")
     print(", ".join(f"{count} {what}s" for what, count in comparison.compared.items()), "compared")
     for kind in ("file", "message", "enum", "field", "value", "service", "method", "extension"):
         if not comparison.compared.get(kind):

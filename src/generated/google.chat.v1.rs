@@ -7459,8 +7459,7 @@ pub mod chat_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Creates a section of the caller's navigation panel, of type
-        /// `CUSTOM_SECTION`.
+        /// Creates a section in the caller's navigation panel, a `CUSTOM_SECTION`.
         ///
         /// Scopes:
         ///
@@ -7486,8 +7485,8 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("google.chat.v1.ChatService", "CreateSection"));
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes a section of type `CUSTOM_SECTION`. The spaces in it move to the
-        /// default sections.
+        /// Deletes a section that the caller made, a `CUSTOM_SECTION`. The spaces in
+        /// it move to the default sections.
         ///
         /// Scopes:
         ///
@@ -7513,7 +7512,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("google.chat.v1.ChatService", "DeleteSection"));
             self.inner.unary(req, path, codec).await
         }
-        /// Renames a section of type `CUSTOM_SECTION`.
+        /// Renames a section that the caller made, a `CUSTOM_SECTION`.
         ///
         /// Scopes:
         ///
@@ -8370,8 +8369,7 @@ pub mod chat_service_server {
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// Creates a section of the caller's navigation panel, of type
-        /// `CUSTOM_SECTION`.
+        /// Creates a section in the caller's navigation panel, a `CUSTOM_SECTION`.
         ///
         /// Scopes:
         ///
@@ -8382,8 +8380,8 @@ pub mod chat_service_server {
         ) -> std::result::Result<tonic::Response<super::Section>, tonic::Status> {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// Deletes a section of type `CUSTOM_SECTION`. The spaces in it move to the
-        /// default sections.
+        /// Deletes a section that the caller made, a `CUSTOM_SECTION`. The spaces in
+        /// it move to the default sections.
         ///
         /// Scopes:
         ///
@@ -8394,7 +8392,7 @@ pub mod chat_service_server {
         ) -> std::result::Result<tonic::Response<()>, tonic::Status> {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// Renames a section of type `CUSTOM_SECTION`.
+        /// Renames a section that the caller made, a `CUSTOM_SECTION`.
         ///
         /// Scopes:
         ///
