@@ -25,11 +25,13 @@ from grpc_tools import protoc
 def stubs(protos):
     out = tempfile.mkdtemp()
     files = [str(path.relative_to(protos)) for path in pathlib.Path(protos).rglob("*.proto")]
-    # google.api and google.rpc come with Python's own packages.
-    files = [name for name in files if name.startswith("google/chat/")]
+    # google.api, google.rpc and google.type come with Python's own packages.
+    files = [name for name in files if name.startswith(("google/apps/", "google/chat/"))]
     known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     if protoc.main(["", f"-I{protos}", f"-I{known}", f"--python_out={out}", f"--grpc_python_out={out}", *files]) != 0:
         raise SystemExit("the protos do not compile")
+    # The package google-apps-card, where it is installed, would hide the cards without this.
+    pathlib.Path(out, "google/apps/card/__init__.py").touch()
     sys.path.insert(0, out)
     from google.chat.v1 import chat_service_pb2, chat_service_pb2_grpc
 

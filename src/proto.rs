@@ -2,8 +2,7 @@
 //! types that they are made of.
 //!
 //! The modules follow the protobuf packages, so that a build of your own can
-//! map them with `extern_path`: `.google.chat.v1` is
-//! `::google_chat::proto::google::chat::v1`.
+//! map them with `extern_path`: `.google` is `::google_chat::proto::google`.
 //!
 //! This is the only file that includes what `build.rs` generates: what is checked in, or with
 //! the feature `generate` what it has just made of `proto/`.

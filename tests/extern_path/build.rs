@@ -1,4 +1,4 @@
-//! Compiles a proto that imports `google/chat/v1/space.proto`.
+//! Compiles a proto that imports some of Google's.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -6,7 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_client(false)
         .build_server(false)
-        .extern_path(".google.chat.v1", "::google_chat::proto::google::chat::v1")
+        .extern_path(".google", "::google_chat::proto::google")
         .compile_fds(files)?;
     Ok(())
 }
