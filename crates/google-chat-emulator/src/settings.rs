@@ -31,6 +31,11 @@ pub struct Settings {
     /// The users of the organization, who can be acted for; `None`: whoever has
     /// an address.
     pub users: Option<Vec<String>>,
+    /// The users who are administrators, and so may call with `use_admin_access`; `None`:
+    /// whoever has a scope for that.
+    pub administrators: Option<Vec<String>>,
+    /// Whether people join a space by being added to it. Off: they are invited.
+    pub auto_accept: bool,
     /// How long an access token lives, at most a year.
     #[serde(with = "seconds")]
     pub token_lifetime: Duration,
@@ -50,9 +55,20 @@ pub struct Settings {
     /// Whether a group chat in import mode keeps its display name; the
     /// documentation says both.
     pub group_chat_names: bool,
+    /// The longest text of a message, in characters; `None`: a message's 32,000 bytes are
+    /// the only limit, as the documentation has it today.
+    pub text_characters: Option<u32>,
     /// How many spaces may be written in 60 seconds; `None`: any number. Google
     /// allows a project 60.
     pub writes_per_minute: Option<u32>,
+    /// The same of memberships, of which Google allows 300.
+    pub membership_writes_per_minute: Option<u32>,
+    /// The same of messages, of which Google allows 3,000.
+    pub message_writes_per_minute: Option<u32>,
+    /// The same of reactions, of which Google allows 600.
+    pub reaction_writes_per_minute: Option<u32>,
+    /// The same of attachments, of which Google allows 600.
+    pub attachment_writes_per_minute: Option<u32>,
 }
 
 impl Default for Settings {
@@ -65,6 +81,8 @@ impl Default for Settings {
             app_approved: true,
             delegated_scopes: None,
             users: None,
+            administrators: None,
+            auto_accept: true,
             token_lifetime: Duration::from_secs(3_599),
             unique_names: true,
             import_scope_required: false,
@@ -72,7 +90,12 @@ impl Default for Settings {
             history: HistoryState::HistoryOn,
             threading: SpaceThreadingState::ThreadedMessages,
             group_chat_names: true,
+            text_characters: None,
             writes_per_minute: None,
+            membership_writes_per_minute: None,
+            message_writes_per_minute: None,
+            reaction_writes_per_minute: None,
+            attachment_writes_per_minute: None,
         }
     }
 }

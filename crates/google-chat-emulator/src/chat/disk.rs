@@ -1,4 +1,4 @@
-//! Rooms in a file, by SQLite.
+//! Rooms and their messages in a file, by SQLite.
 //!
 //! One thread has the file. It takes the changes that wait, makes all of them in one
 //! transaction, and lets the calls that made them go on when that is committed: what was
@@ -15,27 +15,31 @@ use std::{
 };
 
 use prost::Message;
-use rusqlite::{Connection, ErrorCode, config::DbConfig, params};
+use rusqlite::{Connection, ErrorCode, ToSql, config::DbConfig};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use super::room::Room;
+use super::{conversation::Post, room::Room, uploads::Upload};
 
 /// What tells the file from that of another program (`PRAGMA application_id`): "GChE".
 const APPLICATION: i64 = 0x4743_6845;
 
 /// The version of the file's format (`PRAGMA user_version`).
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
+
+/// The version before, which had rooms alone.
+const BEFORE: i64 = 3;
 
 /// How many pages the write-ahead log has before they are moved to their places: pages that
 /// change often are moved once.
 const CHECKPOINT: i64 = 16_384;
 
-const TABLE: &str = "CREATE TABLE rooms (place INTEGER PRIMARY KEY, room BLOB NOT NULL)";
+const ROOMS: &str = "CREATE TABLE rooms (place INTEGER PRIMARY KEY, room BLOB NOT NULL)";
 
-const PUT: &str = "INSERT INTO rooms VALUES (?1, ?2) ON CONFLICT DO UPDATE SET room = ?2";
-
-const REMOVE: &str = "DELETE FROM rooms WHERE place = ?";
+const MESSAGES: &str = "
+    CREATE TABLE posts (room INTEGER, place INTEGER, post BLOB NOT NULL, PRIMARY KEY (room, place)) WITHOUT ROWID;
+    CREATE TABLE uploads (room INTEGER, token TEXT, upload BLOB NOT NULL, PRIMARY KEY (room, token));
+";
 
 const NOT_OURS: &str = "it is no file of an emulator's, and was left as it is; name another file";
 
@@ -43,11 +47,32 @@ const NOT_OURS: &str = "it is no file of an emulator's, and was left as it is; n
 /// long.
 const GROUP: usize = 1_024;
 
-/// What a file has: rooms with their places.
-pub(super) type Contents = Vec<(u64, Room)>;
+/// What a file has.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// With their places.
+    pub(super) rooms: Vec<(u64, Room)>,
+    /// With the places of their rooms, and their own.
+    pub(super) posts: Vec<(u64, u64, Post)>,
+    /// With the places of their rooms.
+    pub(super) uploads: Vec<(u64, Upload)>,
+}
 
-/// A change of the file: a room's place, and the encoded room, or `None` to remove it.
-pub(super) struct Change(pub(super) u64, pub(super) Option<Vec<u8>>);
+/// What a row of the file is of: rooms have places; so have messages, in their rooms; and
+/// uploads are in rooms, too, and have tokens.
+pub(super) enum Key {
+    Room(u64),
+    Post(u64, u64),
+    #[allow(dead_code, reason = "nothing uploads files yet")]
+    Upload(u64, String),
+}
+
+/// A change of the file: what is encoded is put in place of what was there. `None` removes
+/// it, and a room with all that is in it.
+pub(super) struct Change {
+    pub(super) key: Key,
+    pub(super) row: Option<Vec<u8>>,
+}
 
 /// What the thread that has the file is told.
 enum Order {
@@ -153,7 +178,7 @@ fn write(disk: &Disk, orders: &Receiver<Order>, unkept: &AtomicUsize) {
         if let Some(reader) = reader {
             failed = None;
             unkept.store(0, Ordering::Release);
-            let _ = reader.send(disk.rooms());
+            let _ = reader.send(disk.contents());
         }
     }
 }
@@ -197,14 +222,17 @@ impl Disk {
         Ok(ours)
     }
 
-    /// Makes the table, if there is none. Returns the version of the file's format.
+    /// Makes the tables that there are not. Returns the version of the file's format.
     fn prepare(&self, durable: bool) -> rusqlite::Result<i64> {
         self.0.pragma_update(None, "journal_mode", "WAL")?;
         self.0.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
         self.0.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
-        if self.number("user_version")? == 0 {
-            self.0.execute_batch(&format!("BEGIN; {TABLE}; PRAGMA user_version = {VERSION}; COMMIT;"))?;
-        }
+        let rooms = match self.number("user_version")? {
+            0 => ROOMS,
+            BEFORE => "",
+            other => return Ok(other),
+        };
+        self.0.execute_batch(&format!("BEGIN; {rooms}; {MESSAGES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
         self.number("user_version")
     }
 
@@ -212,21 +240,39 @@ impl Disk {
         self.0.pragma_query_value(None, pragma, |row| row.get(0))
     }
 
-    /// All rooms, with their places.
+    /// All that is in it.
     ///
     /// # Errors
     ///
     /// If the file cannot be read.
-    pub(super) fn rooms(&self) -> Result<Contents, String> {
-        let read = || {
-            let mut statement = self.0.prepare("SELECT place, room FROM rooms ORDER BY place")?;
-            let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let rows = read().map_err(|error| explain(&error))?;
-        let decode = |(place, bytes): (i64, Vec<u8>)| Ok((place as u64, Room::decode(&*bytes)?));
-        let rooms: Result<_, prost::DecodeError> = rows.into_iter().map(decode).collect();
-        rooms.map_err(|error| damaged(&error))
+    pub(super) fn contents(&self) -> Result<Contents, String> {
+        let mut contents = Contents::default();
+        self.each("SELECT place, 0, room FROM rooms ORDER BY place", |place, _: i64, room| {
+            contents.rooms.push((place, room));
+        })?;
+        self.each("SELECT room, place, post FROM posts ORDER BY room, place", |room, place: i64, post| {
+            contents.posts.push((room, place as u64, post));
+        })?;
+        self.each("SELECT room, token, upload FROM uploads", |room, _: String, upload| {
+            contents.uploads.push((room, upload));
+        })?;
+        Ok(contents)
+    }
+
+    /// Calls a function with each row of a query: a place, a second key, and what is decoded.
+    fn each<K: rusqlite::types::FromSql, M: Message + Default>(
+        &self,
+        sql: &str,
+        mut with: impl FnMut(u64, K, M),
+    ) -> Result<(), String> {
+        let mut statement = self.0.prepare(sql).map_err(|error| explain(&error))?;
+        let mut rows = statement.query([]).map_err(|error| explain(&error))?;
+        while let Some(row) = rows.next().map_err(|error| explain(&error))? {
+            let read = || Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get::<_, Vec<u8>>(2)?));
+            let (place, key, bytes) = read().map_err(|error: rusqlite::Error| explain(&error))?;
+            with(place, key, M::decode(&*bytes).map_err(|error| damaged(&error))?);
+        }
+        Ok(())
     }
 
     /// Makes changes, all or none.
@@ -240,12 +286,25 @@ impl Disk {
         }
         let make = || {
             let transaction = self.0.unchecked_transaction()?;
-            for Change(place, room) in changes {
-                let place = *place as i64;
-                match room {
-                    Some(room) => transaction.prepare_cached(PUT)?.execute(params![place, room])?,
-                    None => transaction.prepare_cached(REMOVE)?.execute([place])?,
-                };
+            let run = |sql: &str, params: &[&dyn ToSql]| transaction.prepare_cached(sql)?.execute(params);
+            for Change { key, row } in changes {
+                match (key, row) {
+                    (Key::Room(place), Some(room)) => {
+                        run("INSERT OR REPLACE INTO rooms VALUES (?, ?)", &[&(*place as i64), room])?;
+                    }
+                    (Key::Room(place), None) => {
+                        for table in ["rooms WHERE place", "posts WHERE room", "uploads WHERE room"] {
+                            run(&format!("DELETE FROM {table} = ?"), &[&(*place as i64)])?;
+                        }
+                    }
+                    (Key::Post(room, place), post) => {
+                        let key: [&dyn ToSql; 3] = [&(*room as i64), &(*place as i64), post];
+                        run("INSERT OR REPLACE INTO posts VALUES (?, ?, ?)", &key)?;
+                    }
+                    (Key::Upload(room, token), upload) => {
+                        run("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", &[&(*room as i64), token, upload])?;
+                    }
+                }
             }
             transaction.commit()
         };

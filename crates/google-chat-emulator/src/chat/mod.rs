@@ -1,37 +1,51 @@
-//! What Google Chat does with spaces and memberships, as far as its documentation says.
+//! What Google Chat does, as far as its documentation says.
 //!
-//! A call is admitted (`access`: the caller's scopes; then the project's state), and done in
-//! the [`Store`], whose rooms (`room`) change by the rules (`rules`). `refusal` has all
-//! errors. Nothing here knows how calls come and how tokens are given.
+//! A call is admitted (`access`: the caller's scopes; `quota`; then the project's state), and
+//! done in the [`Store`], which has rooms with their members (`room`, `members`), and their
+//! conversations with the messages (`conversation`). What is done is in a file for each kind
+//! of thing: `setup`, `search`, `messages`, `reactions`; what it must be, in `rules`,
+//! `threads`, `cards` and `mentions`. `filter` and `page` are what lists have in common, and
+//! `refusal` has all errors. Nothing here knows how calls come and how tokens are given.
 
 mod access;
+mod cards;
+mod conversation;
 #[cfg(feature = "store")]
 mod disk;
 mod filter;
+mod members;
+mod mentions;
+mod messages;
+mod names;
+mod page;
+mod quota;
+mod reactions;
 pub(crate) mod refusal;
 mod room;
 mod rules;
+mod search;
 mod service;
+mod setup;
 mod store;
+mod threads;
+#[allow(dead_code, reason = "nothing uploads files yet")]
+mod uploads;
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
 };
 
 use google_chat::proto::google::chat::v1::Space;
+use prost_types::Timestamp;
 use tonic::{Response, Status, metadata::MetadataMap};
 
 use self::{
-    access::{Access, Caller},
+    access::Caller,
+    quota::{Quota, Quotas},
     store::Store,
 };
 use crate::{Settings, identity::Issuer, lock, organization::Organization};
-
-/// How long a write counts against the quota.
-const QUOTA_WINDOW: Duration = Duration::from_secs(60);
 
 /// The service.
 #[derive(Clone)]
@@ -42,8 +56,7 @@ struct State {
     issuer: Arc<Issuer>,
     /// `None` after it was closed.
     store: Mutex<Option<Store>>,
-    /// When spaces were written in the last minute.
-    writes: Mutex<VecDeque<SystemTime>>,
+    quotas: Mutex<Quotas>,
 }
 
 impl fmt::Debug for Chat {
@@ -72,7 +85,7 @@ impl Chat {
     }
 
     fn new(organization: Arc<Organization>, issuer: Arc<Issuer>, store: Store) -> Self {
-        Self(Arc::new(State { organization, issuer, store: Mutex::new(Some(store)), writes: Mutex::default() }))
+        Self(Arc::new(State { organization, issuer, store: Mutex::new(Some(store)), quotas: Mutex::default() }))
     }
 
     /// All spaces, in the order of their creation.
@@ -94,8 +107,18 @@ impl Chat {
     }
 
     /// Judges a call in the order in which Google's front ends and the API do: who calls,
-    /// what the project may, what the caller may.
+    /// what the project may, what the caller may, with an administrator's privileges if
+    /// `admin`.
     fn admit(
+        &self,
+        metadata: &MetadataMap,
+        method: &'static str,
+        admin: bool,
+    ) -> Result<(Caller, Arc<Settings>), Status> {
+        self.admit_by(metadata, method, |caller, settings| caller.authorize(admin, settings))
+    }
+
+    fn admit_by(
         &self,
         metadata: &MetadataMap,
         method: &'static str,
@@ -109,41 +132,16 @@ impl Chat {
             return Err(refusal::api_disabled());
         }
         authorize(&mut caller, &settings)?;
-        // Of the quotas that of writing spaces is kept.
-        if ["CreateSpace", "UpdateSpace", "DeleteSpace"].contains(&method) {
-            self.count_write(&settings)?;
+        if let Some(quota) = Quota::of(method) {
+            lock(&self.0.quotas).count(quota, self.0.organization.now(), &settings)?;
         }
         if !settings.app_configured {
             return Err(refusal::app_not_configured());
         }
-        // What the scope of every app allows needs no approval.
-        let as_bot = method != "CreateSpace" && caller.has("chat.bot");
-        let approved = !caller.is_app() || settings.app_approved || as_bot;
-        if approved { Ok((caller, settings)) } else { Err(refusal::not_approved()) }
-    }
-
-    fn admit_to(
-        &self,
-        metadata: &MetadataMap,
-        access: &Access,
-        admin: bool,
-    ) -> Result<(Caller, Arc<Settings>), Status> {
-        self.admit(metadata, access.method, |caller, _| caller.authorize(access, admin))
-    }
-
-    /// Counts a write against the quota.
-    fn count_write(&self, settings: &Settings) -> Result<(), Status> {
-        let Some(limit) = settings.writes_per_minute else { return Ok(()) };
-        let now = self.0.organization.now();
-        let mut writes = lock(&self.0.writes);
-        while writes.front().is_some_and(|at| now.duration_since(*at).is_ok_and(|age| age >= QUOTA_WINDOW)) {
-            writes.pop_front();
+        match settings.app_approved || !caller.needs_approval() {
+            true => Ok((caller, settings)),
+            false => Err(refusal::not_approved()),
         }
-        if writes.len() >= limit as usize {
-            return Err(refusal::quota_exceeded(limit));
-        }
-        writes.push_back(now);
-        Ok(())
     }
 
     /// Does something with the store, one caller after another. What it did and what it saw
@@ -155,10 +153,10 @@ impl Chat {
     /// something; it is not done then.
     async fn run<T>(
         &self,
-        operation: impl FnOnce(&mut Store, SystemTime) -> Result<T, Status>,
+        operation: impl FnOnce(&mut Store, Timestamp) -> Result<T, Status>,
     ) -> Result<Response<T>, Status> {
         let stopped = || Status::unavailable("The emulator has been stopped.");
-        let now = self.0.organization.now();
+        let now = self.0.organization.now().into();
         let (outcome, kept) = {
             let mut store = lock(&self.0.store);
             let store = store.as_mut().ok_or_else(stopped)?;
@@ -186,8 +184,8 @@ impl Chat {
     }
 
     /// What something is made of the store, as it is now.
-    fn look<T>(&self, look: impl FnOnce(&Store, SystemTime) -> T) -> Option<T> {
-        let now = self.0.organization.now();
+    fn look<T>(&self, look: impl FnOnce(&Store, Timestamp) -> T) -> Option<T> {
+        let now = self.0.organization.now().into();
         lock(&self.0.store).as_ref().map(|store| look(store, now))
     }
 }

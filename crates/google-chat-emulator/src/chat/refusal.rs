@@ -57,6 +57,29 @@ pub(super) fn not_allowed(what: &str) -> Status {
     with_info(Code::PermissionDenied, &message, SYNTHETIC, "ACTION_NOT_ALLOWED", &[])
 }
 
+/// What is asked for does not fit the state that something is in.
+pub(super) fn failed_precondition(problem: &str) -> Status {
+    Status::failed_precondition(format!("{problem}."))
+}
+
+/// A message is to be a reply, and there is nothing that it replies to.
+pub(super) fn no_thread(problem: &str) -> Status {
+    with_info(Code::NotFound, &format!("{problem}."), SYNTHETIC, "RESOURCE_NOT_FOUND", &[])
+}
+
+/// There is no more room in the emulator. The limit is its own.
+pub(super) fn too_many(what: &str, limit: usize) -> Status {
+    let message = format!("The emulator keeps at most {limit} {what}. Delete some, or start another emulator.");
+    let limit = limit.to_string();
+    with_info(Code::ResourceExhausted, &message, SYNTHETIC, "EMULATOR_LIMIT", &[("limit", &limit)])
+}
+
+/// Something else has the id.
+pub(super) fn id_taken(kind: &str, name: &str) -> Status {
+    let message = format!("The {kind} {name} already exists.");
+    with_info(Code::AlreadyExists, &message, SYNTHETIC, "ID_TAKEN", &[("resource", name)])
+}
+
 pub(super) fn member_exists(name: &str) -> Status {
     let message = format!("The membership {name} already exists.");
     with_info(Code::AlreadyExists, &message, SYNTHETIC, "MEMBERSHIP_EXISTS", &[("resource", name)])
@@ -140,9 +163,9 @@ pub(super) fn app_not_configured() -> Status {
     status(Code::NotFound, message, "google.rpc.Help", &help)
 }
 
-/// The project's quota of space writes is used up.
-pub(crate) fn quota_exceeded(limit: u32) -> Status {
-    let message = format!("Quota exceeded: {limit} space writes per minute of project {PROJECT}.");
+/// The project's quota of writes of a kind is used up.
+pub(crate) fn quota_exceeded(kind: &str, limit: u32) -> Status {
+    let message = format!("Quota exceeded: {limit} {kind} writes per minute of project {PROJECT}.");
     let (consumer, limit) = (format!("projects/{PROJECT}"), limit.to_string());
     let metadata = [("consumer", &*consumer), SERVICE, ("quota_limit_value", &limit)];
     with_info(Code::ResourceExhausted, &message, GOOGLE, "RATE_LIMIT_EXCEEDED", &metadata)

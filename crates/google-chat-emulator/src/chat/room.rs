@@ -8,20 +8,19 @@ use prost::Message;
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::{access::Caller, refusal, rules};
+use super::{access::Caller, members::Kind, refusal, rules};
 use crate::{Settings, identity::Identity};
 use google_chat::proto::google::chat::v1::{
-    Membership, Space, User,
-    membership::{Affiliation, MemberType, MembershipRole, MembershipState},
+    Membership, Space,
+    membership::MembershipRole,
     space::{
         AccessSettings, MembershipCount, PermissionSetting, PermissionSettings, PredefinedPermissionSettings,
         SpacePermissionSettings, SpaceThreadingState, SpaceType, Type, access_settings::AccessState,
     },
-    user,
 };
 
 /// The organization that a private app's `customers/my_customer` stands for.
-const MY_CUSTOMER: &str = "customers/C01abc23d";
+pub(super) const MY_CUSTOMER: &str = "customers/C01abc23d";
 /// How long an import may take: 90 days from the call.
 const IMPORT_SECONDS: i64 = 90 * 86_400;
 
@@ -53,6 +52,7 @@ impl Room {
         settings: &Settings,
     ) -> Self {
         let named = input.space_type == SpaceType::Space as i32;
+        let direct = input.space_type == SpaceType::DirectMessage as i32;
         let history = match input.space_history_state {
             0 => settings.history as i32,
             given => given,
@@ -60,7 +60,9 @@ impl Room {
         let access = input.access_settings.unwrap_or_default();
         let space = Space {
             name: format!("spaces/{id}"),
-            r#type: Type::Room as i32,
+            // One between two people is a room by this word.
+            r#type: if input.single_user_bot_dm { Type::Dm as i32 } else { Type::Room as i32 },
+            single_user_bot_dm: input.single_user_bot_dm,
             space_type: input.space_type,
             display_name: if named || settings.group_chat_names { input.display_name } else { String::new() },
             external_user_allowed: input.external_user_allowed,
@@ -71,13 +73,14 @@ impl Room {
             space_details: input.space_details,
             space_history_state: history,
             import_mode: input.import_mode,
-            create_time: input.create_time.filter(|_| input.import_mode).or(Some(microseconds(now))),
+            create_time: input.create_time.filter(|_| input.import_mode).or((!direct).then(|| microseconds(now))),
             access_settings: named.then(|| with_state(access)),
-            customer: Some(match input.customer.filter(|_| caller.sets_customer()) {
-                Some(customer) if customer != "customers/my_customer" && !customer.is_empty() => customer,
-                _ => MY_CUSTOMER.to_owned(),
-            }),
-            space_uri: format!("https://chat.google.com/room/{id}?cls=11"),
+            customer: match input.customer.filter(|_| caller.may_as_app()) {
+                _ if direct => None,
+                Some(customer) if customer != "customers/my_customer" && !customer.is_empty() => Some(customer),
+                _ => Some(MY_CUSTOMER.to_owned()),
+            },
+            space_uri: format!("https://chat.google.com/{}/{id}?cls=11", if direct { "dm" } else { "room" }),
             import_mode_expire_time: input
                 .import_mode
                 .then(|| microseconds(Timestamp { seconds: now.seconds + IMPORT_SECONDS, ..now })),
@@ -87,10 +90,15 @@ impl Room {
         let import = space.import_mode;
         let mut room = Self { space, members: Vec::new(), creator: caller.key(), request_id: request_id.to_owned() };
         if !import {
-            let role = if caller.is_app() { MembershipRole::RoleMember } else { MembershipRole::RoleManager };
-            room.join(caller.member(), role, now);
+            room.join(caller.member(), room.creators_role(caller), now);
         }
         room
+    }
+
+    /// What its creator is in the space: in a space without a name all are members.
+    fn creators_role(&self, caller: &Caller) -> MembershipRole {
+        let named = self.space.space_type == SpaceType::Space as i32;
+        if named && !caller.is_app() { MembershipRole::RoleManager } else { MembershipRole::RoleMember }
     }
 
     /// Whether the space was to be imported, and was not in time.
@@ -106,42 +114,42 @@ impl Room {
 
     /// The space with the number of its members.
     pub(super) fn counted(&self) -> Space {
-        let humans = self.members.iter().filter(|one| is_human(one) && one.state == MembershipState::Joined as i32);
-        let groups = self.members.iter().filter(|one| matches!(one.member_type, Some(MemberType::GroupMember(_))));
+        let groups = self.members.iter().filter(|one| Kind::of(one) == Kind::Group);
         let count = MembershipCount {
-            joined_direct_human_user_count: humans.count() as i32,
+            joined_direct_human_user_count: self.people().count() as i32,
             joined_group_count: groups.count() as i32,
         };
         Space { membership_count: Some(count), ..self.space.clone() }
     }
 
     /// The space as the caller gets to see it: an app sees how it is set only with the wider
-    /// of its scopes.
+    /// of its scopes, and what its members may only if it created the space.
     pub(super) fn seen(&self, caller: &Caller) -> Space {
         let mut space = self.counted();
-        if caller.is_app() && !caller.has("chat.app.spaces") {
-            (space.access_settings, space.space_permission_settings) = (None, None);
+        if caller.is_app() {
+            let wide = caller.has("chat.app.spaces");
+            space.access_settings.take_if(|_| !wide);
+            space.space_permission_settings.take_if(|_| !wide || self.creator != caller.key());
         }
         space
     }
 
-    /// What the caller is in this space.
-    fn role(&self, caller: &Caller) -> Option<MembershipRole> {
-        if caller.sees_all {
-            return Some(MembershipRole::RoleManager);
-        }
-        let own = caller.member();
-        let member = self.members.iter().find(|one| one.name.rsplit('/').next() == Some(own.as_str()))?;
-        Some(member.role()).filter(|_| member.state == MembershipState::Joined as i32)
+    /// The space as lists have it: without what its members may.
+    pub(super) fn listed(&self, caller: &Caller) -> Space {
+        Space { space_permission_settings: None, ..self.seen(caller) }
     }
 
     /// Whether the caller may know of the space: its members, and who imports it.
     pub(super) fn is_visible(&self, caller: &Caller) -> bool {
-        self.role(caller).is_some() || self.creator == caller.key()
+        self.role(caller).is_some() || self.creator == caller.key() || self.space.import_mode && caller.imports()
     }
 
     /// Whether the caller may do what a setting is about.
-    fn allows(&self, caller: &Caller, setting: impl Fn(&PermissionSettings) -> Option<PermissionSetting>) -> bool {
+    pub(super) fn allows(
+        &self,
+        caller: &Caller,
+        setting: impl Fn(&PermissionSettings) -> Option<PermissionSetting>,
+    ) -> bool {
         if self.space.import_mode {
             return self.creator == caller.key() || caller.sees_all;
         }
@@ -258,143 +266,15 @@ impl Room {
         self.space.import_mode_expire_time = None;
         // Memberships of the past are past; the others hold from now on.
         self.members.retain(|member| member.delete_time.is_none());
-        if self.role(&Caller { sees_all: false, ..caller.clone() }).is_none() {
-            self.join(caller.member(), MembershipRole::RoleManager, now);
+        if self.role_of(&caller.member()).is_none() {
+            self.join(caller.member(), self.creators_role(caller), now);
         }
         Ok(())
     }
-
-    /// Adds a member.
-    ///
-    /// # Errors
-    ///
-    /// INVALID_ARGUMENT, PERMISSION_DENIED, or ALREADY_EXISTS.
-    pub(super) fn add(&mut self, input: Membership, caller: &Caller, now: Timestamp) -> Result<Membership, Status> {
-        rules::check_membership(&input, self.space.import_mode, now.seconds)?;
-        let app = caller.is_app();
-        let (member, bot) = match &input.member_type {
-            Some(MemberType::Member(user)) => (member_id(&user.name), user.r#type() == user::Type::Bot),
-            Some(MemberType::GroupMember(group)) => (group.name.replace("groups/", "group."), false),
-            None => (String::new(), false),
-        };
-        if bot && (app || member != "app") {
-            return Err(refusal::not_allowed("add an app but the one that calls, as a user"));
-        }
-        let may = match (app, bot) {
-            (true, _) => self.role(caller).is_some(),
-            (false, true) => self.allows(caller, |settings| settings.manage_apps),
-            (false, false) => self.allows(caller, |settings| settings.manage_members_and_groups),
-        };
-        if !may {
-            return Err(refusal::not_allowed("add members to this space"));
-        }
-        let name = format!("{}/members/{member}", self.space.name);
-        if self.members.iter().any(|one| one.name == name) {
-            return Err(refusal::member_exists(&name));
-        }
-        let role = match input.role() {
-            MembershipRole::Unspecified => MembershipRole::RoleMember,
-            role => role,
-        };
-        let mut made = member_of(&self.space.name, member, role, now);
-        if let Some(MemberType::GroupMember(group)) = input.member_type {
-            made.member_type = Some(MemberType::GroupMember(group));
-        }
-        if self.space.import_mode {
-            (made.create_time, made.delete_time) = (input.create_time.or(made.create_time), input.delete_time);
-        }
-        self.members.push(made.clone());
-        Ok(made)
-    }
-
-    /// Removes a member, whose name may hold an email address.
-    ///
-    /// # Errors
-    ///
-    /// NOT_FOUND, or PERMISSION_DENIED.
-    pub(super) fn remove(&mut self, name: &str, caller: &Caller) -> Result<Membership, Status> {
-        let member = member_id(name);
-        let name = format!("{}/members/{member}", self.space.name);
-        let place = self.members.iter().position(|one| one.name == name);
-        if !self.is_visible(caller) {
-            return Err(refusal::not_allowed("remove members from this space"));
-        }
-        let place = place.ok_or_else(|| refusal::not_found("membership", &name))?;
-        let own = caller.member() == member;
-        let may = own
-            || match (caller.is_app(), member.as_str()) {
-                (true, _) => self.creator == Identity::App.key(),
-                (false, "app") => self.allows(caller, |settings| settings.manage_apps),
-                (false, _) => self.allows(caller, |settings| settings.manage_members_and_groups),
-            };
-        if !may {
-            return Err(refusal::not_allowed("remove this member"));
-        }
-        let mut removed = self.members.remove(place);
-        removed.state = MembershipState::NotAMember as i32;
-        Ok(removed)
-    }
-
-    /// The members that the caller gets to see.
-    ///
-    /// # Errors
-    ///
-    /// PERMISSION_DENIED.
-    pub(super) fn members(&self, caller: &Caller) -> Result<&[Membership], Status> {
-        let app = caller.is_app();
-        let may = match self.role(caller) {
-            Some(_) if app => true,
-            _ => self.allows(caller, |settings| settings.view_space_membership),
-        };
-        if may { Ok(&self.members) } else { Err(refusal::not_allowed("see the members of this space")) }
-    }
-
-    fn join(&mut self, member: String, role: MembershipRole, now: Timestamp) {
-        self.members.push(member_of(&self.space.name, member, role, now));
-    }
-}
-
-fn member_of(space: &str, member: String, role: MembershipRole, now: Timestamp) -> Membership {
-    let kind = if member == "app" { user::Type::Bot } else { user::Type::Human };
-    Membership {
-        name: format!("{space}/members/{member}"),
-        state: MembershipState::Joined as i32,
-        role: role as i32,
-        create_time: Some(microseconds(now)),
-        delete_time: None,
-        member_type: Some(MemberType::Member(User {
-            name: format!("users/{member}"),
-            r#type: kind as i32,
-            ..User::default()
-        })),
-        // The emulator knows of no organizations.
-        affiliation: Affiliation::Unspecified as i32,
-    }
-}
-
-fn is_human(member: &Membership) -> bool {
-    matches!(&member.member_type, Some(MemberType::Member(user)) if user.r#type() == user::Type::Human)
-}
-
-/// Who is meant by the last part of a user's or a member's name: an email address
-/// stands for the id of its user.
-pub(super) fn member_id(name: &str) -> String {
-    let last = name.rsplit('/').next().unwrap_or_default();
-    if last.contains('@') { user_id(last) } else { last.to_owned() }
-}
-
-/// An id of 21 digits, as users of Google have, always the same for an address.
-pub(super) fn user_id(email: &str) -> String {
-    // FNV-1a (RFC 9923).
-    let hash = email
-        .to_ascii_lowercase()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("1{hash:020}")
 }
 
 /// Times as the server gives them, to the microsecond.
-fn microseconds(time: Timestamp) -> Timestamp {
+pub(super) fn microseconds(time: Timestamp) -> Timestamp {
     Timestamp { nanos: time.nanos / 1_000 * 1_000, ..time }
 }
 

@@ -6,7 +6,7 @@
 use google_chat::proto::google::{
     chat::v1::{
         Membership, Space,
-        membership::MemberType,
+        membership::{MemberType, MembershipRole},
         space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType},
         user,
     },
@@ -28,17 +28,25 @@ const GUIDELINES: usize = 5_000;
 /// The first time that an imported space can have been created, 2000-01-01.
 const IMPORT_BEGIN: i64 = 946_684_800;
 
+/// How many violations an error names, at most.
+const VIOLATIONS: usize = 20;
+
 /// What is wrong with a request.
 #[derive(Default)]
-struct Violations(Vec<FieldViolation>);
+pub(super) struct Violations(Vec<FieldViolation>);
 
 impl Violations {
-    fn add(&mut self, field: &str, description: impl Into<String>) {
+    /// Adds a violation. After the first ones no more are kept: over gRPC they travel in a
+    /// header.
+    pub(super) fn add(&mut self, field: &str, description: impl Into<String>) {
+        if self.0.len() >= VIOLATIONS {
+            return;
+        }
         let (field, description) = (field.to_owned(), description.into());
         self.0.push(FieldViolation { field, description, ..FieldViolation::default() });
     }
 
-    fn result(self) -> Result<(), Status> {
+    pub(super) fn result(self) -> Result<(), Status> {
         if self.0.is_empty() { Ok(()) } else { Err(invalid(self.0)) }
     }
 }
@@ -50,17 +58,39 @@ impl Violations {
 /// PERMISSION_DENIED where an app asks for what only a user may;
 /// INVALID_ARGUMENT with every violation.
 pub(super) fn check(space: &Space, caller: &Caller, now: i64, settings: &Settings) -> Result<(), Status> {
-    let app = caller.is_app();
-    let audience = space.access_settings.as_ref().map_or("", |settings| &settings.audience);
-    if app && (space.import_mode || !audience.is_empty()) {
+    let audience = space.access_settings.as_ref().is_some_and(|settings| !settings.audience.is_empty());
+    if caller.is_app() && (space.import_mode || audience) {
         return Err(no_app());
     }
-    let named = space.space_type == SpaceType::Space as i32;
     let mut violations = Violations::default();
-    if app && space.customer.as_deref().unwrap_or_default().is_empty() {
+    check_space(&mut violations, space, caller, now, settings);
+    if space.single_user_bot_dm {
+        violations.add("space.single_user_bot_dm", "cannot be created by this method");
+    }
+    let kind = SpaceType::try_from(space.space_type).ok();
+    match kind {
+        Some(SpaceType::Space) => {}
+        Some(SpaceType::GroupChat) if space.import_mode => {}
+        Some(SpaceType::GroupChat) => {
+            violations.add("space.space_type", "GROUP_CHAT can be created in import mode only");
+        }
+        Some(SpaceType::Unspecified) => violations.add("space.space_type", "is required"),
+        _ => violations.add("space.space_type", "must be SPACE, or GROUP_CHAT in import mode"),
+    }
+    violations.result()
+}
+
+/// Checks what all spaces must be that are to be created or set up.
+pub(super) fn check_space(violations: &mut Violations, space: &Space, caller: &Caller, now: i64, settings: &Settings) {
+    let named = space.space_type == SpaceType::Space as i32;
+    let audience = space.access_settings.as_ref().map_or("", |settings| &settings.audience);
+    if named && space.display_name.trim().is_empty() {
+        violations.add("space.display_name", "is required for a space of the type SPACE");
+    }
+    if caller.is_app() && space.customer.as_deref().unwrap_or_default().is_empty() {
         violations.add("space.customer", "is required with app authentication");
     }
-    if !caller.sets_customer() && settings.strict_customer && space.customer.is_some() {
+    if !caller.may_as_app() && settings.strict_customer && space.customer.is_some() {
         violations.add("space.customer", "must not be set with user authentication");
     }
     if !audience.is_empty() {
@@ -85,33 +115,15 @@ pub(super) fn check(space: &Space, caller: &Caller, now: i64, settings: &Setting
     {
         violations.add("space.create_time", "must be between January 1, 2000 and now");
     }
-    let kind = SpaceType::try_from(space.space_type).ok();
-    match kind {
-        Some(SpaceType::Space) => {
-            if space.display_name.trim().is_empty() {
-                violations.add("space.display_name", "is required for a space of the type SPACE");
-            }
-        }
-        Some(SpaceType::GroupChat) if space.import_mode => {}
-        Some(SpaceType::GroupChat) => {
-            violations.add("space.space_type", "GROUP_CHAT can be created in import mode only");
-        }
-        Some(SpaceType::Unspecified) => violations.add("space.space_type", "is required"),
-        _ => violations.add("space.space_type", "must be SPACE, or GROUP_CHAT in import mode"),
-    }
     for (field, problem) in too_long(Some(&space.display_name), space.space_details.as_ref()) {
         violations.add(field, problem);
     }
-    if space.single_user_bot_dm {
-        violations.add("space.single_user_bot_dm", "cannot be created by this method");
-    }
     // A user's is ignored.
-    if let Some(customer) = space.customer.as_ref().filter(|customer| caller.sets_customer() && !customer.is_empty())
+    if let Some(customer) = space.customer.as_ref().filter(|customer| caller.may_as_app() && !customer.is_empty())
         && customer.strip_prefix("customers/").is_none_or(|id| id.is_empty() || id.contains('/'))
     {
         violations.add("space.customer", "must be of the form customers/{customer}");
     }
-    violations.result()
 }
 
 /// The texts that are longer than the documentation allows.
@@ -226,41 +238,83 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String]) -> Re
     violations.result()
 }
 
-/// Checks a membership that is to be created.
+/// Checks a membership that is to be created in a space.
 ///
 /// # Errors
 ///
 /// INVALID_ARGUMENT with every violation.
-pub(super) fn check_membership(input: &Membership, import: bool, now: i64) -> Result<(), Status> {
+pub(super) fn check_membership(input: &Membership, space: &Space, admin: bool, now: i64) -> Result<(), Status> {
     let mut violations = Violations::default();
+    check_member(&mut violations, "membership", input);
+    let bot = matches!(&input.member_type, Some(MemberType::Member(user)) if user.r#type() == user::Type::Bot);
+    if admin && bot {
+        violations.add("membership.member", "is an app, which cannot be added with use_admin_access");
+    }
+    let group = matches!(input.member_type, Some(MemberType::GroupMember(_)));
+    if group && space.space_type != SpaceType::Space as i32 {
+        violations.add("membership.group_member", "can be added to named spaces only");
+    }
+    if !space.import_mode && input.delete_time.is_some() {
+        violations.add("membership.delete_time", "can be set in import mode only");
+    }
+    if let (true, Some(begin), Some(end)) = (space.import_mode, input.create_time, input.delete_time)
+        && (begin.seconds > end.seconds || end.seconds > now)
+    {
+        violations.add("membership.delete_time", "must be after create_time, and not after now");
+    }
+    violations.result()
+}
+
+/// Checks who is to be a member.
+pub(super) fn check_member(violations: &mut Violations, field: &str, input: &Membership) {
     let id_of = |name: &str, collection: &str| {
         name.strip_prefix(collection).is_some_and(|id| !id.is_empty() && !id.contains('/'))
     };
     match &input.member_type {
         Some(MemberType::Member(user)) => {
             if !id_of(&user.name, "users/") {
-                violations.add("membership.member.name", "must be of the form users/{user}");
+                violations.add(&format!("{field}.member.name"), "must be of the form users/{user}");
             }
             if user.r#type() == user::Type::Unspecified {
-                violations.add("membership.member.type", "is required");
+                violations.add(&format!("{field}.member.type"), "is required");
             }
             if (user.name == "users/app") != (user.r#type() == user::Type::Bot) {
-                violations.add("membership.member.type", "must be BOT for users/app, and HUMAN for a person");
+                let problem = "must be BOT for users/app, and HUMAN for a person";
+                violations.add(&format!("{field}.member.type"), problem);
             }
         }
         Some(MemberType::GroupMember(group)) if !id_of(&group.name, "groups/") => {
-            violations.add("membership.group_member.name", "must be of the form groups/{group}");
+            violations.add(&format!("{field}.group_member.name"), "must be of the form groups/{group}");
+        }
+        // The id alone names a group.
+        Some(MemberType::GroupMember(group)) if group.name.contains('@') => {
+            let problem = "must have the group's id; an email address of a group is not known";
+            violations.add(&format!("{field}.group_member.name"), problem);
         }
         Some(MemberType::GroupMember(_)) => {}
-        None => violations.add("membership.member", "is required"),
+        None => violations.add(&format!("{field}.member"), "is required"),
     }
-    if !import && input.delete_time.is_some() {
-        violations.add("membership.delete_time", "can be set in import mode only");
+}
+
+/// Checks a change of a membership: its mask, and the role.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT with every violation.
+pub(super) fn check_update_membership(input: &Membership, space: &Space, paths: &[String]) -> Result<(), Status> {
+    let mut violations = Violations::default();
+    if paths.is_empty() {
+        violations.add("update_mask", "is required");
     }
-    if let (true, Some(begin), Some(end)) = (import, input.create_time, input.delete_time)
-        && (begin.seconds > end.seconds || end.seconds > now)
-    {
-        violations.add("membership.delete_time", "must be after create_time, and not after now");
+    for path in paths.iter().filter(|path| !["role", "*"].contains(&path.as_str())) {
+        violations.add("update_mask", format!("{path} cannot be updated"));
+    }
+    let role = MembershipRole::try_from(input.role).unwrap_or_default();
+    if role == MembershipRole::Unspecified {
+        violations.add("membership.role", "must be ROLE_MEMBER, ROLE_MANAGER or ROLE_ASSISTANT_MANAGER");
+    }
+    if role != MembershipRole::RoleMember && space.space_type != SpaceType::Space as i32 {
+        violations.add("membership.role", "can be other than ROLE_MEMBER in named spaces only");
     }
     violations.result()
 }

@@ -1,41 +1,40 @@
-//! The methods, as the generated server trait has them.
+//! The methods, as the generated server trait has them: each admits its caller, and is done
+//! in the store.
 
 use google_chat::proto::google::chat::v1::{
-    CompleteImportSpaceRequest, CompleteImportSpaceResponse, CreateMembershipRequest, CreateSpaceRequest,
-    DeleteMembershipRequest, DeleteSpaceRequest, GetSpaceRequest, ListMembershipsRequest, ListMembershipsResponse,
-    ListSpacesRequest, ListSpacesResponse, Membership, Space, UpdateSpaceRequest,
-    chat_service_server::ChatService,
-    membership::{MemberType, MembershipState},
+    Attachment, CompleteImportSpaceRequest, CompleteImportSpaceResponse, CreateMembershipRequest, CreateMessageRequest,
+    CreateReactionRequest, CreateSpaceRequest, DeleteMembershipRequest, DeleteMessageRequest, DeleteReactionRequest,
+    DeleteSpaceRequest, FindDirectMessageRequest, FindGroupChatsRequest, FindGroupChatsResponse, GetAttachmentRequest,
+    GetMembershipRequest, GetMessageRequest, GetSpaceRequest, ListMembershipsRequest, ListMembershipsResponse,
+    ListMessagesRequest, ListMessagesResponse, ListReactionsRequest, ListReactionsResponse, ListSpacesRequest,
+    ListSpacesResponse, Membership, Message, Reaction, SearchSpacesRequest, SearchSpacesResponse, SetUpSpaceRequest,
+    Space, UpdateMembershipRequest, UpdateMessageRequest, UpdateSpaceRequest, chat_service_server::ChatService,
+    space::SpaceType,
 };
+use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
 
-use super::{Chat, access, filter::Filter, refusal, room::Room};
+use super::{Chat, filter, messages, names, page::Page, reactions, refusal, room::Room, search, setup};
 
-/// How many to put on a page, and after which place it begins.
-fn page(size: i32, token: &str) -> Result<(usize, u64), Status> {
-    let size = match size {
-        0 => 100,
-        size => {
-            usize::try_from(size).map_err(|_| refusal::invalid_field("page_size", "must not be negative"))?.min(1_000)
+/// The paths of a field mask with the names of the proto.
+fn paths(mask: Option<FieldMask>) -> Vec<String> {
+    let snake = |path: String| {
+        let mut name = String::with_capacity(path.len() + 4);
+        for letter in path.chars() {
+            if letter.is_ascii_uppercase() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
         }
+        name
     };
-    let place = match token {
-        "" => 0,
-        token => token.parse().map_err(|_| refusal::invalid_field("page_token", "is none of this method's"))?,
-    };
-    Ok((size, place))
+    mask.unwrap_or_default().paths.into_iter().map(snake).collect()
 }
 
-/// A path of a field mask with the names of the proto.
-fn proto_path(path: &str) -> String {
-    let mut name = String::with_capacity(path.len() + 4);
-    for letter in path.chars() {
-        if letter.is_ascii_uppercase() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_lowercase());
-    }
-    name
+/// The name of the space that a membership is in.
+fn space_of_member(field: &str, name: &str) -> Result<String, Status> {
+    let [space, _] = names::variables(field, name, names::MEMBER)?;
+    Ok(format!("spaces/{space}"))
 }
 
 #[tonic::async_trait]
@@ -44,43 +43,75 @@ impl ChatService for Chat {
         let (metadata, _, CreateSpaceRequest { space, request_id }) = request.into_parts();
         let import = space.as_ref().is_some_and(|space| space.import_mode);
         let (caller, settings) =
-            self.admit(&metadata, "CreateSpace", |caller, settings| caller.authorize_create(import, settings))?;
+            self.admit_by(&metadata, "CreateSpace", |caller, settings| caller.authorize_create(import, settings))?;
         self.run(|store, now| store.create(space, &request_id, &caller, now, &settings)).await
+    }
+
+    async fn set_up_space(&self, request: Request<SetUpSpaceRequest>) -> Result<Response<Space>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, settings) = self.admit(&metadata, "SetUpSpace", false)?;
+        self.run(|store, now| setup::set_up(store, request, &caller, now, &settings)).await
     }
 
     async fn get_space(&self, request: Request<GetSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (caller, _) = self.admit_to(&metadata, &access::GET_SPACE, request.use_admin_access)?;
-        self.run(|store, now| Ok(store.get(&request.name, &caller, now)?.seen(&caller))).await
+        let (caller, _) = self.admit(&metadata, "GetSpace", request.use_admin_access)?;
+        self.run(|store, now| Ok(store.find("name", &request.name, &caller, now)?.1.seen(&caller))).await
     }
 
     async fn list_spaces(&self, request: Request<ListSpacesRequest>) -> Result<Response<ListSpacesResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (caller, _) = self.admit_to(&metadata, &access::LIST_SPACES, false)?;
-        let (size, place) = page(request.page_size, &request.page_token)?;
-        let filter = Filter::of_spaces(&request.filter)?;
-        let takes =
-            |room: &Room| !room.space.import_mode && filter.takes_space(&room.space) && room.is_visible(&caller);
+        let (caller, _) = self.admit(&metadata, "ListSpaces", false)?;
+        let page = Page::new(request.page_size, &request.page_token, (100, 1_000), &request.filter)?;
+        let filter = filter::SPACES.parse(&request.filter)?;
+        let takes = |room: &Room| {
+            // What has no name is listed when something was said in it.
+            let begun = room.space.space_type == SpaceType::Space as i32 || room.space.last_active_time.is_some();
+            let fits = begun && filter.takes(&|condition| condition.holds_for(room.space.space_type));
+            fits && !room.space.import_mode && room.is_visible(&caller)
+        };
         self.run(|store, now| {
-            let mut rooms = store.after(place, now).filter(|(_, room)| takes(room));
-            let page: Vec<_> = rooms.by_ref().take(size).collect();
-            let more = rooms.next().and(page.last());
+            let rooms = store.after(0, now).filter(|(_, room)| takes(room)).map(|(at, room)| ((at, 0), room));
+            let (rooms, next_page_token) = page.cut(rooms);
             Ok(ListSpacesResponse {
-                spaces: page.iter().map(|(_, room)| room.seen(&caller)).collect(),
-                next_page_token: more.map(|(place, _)| place.to_string()).unwrap_or_default(),
+                spaces: rooms.into_iter().map(|room| room.listed(&caller)).collect(),
+                next_page_token,
             })
         })
         .await
     }
 
+    async fn search_spaces(
+        &self,
+        request: Request<SearchSpacesRequest>,
+    ) -> Result<Response<SearchSpacesResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "SearchSpaces", request.use_admin_access)?;
+        self.run(|store, now| search::spaces(store, &request, &caller, now)).await
+    }
+
+    async fn find_direct_message(&self, request: Request<FindDirectMessageRequest>) -> Result<Response<Space>, Status> {
+        let (metadata, _, FindDirectMessageRequest { name }) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "FindDirectMessage", false)?;
+        self.run(|store, _| setup::find_direct_message(store, &name, &caller)).await
+    }
+
+    async fn find_group_chats(
+        &self,
+        request: Request<FindGroupChatsRequest>,
+    ) -> Result<Response<FindGroupChatsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "FindGroupChats", false)?;
+        self.run(|store, now| setup::find_group_chats(store, &request, &caller, now)).await
+    }
+
     async fn update_space(&self, request: Request<UpdateSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (caller, settings) = self.admit_to(&metadata, &access::UPDATE_SPACE, request.use_admin_access)?;
+        let (caller, settings) = self.admit(&metadata, "UpdateSpace", request.use_admin_access)?;
         let space = request.space.ok_or_else(refusal::no_space)?;
-        let mask = request.update_mask.unwrap_or_default();
-        let paths: Vec<String> = mask.paths.iter().map(|path| proto_path(path)).collect();
+        let paths = paths(request.update_mask);
         self.run(|store, now| {
-            store.change(&space.name.clone(), &caller, now, &settings, |room| {
+            store.change("space.name", &space.name.clone(), &caller, now, &settings, |room| {
                 room.update(space, &paths, &caller)?;
                 Ok(room.seen(&caller))
             })
@@ -90,7 +121,7 @@ impl ChatService for Chat {
 
     async fn delete_space(&self, request: Request<DeleteSpaceRequest>) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (caller, _) = self.admit_to(&metadata, &access::DELETE_SPACE, request.use_admin_access)?;
+        let (caller, _) = self.admit(&metadata, "DeleteSpace", request.use_admin_access)?;
         self.run(|store, now| store.delete(&request.name, &caller, now)).await
     }
 
@@ -99,12 +130,12 @@ impl ChatService for Chat {
         request: Request<CompleteImportSpaceRequest>,
     ) -> Result<Response<CompleteImportSpaceResponse>, Status> {
         let (metadata, _, CompleteImportSpaceRequest { name }) = request.into_parts();
-        let (mut caller, settings) = self.admit_to(&metadata, &access::COMPLETE_IMPORT, false)?;
+        let (mut caller, settings) = self.admit(&metadata, "CompleteImportSpace", false)?;
         // What is no longer imported is refused for that, not for the scope.
         caller.imports_only = false;
         self.run(|store, now| {
-            store.change(&name, &caller, now, &settings, |room| {
-                room.complete_import(&caller, now.into())?;
+            store.change("name", &name, &caller, now, &settings, |room| {
+                room.complete_import(&caller, now)?;
                 Ok(CompleteImportSpaceResponse { space: Some(room.seen(&caller)) })
             })
         })
@@ -116,13 +147,21 @@ impl ChatService for Chat {
         request: Request<CreateMembershipRequest>,
     ) -> Result<Response<Membership>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (caller, settings) = self.admit_to(&metadata, &access::CREATE_MEMBERSHIP, request.use_admin_access)?;
-        let membership = request.membership.ok_or_else(|| refusal::invalid_field("membership", "is required"))?;
+        let CreateMembershipRequest { parent, membership, use_admin_access: admin } = request;
+        let (caller, settings) = self.admit(&metadata, "CreateMembership", admin)?;
+        let membership = membership.ok_or_else(|| refusal::invalid_field("membership", "is required"))?;
         self.run(|store, now| {
-            let add = |room: &mut Room| room.add(membership, &caller, now.into());
-            store.change(&request.parent, &caller, now, &settings, add)
+            let add = |room: &mut Room| room.add(membership, &caller, admin, now, &settings);
+            store.change("parent", &parent, &caller, now, &settings, add)
         })
         .await
+    }
+
+    async fn get_membership(&self, request: Request<GetMembershipRequest>) -> Result<Response<Membership>, Status> {
+        let (metadata, _, GetMembershipRequest { name, use_admin_access: admin }) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "GetMembership", admin)?;
+        let space = space_of_member("name", &name)?;
+        self.run(|store, now| store.find("name", &space, &caller, now)?.1.member(&name, &caller, admin).cloned()).await
     }
 
     async fn list_memberships(
@@ -130,22 +169,24 @@ impl ChatService for Chat {
         request: Request<ListMembershipsRequest>,
     ) -> Result<Response<ListMembershipsResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (caller, _) = self.admit_to(&metadata, &access::LIST_MEMBERSHIPS, request.use_admin_access)?;
-        let (size, place) = page(request.page_size, &request.page_token)?;
-        let place = usize::try_from(place).unwrap_or(usize::MAX);
-        let filter = Filter::of_members(&request.filter)?;
-        let takes = |member: &&Membership| {
-            let group = matches!(member.member_type, Some(MemberType::GroupMember(_)));
-            filter.takes_member(member)
-                && (request.show_groups || !group)
-                && (request.show_invited || member.state != MembershipState::Invited as i32)
-        };
+        let (caller, _) = self.admit(&metadata, "ListMemberships", request.use_admin_access)?;
+        self.run(|store, now| store.find("parent", &request.parent, &caller, now)?.1.list_members(&request, &caller))
+            .await
+    }
+
+    async fn update_membership(
+        &self,
+        request: Request<UpdateMembershipRequest>,
+    ) -> Result<Response<Membership>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let admin = request.use_admin_access;
+        let (caller, settings) = self.admit(&metadata, "UpdateMembership", admin)?;
+        let membership = request.membership.ok_or_else(|| refusal::invalid_field("membership", "is required"))?;
+        let space = space_of_member("membership.name", &membership.name)?;
+        let paths = paths(request.update_mask);
         self.run(|store, now| {
-            let room = store.get(&request.parent, &caller, now)?;
-            let mut members = room.members(&caller)?.iter().filter(takes).skip(place);
-            let memberships = members.by_ref().take(size).cloned().collect();
-            let next_page_token = members.next().map(|_| (place + size).to_string()).unwrap_or_default();
-            Ok(ListMembershipsResponse { memberships, next_page_token })
+            let update = |room: &mut Room| room.update_member(&membership, &paths, &caller, admin);
+            store.change("membership.name", &space, &caller, now, &settings, update)
         })
         .await
     }
@@ -154,13 +195,73 @@ impl ChatService for Chat {
         &self,
         request: Request<DeleteMembershipRequest>,
     ) -> Result<Response<Membership>, Status> {
-        let (metadata, _, DeleteMembershipRequest { name, use_admin_access }) = request.into_parts();
-        let (caller, settings) = self.admit_to(&metadata, &access::DELETE_MEMBERSHIP, use_admin_access)?;
+        let (metadata, _, DeleteMembershipRequest { name, use_admin_access: admin }) = request.into_parts();
+        let (caller, settings) = self.admit(&metadata, "DeleteMembership", admin)?;
+        let space = space_of_member("name", &name)?;
         self.run(|store, now| {
-            let form = || refusal::invalid_field("name", "must be of the form spaces/{space}/members/{member}");
-            let (space, _) = name.split_once("/members/").ok_or_else(form)?;
-            store.change(space, &caller, now, &settings, |room| room.remove(&name, &caller))
+            store.change("name", &space, &caller, now, &settings, |room| room.remove(&name, &caller, admin))
         })
         .await
+    }
+
+    async fn create_message(&self, request: Request<CreateMessageRequest>) -> Result<Response<Message>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, settings) = self.admit(&metadata, "CreateMessage", false)?;
+        self.run(|store, now| messages::create(store, request, &caller, now, &settings)).await
+    }
+
+    async fn get_message(&self, request: Request<GetMessageRequest>) -> Result<Response<Message>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "GetMessage", false)?;
+        self.run(|store, now| messages::get(store, &request, &caller, now)).await
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<ListMessagesRequest>,
+    ) -> Result<Response<ListMessagesResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "ListMessages", false)?;
+        self.run(|store, now| messages::list(store, &request, &caller, now)).await
+    }
+
+    async fn update_message(&self, request: Request<UpdateMessageRequest>) -> Result<Response<Message>, Status> {
+        let (metadata, _, mut request) = request.into_parts();
+        let (caller, settings) = self.admit(&metadata, "UpdateMessage", false)?;
+        let paths = paths(request.update_mask.take());
+        self.run(|store, now| messages::update(store, request, &paths, &caller, now, &settings)).await
+    }
+
+    async fn delete_message(&self, request: Request<DeleteMessageRequest>) -> Result<Response<()>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "DeleteMessage", false)?;
+        self.run(|store, now| messages::delete(store, &request, &caller, now)).await
+    }
+
+    async fn get_attachment(&self, request: Request<GetAttachmentRequest>) -> Result<Response<Attachment>, Status> {
+        let (metadata, _, GetAttachmentRequest { name }) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "GetAttachment", false)?;
+        self.run(|store, now| messages::attachment(store, &name, &caller, now)).await
+    }
+
+    async fn create_reaction(&self, request: Request<CreateReactionRequest>) -> Result<Response<Reaction>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "CreateReaction", false)?;
+        self.run(|store, now| reactions::create(store, request, &caller, now)).await
+    }
+
+    async fn list_reactions(
+        &self,
+        request: Request<ListReactionsRequest>,
+    ) -> Result<Response<ListReactionsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "ListReactions", false)?;
+        self.run(|store, now| reactions::list(store, &request, &caller, now)).await
+    }
+
+    async fn delete_reaction(&self, request: Request<DeleteReactionRequest>) -> Result<Response<()>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "DeleteReaction", false)?;
+        self.run(|store, now| reactions::delete(store, &request, &caller, now)).await
     }
 }

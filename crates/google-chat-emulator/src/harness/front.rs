@@ -108,7 +108,7 @@ impl Front {
             }
             Fault::Unavailable => Ok(refuse(grpc, Status::unavailable("The service is currently unavailable."))),
             Fault::QuotaExceeded { retry_after } => {
-                let mut response = refuse(grpc, refusal::quota_exceeded(60));
+                let mut response = refuse(grpc, refusal::quota_exceeded("space", 60));
                 response.headers_mut().extend(retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
                 Ok(response)
             }

@@ -64,13 +64,24 @@ pub(crate) enum Refused {
 /// The scopes of callers without a token of their own.
 static ALL: LazyLock<Scopes> = LazyLock::new(|| {
     [
-        "chat.app.spaces",
-        "chat.app.memberships",
+        "chat.admin.delete",
+        "chat.admin.memberships",
+        "chat.admin.spaces",
         "chat.app.delete",
-        "chat.spaces",
-        "chat.memberships",
+        "chat.app.memberships",
+        "chat.app.messages.readonly",
+        "chat.app.spaces",
+        "chat.bot",
+        "chat.customemojis",
         "chat.delete",
         "chat.import",
+        "chat.memberships",
+        "chat.messages",
+        "chat.spaces",
+        "chat.users.availability",
+        "chat.users.readstate",
+        "chat.users.sections",
+        "chat.users.spacesettings",
     ]
     .map(Box::from)
     .into()

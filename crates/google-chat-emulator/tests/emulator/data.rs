@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::support::{alice, create, members, named, post, update};
-use google_chat::{Space, Wire, proto::google::chat::v1::DeleteSpaceRequest};
+use google_chat::{
+    Space, Wire,
+    proto::google::chat::v1::{DeleteSpaceRequest, GetMessageRequest},
+};
 use google_chat_emulator::Emulator;
 use serde_json::json;
 
@@ -56,10 +59,63 @@ async fn a_file_has_spaces_members_and_request_ids_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_file_has_messages_and_reactions_after_a_restart() {
+    const ALICE: Option<&str> = Some("user:alice@example.com");
+    let file = fresh("messages.db");
+    let emulator = start(&file, true).await;
+    let mut chat = alice(&emulator, Wire::Grpc);
+    let (space, gone) = (create(&mut chat, Space::named("a")).await, create(&mut chat, Space::named("b")).await);
+    let path = format!("/v1/{}/messages?requestId=one&messageId=client-1", space.name);
+    let thread = json!({"text": "root", "thread": {"threadKey": "k"}}).to_string();
+    let (_, root) = post(&emulator, &format!("{path}&messageReplyOption=REPLY_MESSAGE_OR_FAIL"), ALICE, &thread).await;
+    let react = format!("/v1/{}/reactions", root["name"].as_str().unwrap());
+    assert_eq!(post(&emulator, &react, ALICE, r#"{"emoji":{"unicode":"👍"}}"#).await.0, 200);
+    assert_eq!(post(&emulator, &format!("/v1/{}/messages", gone.name), ALICE, r#"{"text":"x"}"#).await.0, 200);
+    chat.delete_space(DeleteSpaceRequest { name: gone.name, use_admin_access: false }).await.unwrap();
+    let get = GetMessageRequest { name: format!("{}/messages/client-1", space.name), ..GetMessageRequest::default() };
+    let (before, spaces) = (chat.get_message(get.clone()).await.unwrap().into_inner(), emulator.spaces());
+    assert_eq!((before.emoji_reaction_summaries.len(), spaces[0].last_active_time), (1, before.create_time));
+    emulator.stop(Duration::ZERO).await;
+    let rows = |table: &str| {
+        let query = format!("SELECT count(*) FROM {table}");
+        rusqlite::Connection::open(&file).unwrap().query_row(&query, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((rows("rooms"), rows("posts")), (1, 1), "messages go with their space");
+
+    let emulator = start(&file, true).await;
+    assert_eq!(emulator.spaces(), spaces);
+    assert_eq!(alice(&emulator, Wire::Grpc).get_message(get).await.unwrap().into_inner(), before);
+    let (status, again) = post(&emulator, &path, ALICE, r#"{"text":"other"}"#).await;
+    assert_eq!((status, &again["name"]), (200, &root["name"]), "the request id is known");
+    let reply = format!("/v1/{}/messages?messageReplyOption=REPLY_MESSAGE_OR_FAIL", space.name);
+    let (_, reply) = post(&emulator, &reply, ALICE, &thread).await;
+    assert_eq!((&reply["thread"], &reply["threadReply"]), (&root["thread"], &true.into()), "the thread is known");
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_is_opened_and_brought_to_this_one() {
+    let file = fresh("before.db");
+    let emulator = start(&file, false).await;
+    create(&mut alice(&emulator, Wire::Grpc), Space::named("a")).await;
+    let spaces = emulator.spaces();
+    emulator.stop(Duration::ZERO).await;
+    // What version 3 had.
+    let before = "DROP TABLE posts; DROP TABLE uploads; PRAGMA user_version = 3";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(before).unwrap();
+    for _ in 0..2 {
+        let emulator = start(&file, false).await;
+        assert_eq!(emulator.spaces()[0].name, spaces[0].name);
+        let path = format!("/v1/{}/messages", spaces[0].name);
+        assert_eq!(post(&emulator, &path, Some("user:alice@example.com"), r#"{"text":"x"}"#).await.0, 200);
+        emulator.stop(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_another_version_is_refused() {
     let file = fresh("version.db");
     start(&file, false).await.stop(Duration::ZERO).await;
     rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Emulator::builder().data(&file, false).start().await.unwrap_err().to_string();
-    assert_eq!(error, format!("{}: its format has the version 99, not 3; name another file", file.display()));
+    assert_eq!(error, format!("{}: its format has the version 99, not 4; name another file", file.display()));
 }

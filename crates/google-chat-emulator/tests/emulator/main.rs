@@ -5,7 +5,11 @@ mod browser;
 #[cfg(feature = "store")]
 mod data;
 mod members;
+mod messages;
+mod reactions;
 mod rest;
+mod search;
+mod setup;
 mod spaces;
 mod support;
 mod tools;
