@@ -47,7 +47,8 @@ pub enum ErrorKind {
     NoCredentials,
     /// Domain-wide delegation does not allow the scopes for the user.
     NotDelegated,
-    /// The token endpoint refuses the credentials.
+    /// The token endpoint, or another server that is asked for a token, refuses the
+    /// credentials: a login has expired, or a role is missing. The message says which.
     NoToken,
     /// The API does not take the access token, or there was none.
     Unauthenticated,
@@ -125,7 +126,9 @@ impl ErrorKind {
         match TokenErrorKind::of(status) {
             Some(TokenErrorKind::NoCredentials) => return Self::NoCredentials,
             Some(TokenErrorKind::NotDelegated) => return Self::NotDelegated,
-            Some(TokenErrorKind::Refused) => return Self::NoToken,
+            Some(TokenErrorKind::LoginExpired | TokenErrorKind::MayNotImpersonate | TokenErrorKind::Refused) => {
+                return Self::NoToken;
+            }
             Some(TokenErrorKind::Unavailable | TokenErrorKind::Misconfigured) | None => {}
         }
         match info.filter(|info| info.domain == GOOGLE).map(|info| &*info.reason) {

@@ -38,6 +38,7 @@ pub use pages::{Items, PageRequest, Pages};
 use self::channel::{Chosen, OnWire};
 use crate::{
     Credentials,
+    credentials::Universe,
     layer::{AuthError, Framing, RetryPolicy, Sender, Stack},
     proto::{
         self,
@@ -48,7 +49,7 @@ use crate::{
 /// Where Google Chat is.
 pub const ENDPOINT: &str = "https://chat.googleapis.com";
 
-const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+pub(crate) const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 const SCOPE: &str = "https://www.googleapis.com/auth/";
 
 /// A client of Google Chat. Cheap to clone; clones share their connections.
@@ -74,10 +75,10 @@ pub struct Client {
 /// Builds a [`Client`].
 #[derive(Clone, Debug)]
 pub struct ClientBuilder {
-    endpoint: String,
+    endpoint: Option<String>,
     wire: Wire,
     connector: ConnectorBuilder,
-    credentials: Credentials,
+    credentials: Option<Credentials>,
     scopes: Option<Vec<String>>,
     quota_project: Option<String>,
     retry: RetryPolicy,
@@ -144,10 +145,10 @@ impl Client {
     /// Begins to build a client.
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
-            endpoint: ENDPOINT.to_owned(),
+            endpoint: None,
             wire: Wire::default(),
             connector: Connector::builder(),
-            credentials: Credentials::application_default(),
+            credentials: None,
             scopes: None,
             quota_project: None,
             retry: RetryPolicy::default(),
@@ -186,11 +187,12 @@ impl Client {
 }
 
 impl ClientBuilder {
-    /// Sets where the API is: `https://chat.googleapis.com` by default. Plain
-    /// http is for loopback, or for calls without credentials.
+    /// Sets where the API is: `https://chat.googleapis.com` by default, or the host of
+    /// another universe that `GOOGLE_CLOUD_UNIVERSE_DOMAIN` names. Plain http is for
+    /// loopback, or for calls without credentials.
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.endpoint = endpoint.into();
+        self.endpoint = Some(endpoint.into());
         self
     }
 
@@ -213,7 +215,7 @@ impl ClientBuilder {
     /// [`Credentials::application_default`].
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.credentials = credentials;
+        self.credentials = Some(credentials);
         self
     }
 
@@ -229,8 +231,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the project that calls are counted against (`x-goog-user-project`), if
-    /// it is not that of the credentials.
+    /// Sets the project that calls are counted against (`x-goog-user-project`). The default
+    /// is [`Credentials::quota_project`].
     #[must_use]
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
         self.quota_project = Some(project.into());
@@ -268,11 +270,11 @@ impl ClientBuilder {
     /// If the endpoint is no URL, the credentials would go there in clear text,
     /// or the system has no root certificates.
     pub fn build(self) -> Result<Client, ClientError> {
-        let origin = self.origin()?;
+        let (endpoint, origin) = self.destination()?;
         let connect = |error| ClientError::Transport(BuildError::Connect(error));
         let connector = self.connector.clone().build(&origin).map_err(connect)?;
         let grpc = Framing(Grpc::over(connector.clone(), origin.clone()));
-        let http_json = HttpJson::builder(Client::http_rules(), &self.endpoint).build_connecting(connector.clone());
+        let http_json = HttpJson::builder(Client::http_rules(), &endpoint).build_connecting(connector.clone());
         let choice = match self.wire {
             Wire::Auto => Choice::auto(connector, &origin),
             wire => Choice::fixed(wire),
@@ -299,28 +301,34 @@ impl ClientBuilder {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let origin = self.origin()?;
-        let http_json = HttpJson::builder(Client::http_rules(), &self.endpoint).build_over(http);
+        let (endpoint, origin) = self.destination()?;
+        let http_json = HttpJson::builder(Client::http_rules(), &endpoint).build_over(http);
         let sender = OnWire::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?);
         self.over(sender, Choice::fixed(Wire::HttpJson), &origin)
     }
 
-    fn origin(&self) -> Result<Origin, ClientError> {
-        Origin::parse(&self.endpoint).map_err(BuildError::Origin).map_err(ClientError::Transport)
+    /// The endpoint, as it was given and parsed.
+    fn destination(&self) -> Result<(String, Origin), ClientError> {
+        let usual = || Universe::of_environment().endpoint("chat");
+        let endpoint = self.endpoint.clone().unwrap_or_else(usual);
+        let origin = Origin::parse(&endpoint).map_err(BuildError::Origin).map_err(ClientError::Transport)?;
+        Ok((endpoint, origin))
     }
 
     /// Puts the layers over what sends.
     fn over(self, sender: impl Sender + Sync, choice: Choice, origin: &Origin) -> Result<Client, ClientError> {
-        let rules = Arc::new(checks::Rules::new(self.checks, &self.credentials, self.scopes.as_deref()));
+        let credentials = self.credentials.unwrap_or_else(Credentials::application_default);
+        let quota_project = self.quota_project.or_else(|| credentials.quota_project().map(str::to_owned));
+        let rules = Arc::new(checks::Rules::new(self.checks, &credentials, self.scopes.as_deref()));
         let in_full = |scope: String| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") };
         let user_agent = HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION")));
         let connect = |error| ClientError::Transport(BuildError::Connect(error));
-        self.credentials.connect_by(&self.connector).map_err(connect)?;
+        credentials.connect_by(&self.connector).map_err(connect)?;
         let mut stack = Stack::new(Client::http_rules(), origin)
             .fill_request_ids(self.fill_request_ids)
             .header(USER_AGENT, user_agent)
             .retry(self.retry)
-            .credentials(self.credentials)
+            .credentials(credentials)
             .map_err(ClientError::Authorize)?
             // By default the rules choose a scope for each call.
             .scopes(self.scopes.unwrap_or_default().into_iter().map(in_full))
@@ -328,7 +336,7 @@ impl ClientBuilder {
                 let rules = Arc::clone(&rules);
                 move |call| rules.apply(call)
             });
-        if let Some(project) = self.quota_project {
+        if let Some(project) = quota_project {
             let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
             stack = stack.header(QUOTA_PROJECT, value);
         }

@@ -15,6 +15,7 @@ pub struct TokenError {
     problem: String,
     advice: Option<Cow<'static, str>>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
+    hop: Option<Arc<str>>,
 }
 
 /// What kind of failure left a call without a token.
@@ -25,7 +26,11 @@ pub enum TokenErrorKind {
     NoCredentials,
     /// Domain-wide delegation does not allow the service account these scopes for the user.
     NotDelegated,
-    /// The token endpoint refuses the credentials.
+    /// A user's login has expired or was revoked, or the organization wants a new one.
+    LoginExpired,
+    /// IAM does not allow whoever asks to impersonate the service account.
+    MayNotImpersonate,
+    /// The token endpoint, or another source of tokens, refuses the credentials.
     Refused,
     /// The token endpoint, or another source of tokens, gave no answer that can be used.
     Unavailable,
@@ -34,10 +39,22 @@ pub enum TokenErrorKind {
 }
 
 impl TokenErrorKind {
+    const ALL: [Self; 7] = [
+        Self::NoCredentials,
+        Self::NotDelegated,
+        Self::LoginExpired,
+        Self::MayNotImpersonate,
+        Self::Refused,
+        Self::Unavailable,
+        Self::Misconfigured,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::NoCredentials => "no-credentials",
             Self::NotDelegated => "not-delegated",
+            Self::LoginExpired => "login-expired",
+            Self::MayNotImpersonate => "may-not-impersonate",
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",
             Self::Misconfigured => "misconfigured",
@@ -47,19 +64,32 @@ impl TokenErrorKind {
     /// The kind of a call's failure, if the call failed for want of a token.
     pub(crate) fn of(status: &Status) -> Option<Self> {
         let name = status.metadata().get(TOKEN_ERROR)?;
-        [Self::NoCredentials, Self::NotDelegated, Self::Refused, Self::Unavailable, Self::Misconfigured]
-            .into_iter()
-            .find(|kind| name == kind.name())
+        Self::ALL.into_iter().find(|kind| name == kind.name())
     }
 }
 
 impl TokenError {
     pub(super) fn new(kind: TokenErrorKind, problem: impl Into<String>) -> Self {
-        Self { kind, problem: problem.into(), advice: None, cause: None }
+        Self { kind, problem: problem.into(), advice: None, cause: None, hop: None }
     }
 
     pub(super) fn advise(self, advice: impl Into<Cow<'static, str>>) -> Self {
         Self { advice: Some(advice.into()), ..self }
+    }
+
+    pub(super) fn of_kind(self, kind: TokenErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Says which hop did not give what it was asked for.
+    pub(super) fn at(self, hop: impl ToString) -> Self {
+        Self { hop: Some(hop.to_string().into()), ..self }
+    }
+
+    /// Says which file the credentials are of.
+    pub(super) fn of_file(self, place: &str) -> Self {
+        let problem = format!("{} (credentials of {place})", self.problem);
+        Self { problem, ..self }
     }
 
     /// `cause` must not be able to show a key or a token.
@@ -85,6 +115,12 @@ impl TokenError {
     /// What happened.
     pub fn problem(&self) -> &str {
         &self.problem
+    }
+
+    /// Who did not give what was asked for, as [`Credentials::hops`](crate::Credentials::hops)
+    /// names it.
+    pub fn hop(&self) -> Option<&str> {
+        self.hop.as_deref()
     }
 
     /// What to do, unless the problem says it.

@@ -1,22 +1,70 @@
 //! Where access tokens come from.
+//!
+//! One rule serves every environment: a base source gives a token (a key, a login, an external
+//! account, the metadata server), and IAM may give that of a service account for it
+//! (`generateAccessToken`), or sign for one that acts for a user (`signJwt`), which the token
+//! endpoint takes as it takes what a key signs.
 
+mod aws;
 mod error;
+mod executable;
+mod external_account;
+mod file;
+mod http;
+mod iam;
 mod key;
+mod login;
+mod machine;
+mod metadata;
+mod renewable;
+mod token_endpoint;
+mod tokens;
+mod universe;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use ::http::HeaderValue;
 use gcp_auth::TokenProvider;
 use grpc_transcoding::{
     client::{ConnectError, ConnectorBuilder},
     rpc::{self, BoxError},
 };
-use http::HeaderValue;
-use tokio::sync::{Mutex, OnceCell};
 
+use self::{
+    file::Use,
+    iam::ServiceAccount,
+    machine::{Machine, OneAtATime},
+    renewable::{How, Renewable},
+};
+use crate::layer::RetryPolicy;
 pub use error::{TokenError, TokenErrorKind};
-use key::Key;
+pub(crate) use universe::Universe;
+
+/// The scope of the tokens that IAM takes.
+const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// Who makes a call. Cheap to clone; clones share their tokens.
+///
+/// ```
+/// use google_chat::{Client, Credentials};
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// // What the environment has: a login on a laptop, an external account in CI, the service
+/// // account of the machine in Google Cloud.
+/// let found = Credentials::application_default();
+/// // The Chat app, without a key: by IAM, which whoever was found may ask.
+/// let app = found.impersonated("chat-app@my-project.iam.gserviceaccount.com")?;
+/// // A user, whom the app acts for by domain-wide delegation.
+/// let alice = app.for_user("alice@example.com")?;
+/// let chat = Client::builder().credentials(alice).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Credentials(Source);
 
@@ -24,29 +72,12 @@ pub struct Credentials(Source);
 enum Source {
     Anonymous,
     Token(HeaderValue),
-    ApplicationDefault(Arc<OnceCell<OneAtATime>>),
     Provider(Arc<OneAtATime>),
-    Key(Arc<Key>),
-    /// The key that the environment names, and what is wrong with it.
+    Renewable(Arc<Renewable>),
+    /// What is found where no file is named.
+    Machine(Arc<Machine>),
+    /// The file that the environment names, and what is wrong with it.
     Unusable(Arc<CredentialsError>),
-}
-
-/// A source that keeps and renews its tokens itself, and is asked by one caller at a
-/// time: those who wait find what the first has fetched.
-struct OneAtATime {
-    provider: Arc<dyn TokenProvider>,
-    turn: Mutex<()>,
-}
-
-impl OneAtATime {
-    fn new(provider: Arc<dyn TokenProvider>) -> Self {
-        Self { provider, turn: Mutex::default() }
-    }
-
-    async fn token(&self, scopes: &[&str]) -> Result<Arc<gcp_auth::Token>, gcp_auth::Error> {
-        let _turn = self.turn.lock().await;
-        self.provider.token(scopes).await
-    }
 }
 
 /// Why credentials cannot be used.
@@ -82,13 +113,16 @@ impl std::error::Error for CredentialsError {
     }
 }
 
-/// How long application default credentials may be looked for.
+/// How long a source of tokens other than ours may take.
 const LOOK_UP: Duration = Duration::from_secs(6);
 
+/// How often a token is asked for that no call waits for.
+const ATTEMPTS: u32 = 3;
+
 /// What to do where no credentials are found.
-const THREE_WAYS: &str = "give some in one of three ways: a service-account key (set GOOGLE_APPLICATION_CREDENTIALS to \
-     its file), application default credentials (`gcloud auth application-default login` with a client of your own and \
-     the Chat scopes), or an access token";
+const THREE_WAYS: &str = "give some in one of three ways: a credentials file (set GOOGLE_APPLICATION_CREDENTIALS to a \
+     service account's key, or to what gcloud or your CI has written), application default credentials (`gcloud auth \
+     application-default login` with a client of your own and the Chat scopes), or an access token";
 
 impl Credentials {
     /// None: for an emulator, or a proxy that adds its own.
@@ -105,32 +139,68 @@ impl Credentials {
         bearer(token).map(|header| Self(Source::Token(header)))
     }
 
-    /// Google's application default credentials: the key that
-    /// `GOOGLE_APPLICATION_CREDENTIALS` names, as
-    /// [`Credentials::service_account_key`] takes it; else, by gcp_auth at the first
-    /// call, the user's login or the machine's service account.
+    /// Google's application default credentials, the first of these that there is:
+    ///
+    /// - the file that `GOOGLE_APPLICATION_CREDENTIALS` names, of any type that
+    ///   [`Credentials::from_json`] takes;
+    /// - the file that `gcloud auth application-default login` has written, in
+    ///   `~/.config/gcloud` or in the folder that `CLOUDSDK_CONFIG` names;
+    /// - the service account that a machine in Google Cloud runs as, by its metadata server
+    ///   (`GCE_METADATA_HOST`), and by IAM for the scopes of Google Chat;
+    /// - the account of the program `gcloud`.
+    ///
+    /// Files are read now, servers are asked at the first call.
     pub fn application_default() -> Self {
-        let Some(named) = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS") else {
-            return Self(Source::ApplicationDefault(Arc::default()));
-        };
+        Self::found().unwrap_or_else(|error| Self(Source::Unusable(Arc::new(error))))
+    }
+
+    fn found() -> Result<Self, CredentialsError> {
+        const NAMED: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+        let named = std::env::var_os(NAMED).filter(|path| !path.is_empty());
         // Some set the variable to the key itself, so its value is not repeated.
-        let read = match named.to_str() {
-            Some("") => Err(CredentialsError::new("it is empty; unset it, or set it to the path of a key's file")),
-            Some(text) if text.trim_start().starts_with('{') => {
-                Err(CredentialsError::new("it holds JSON where the path of a key's file belongs"))
-            }
-            _ => std::fs::read_to_string(&named).map_err(|error| {
-                CredentialsError::caused_by(format!("the file that it names cannot be read: {error}"), error)
-            }),
+        if named.as_ref().and_then(|path| path.to_str()).is_some_and(|text| text.trim_start().starts_with('{')) {
+            let problem = "it holds JSON where the path of a credentials file belongs; write the JSON to a file, or give \
+                           it to Credentials::from_json";
+            return Err(CredentialsError::new(format!("{NAMED}: {problem}")));
+        }
+        let usual = gcloud_file().filter(|path| path.exists());
+        let (what, path) = match (&named, &usual) {
+            (Some(path), _) => (NAMED.to_owned(), Path::new(path)),
+            (None, Some(path)) => (path.display().to_string(), path.as_path()),
+            (None, None) => return Machine::new().map(|machine| Self(Source::Machine(Arc::new(machine)))),
         };
-        let key = read.and_then(|json| Self::service_account_key(&json));
-        key.unwrap_or_else(|error| Self(Source::Unusable(Arc::new(error))))
+        file::read_file(path, Use::Default)
+            .map_err(|error| CredentialsError { problem: format!("{what}: {error}").into(), ..error })
     }
 
     /// Tokens from a source of the caller's own, which keeps and renews them. It is
     /// asked by one call at a time, for each of which it has 6 seconds.
     pub fn provider(provider: Arc<dyn TokenProvider>) -> Self {
         Self(Source::Provider(Arc::new(OneAtATime::new(provider))))
+    }
+
+    /// The JSON text of a credentials file, of any type that Google's tools write:
+    /// `service_account`, `authorized_user`, `external_account`,
+    /// `external_account_authorized_user` and `impersonated_service_account`.
+    ///
+    /// The text of an external account says which servers are asked and, where
+    /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES` is 1, which program is run: take it from
+    /// nobody whom you would not let do that.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no such file's.
+    pub fn from_json(json: &str) -> Result<Self, CredentialsError> {
+        file::read(json, Use::Credentials, None)
+    }
+
+    /// The credentials file at a path, as [`Credentials::from_json`] takes it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or is no such file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CredentialsError> {
+        file::read_file(path.as_ref(), Use::Credentials)
     }
 
     /// A service account's key, the JSON text of its file: calls are made as
@@ -140,50 +210,157 @@ impl Credentials {
     ///
     /// If the text is no such key.
     pub fn service_account_key(json: &str) -> Result<Self, CredentialsError> {
-        Key::new(json).map(|key| Self(Source::Key(Arc::new(key))))
+        file::read(json, Use::Key, None)
     }
 
-    /// The same key, acting for a user by domain-wide delegation. There is one source
-    /// for each user, however often it is asked for.
+    /// A service account, by IAM: whoever these credentials are of needs the role
+    /// `roles/iam.serviceAccountTokenCreator` on it. No key is needed.
+    ///
+    /// Where others stand between, who may impersonate one another in turn, they come before
+    /// it, separated by commas, as gcloud has it: `delegate@…,account@…`.
     ///
     /// # Errors
     ///
-    /// If these are not credentials made of a service account's key, or the address is
-    /// none.
+    /// If these are no credentials, or an address is none.
+    pub fn impersonated(&self, service_account: &str) -> Result<Self, CredentialsError> {
+        if self.is_anonymous() {
+            return Err(CredentialsError::new("a service account is not impersonated without credentials; give some"));
+        }
+        let universe = Universe::of_environment();
+        let account = ServiceAccount::new(self.clone(), service_account, &universe).map_err(CredentialsError::new)?;
+        let quota_project = self.quota_project().map(str::to_owned);
+        Ok(Self::renewable(Renewable::new(How::ServiceAccount(Box::new(account)), Arc::default(), quota_project, None)))
+    }
+
+    /// The same service account, acting for a user by domain-wide delegation: with its key, or
+    /// by IAM, which signs for it. There is one source for each user, however often it is
+    /// asked for.
+    ///
+    /// # Errors
+    ///
+    /// If these are not credentials of a service account, or the address is none.
     pub fn for_user(&self, email: &str) -> Result<Self, CredentialsError> {
         if !is_email(email) {
             return Err(CredentialsError::new("the user to act for is not an e-mail address"));
         }
-        let Source::Key(key) = &self.0 else {
-            let problem = "only a service account's key can act for a user; use Credentials::service_account_key";
-            return Err(CredentialsError::new(problem));
+        let account = match &self.0 {
+            Source::Renewable(source) if source.can_act_for_users() => source,
+            Source::Machine(machine) => machine.account(),
+            _ => {
+                let problem = "only a service account can act for a user; use its key, or have these credentials \
+                               impersonate it: Credentials::impersonated";
+                return Err(CredentialsError::new(problem));
+            }
         };
-        Ok(Self(Source::Key(key.for_user(email))))
+        Ok(Self::renewable(account.for_user(email)))
     }
 
     /// Whether calls are made as the app itself. `None` where the source does
     /// not say.
     pub fn is_app(&self) -> Option<bool> {
+        let Source::Renewable(source) = &self.0 else { return None };
+        match source.how() {
+            How::Key(_) | How::ServiceAccount(_) => Some(source.subject().is_none()),
+            How::Login(_) => Some(false),
+            How::ExternalAccount(_) | How::Metadata(_) => None,
+        }
+    }
+
+    /// The service account that calls are made as, or by which they are made for a user, where
+    /// it is known without asking for it.
+    pub fn service_account(&self) -> Option<&str> {
+        let Source::Renewable(source) = &self.0 else { return None };
+        match source.how() {
+            How::Key(key) => Some(&key.email),
+            How::ServiceAccount(account) => account.name(),
+            How::Login(_) | How::ExternalAccount(_) | How::Metadata(_) => None,
+        }
+    }
+
+    /// Who makes requests with these credentials, as gcloud names a member of a policy, as far
+    /// as that is known.
+    fn member(&self) -> String {
+        let Source::Renewable(source) = &self.0 else { return "MEMBER".to_owned() };
+        match source.how() {
+            How::Login(_) => "user:EMAIL".to_owned(),
+            How::ExternalAccount(account) => account.member(),
+            _ => self.service_account().map_or_else(|| "MEMBER".to_owned(), |email| format!("serviceAccount:{email}")),
+        }
+    }
+
+    /// The file that the credentials were read from, if they were.
+    pub fn file(&self) -> Option<&str> {
         match &self.0 {
-            Source::Key(key) => Some(key.subject().is_none()),
+            Source::Renewable(source) => match source.how() {
+                How::ServiceAccount(account) => source.place().or(account.source.file()),
+                _ => source.place(),
+            },
+            _ => None,
+        }
+    }
+
+    /// The project that calls are counted against, as the credentials say:
+    /// `GOOGLE_CLOUD_QUOTA_PROJECT` for application default credentials, else the
+    /// `quota_project_id` of their file.
+    pub fn quota_project(&self) -> Option<&str> {
+        match &self.0 {
+            Source::Renewable(source) => source.quota_project(),
+            Source::Machine(machine) => machine.account().quota_project(),
             _ => None,
         }
     }
 
     /// Gets a token for these scopes, in full, to see whether there is one to be had;
-    /// it is kept for the calls that come.
+    /// it is kept for the calls that come. What fails for now is tried again, twice.
     ///
     /// # Errors
     ///
     /// If there is none to be had.
     pub async fn try_token(&self, scopes: &[&str]) -> Result<(), TokenError> {
-        self.header(scopes, None).await.map(drop)
+        self.access_token(scopes).await.map(drop)
     }
 
-    /// Has a key's exchange use connections made this way.
+    /// An access token for these scopes, in full, for a program that sends it itself; `None`
+    /// without credentials. What fails for now is tried again, twice.
+    ///
+    /// # Errors
+    ///
+    /// If there is none to be had.
+    pub async fn access_token(&self, scopes: &[&str]) -> Result<Option<String>, TokenError> {
+        let policy = RetryPolicy::default();
+        let mut attempts = 1;
+        let header = loop {
+            match self.header(scopes, None).await {
+                Err(error) if error.kind() == TokenErrorKind::Unavailable && attempts < ATTEMPTS => {
+                    tokio::time::sleep(policy.backoff(attempts)).await;
+                    attempts += 1;
+                }
+                outcome => break outcome?,
+            }
+        };
+        Ok(header.and_then(|header| Some(header.to_str().ok()?.strip_prefix(BEARER)?.to_owned())))
+    }
+
+    /// Who is asked, in this order, for a token: a file, STS, IAM, the token endpoint. Where
+    /// there is none to be had, [`TokenError::hop`] is the first of these that did not give
+    /// what it was asked for.
+    pub fn hops(&self) -> Vec<String> {
+        match &self.0 {
+            Source::Renewable(source) => source.hops(),
+            Source::Machine(machine) => machine.account().hops(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn renewable(source: Arc<Renewable>) -> Self {
+        Self(Source::Renewable(source))
+    }
+
+    /// Has requests for tokens use connections made this way.
     pub(crate) fn connect_by(&self, connector: &ConnectorBuilder) -> Result<(), ConnectError> {
         match &self.0 {
-            Source::Key(key) => key.connect_by(connector).map(drop),
+            Source::Renewable(source) => source.connect_by(connector),
+            Source::Machine(machine) => machine.account().connect_by(connector),
             _ => Ok(()),
         }
     }
@@ -194,7 +371,7 @@ impl Credentials {
 
     /// Whether a token that was refused can be had anew.
     pub(crate) fn is_renewable(&self) -> bool {
-        matches!(self.0, Source::Key(_))
+        matches!(self.0, Source::Renewable(_) | Source::Machine(_))
     }
 
     /// The `authorization` header, or `None` without credentials; not the one
@@ -208,39 +385,16 @@ impl Credentials {
         scopes: &[&str],
         rejected: Option<&HeaderValue>,
     ) -> Result<Option<HeaderValue>, TokenError> {
-        let provider: &OneAtATime = match &self.0 {
-            Source::Anonymous => return Ok(None),
-            Source::Token(header) => return Ok(Some(header.clone())),
-            Source::ApplicationDefault(provider) => {
-                let missing = |cause: String| no_credentials(format!("no credentials were found ({cause})"));
-                // gcp_auth asks the metadata server without a time limit.
-                let found = provider.get_or_try_init(async || gcp_auth::provider().await.map(OneAtATime::new));
-                let look = tokio::time::timeout(LOOK_UP, found).await;
-                let look = look.map_err(|_| missing(format!("nothing within {LOOK_UP:?}")))?;
-                look.map_err(|error| with_cause(missing(without_secrets(&error)), error))?
-            }
-            Source::Provider(provider) => provider,
-            Source::Unusable(error) => {
-                let missing = no_credentials(format!("GOOGLE_APPLICATION_CREDENTIALS: {error}"));
-                return Err(missing.caused_by(Arc::clone(error) as _));
-            }
-            Source::Key(key) => return key.header(scopes, rejected).await.map(Some),
-        };
-        // gcp_auth has no limit of its own.
-        let token = tokio::time::timeout(LOOK_UP, provider.token(scopes)).await;
-        let late = format!("no access token was given within {LOOK_UP:?}");
-        let token = token.map_err(|_| TokenError::new(TokenErrorKind::Unavailable, late))?;
-        let token = token.map_err(|error| {
-            let cause = without_secrets(&error);
-            let message = format!("no access token was given for the scopes {}: {cause}", scopes.join(" "));
-            let kind = match error {
-                gcp_auth::Error::Http(..) | gcp_auth::Error::Other(..) => TokenErrorKind::Unavailable,
-                _ => TokenErrorKind::Refused,
-            };
-            with_cause(TokenError::new(kind, message), error)
-        })?;
-        let header = bearer(token.as_str());
-        header.map(Some).map_err(|error| TokenError::new(TokenErrorKind::Refused, error.to_string()))
+        match &self.0 {
+            Source::Anonymous => Ok(None),
+            Source::Token(header) => Ok(Some(header.clone())),
+            Source::Provider(provider) => provider.header(scopes).await.map(Some),
+            Source::Renewable(source) => source.header(scopes, rejected).await.map(Some),
+            Source::Machine(machine) => machine.header(scopes, rejected).await.map(Some),
+            Source::Unusable(error) => Err(TokenError::new(TokenErrorKind::NoCredentials, error.to_string())
+                .advise("make the file anew, or name another one with GOOGLE_APPLICATION_CREDENTIALS")
+                .caused_by(Arc::clone(error) as _)),
+        }
     }
 }
 
@@ -248,30 +402,24 @@ fn no_credentials(problem: String) -> TokenError {
     TokenError::new(TokenErrorKind::NoCredentials, problem).advise(THREE_WAYS)
 }
 
-/// An error of gcp_auth on one line. What a parser of JSON or PEM says can repeat the
-/// key that it was given, so only the place is kept of that.
-fn without_secrets(error: &gcp_auth::Error) -> String {
-    match error {
-        gcp_auth::Error::Json(what, json) => {
-            let (line, column) = (json.line(), json.column());
-            format!("{what}: it is not the JSON that is expected (line {line}, column {column})")
-        }
-        gcp_auth::Error::Other(what, cause) if cause.is::<grpc_transcoding::rustls::pki_types::pem::Error>() => {
-            (*what).to_owned()
-        }
-        gcp_auth::Error::NoAuthMethod(..) => "no available authentication method found".to_owned(),
-        other => rpc::chain(other),
-    }
+/// A variable of the environment; one that is empty is as good as not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The failure with the error as its cause, if that cannot repeat a key.
-fn with_cause(failed: TokenError, error: gcp_auth::Error) -> TokenError {
-    match error {
-        gcp_auth::Error::Http(..) | gcp_auth::Error::Io(..) | gcp_auth::Error::Str(_) => {
-            failed.caused_by(Arc::new(error))
-        }
-        _ => failed,
-    }
+/// Where gcloud writes application default credentials.
+fn gcloud_file() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let usual = || match cfg!(windows) {
+        true => folder("APPDATA").map(|folder| folder.join("gcloud")),
+        false => folder("HOME").map(|home| home.join(".config/gcloud")),
+    };
+    Some(folder("CLOUDSDK_CONFIG").or_else(usual)?.join("application_default_credentials.json"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half done by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a text can be an e-mail address, and is nothing else that was put in its
@@ -283,6 +431,9 @@ fn is_email(text: &str) -> bool {
     (1..=64).contains(&user.len()) && (1..=255).contains(&host.len()) && !host.contains('@') && !text.contains(odd)
 }
 
+/// What a header with a token begins with.
+const BEARER: &str = "Bearer ";
+
 fn bearer(token: &str) -> Result<HeaderValue, CredentialsError> {
     let token = token.trim();
     // A token is of visible ASCII (RFC 6750, section 2.1). What has quotes or braces is
@@ -292,7 +443,7 @@ fn bearer(token: &str) -> Result<HeaderValue, CredentialsError> {
         let problem = "the access token is empty or holds characters that no token has";
         return Err(CredentialsError::new(problem));
     }
-    let header = HeaderValue::try_from(format!("Bearer {token}"));
+    let header = HeaderValue::try_from(format!("{BEARER}{token}"));
     let problem = "the access token is no header's value";
     let mut header = header.map_err(|error| CredentialsError::caused_by(problem, error))?;
     // Keeps the token out of Debug prints and of HTTP/2's header tables.
@@ -305,41 +456,24 @@ impl fmt::Debug for Credentials {
         f.write_str(match &self.0 {
             Source::Anonymous => "Credentials(none)",
             Source::Token(_) => "Credentials(access token)",
-            Source::ApplicationDefault(_) | Source::Unusable(_) => "Credentials(application default)",
+            Source::Machine(_) | Source::Unusable(_) => "Credentials(application default)",
             Source::Provider(_) => "Credentials(a source of the caller's)",
-            Source::Key(key) if key.subject().is_none() => "Credentials(service account)",
-            Source::Key(_) => "Credentials(service account, for a user)",
+            Source::Renewable(source) => match (source.how(), source.subject()) {
+                (How::Key(_), None) => "Credentials(service account)",
+                (How::Key(_), Some(_)) => "Credentials(service account, for a user)",
+                (How::Login(_), _) => "Credentials(login)",
+                (How::ExternalAccount(_), _) => "Credentials(external account)",
+                (How::Metadata(_), _) => "Credentials(metadata server)",
+                (How::ServiceAccount(_), None) => "Credentials(service account by IAM)",
+                (How::ServiceAccount(_), Some(_)) => "Credentials(service account by IAM, for a user)",
+            },
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
-
-    use tonic::Status;
-
     use super::*;
-
-    /// What parses keys may repeat them.
-    #[test]
-    fn a_cause_is_kept_unless_it_could_show_a_key() {
-        let json = || serde_json::from_str::<u8>("\"SECRET\"").unwrap_err();
-        let io = || std::io::Error::other("disk");
-        for (error, kept) in [
-            (gcp_auth::Error::Io("failed to read", io()), true),
-            (gcp_auth::Error::Str("failed"), true),
-            (gcp_auth::Error::Json("failed to parse", json()), false),
-            (gcp_auth::Error::Other("failed to parse", Box::new(json())), false),
-        ] {
-            let what = error.to_string();
-            let status = Status::from(with_cause(TokenError::new(TokenErrorKind::Refused, "no token"), error));
-            assert_eq!(status.source().is_some(), kept, "{what}");
-            assert!(!format!("{status:?}").contains("SECRET"), "{what}");
-        }
-        let error = CredentialsError::caused_by("the file cannot be read", io());
-        assert_eq!(error.source().unwrap().to_string(), "disk");
-    }
 
     #[test]
     fn tokens_do_not_show_in_debug() {

@@ -451,7 +451,8 @@ async fn what_stays_so_until_somebody_mends_it_fails_at_once_and_says_what() {
     let chat = builder(&emulator.endpoint()).connector(connector).credentials(key.for_user("a@example.com").unwrap());
     let error = chat.build().unwrap().create_space(Space::named("a")).await.unwrap_err();
     assert!(
-        error.is_misconfigured() && error.message().contains("no access token was given by https://localhost"),
+        error.is_misconfigured()
+            && error.message().contains("no access token was given by the token endpoint https://localhost"),
         "{error}"
     );
     assert_eq!(*count.lock().unwrap(), 1, "{error}");

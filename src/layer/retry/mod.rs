@@ -185,7 +185,7 @@ impl RetryPolicy {
     }
 
     /// The wait after so many attempts.
-    fn backoff(&self, attempts: u32) -> Duration {
+    pub(crate) fn backoff(&self, attempts: u32) -> Duration {
         let exponent = attempts.saturating_sub(1).min(1_000) as i32;
         let bound = self.initial_backoff.as_secs_f64() * self.backoff_multiplier.powi(exponent);
         let bound = bound.min(self.maximum_backoff.as_secs_f64());
