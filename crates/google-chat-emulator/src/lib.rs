@@ -22,8 +22,9 @@
 //! ```
 //!
 //! One port serves gRPC (HTTP/2, without TLS unless it is asked for), HTTP/JSON (HTTP/1.1 or
-//! HTTP/2), an OAuth 2.0 token endpoint at `/token`, which gives tokens to the key of
-//! [`Emulator::credentials`] as Google's gives them to any key, gRPC reflection and health, a
+//! HTTP/2), the servers that take part in getting a token (each a [`Hop`]: token endpoint,
+//! authorization, tokeninfo, STS, IAM Service Account Credentials, metadata server), which take
+//! the key of [`Emulator::credentials`] as Google's take any key, gRPC reflection and health, a
 //! page at `/` that shows the spaces and the last calls, and `/emulator/settings`,
 //! `/emulator/faults`, `/emulator/clock` and `/emulator/calls` for tests in other languages.
 //! What web pages of other origins have a browser send is refused by a
@@ -46,7 +47,8 @@ mod settings;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use harness::{Emulator, EmulatorBuilder, Fault, Received};
-pub use settings::Settings;
+pub use identity::{Hop, HopFault};
+pub use settings::{Login, Settings};
 
 /// The program of the README.
 #[cfg(doctest)]

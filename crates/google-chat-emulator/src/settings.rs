@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use google_chat::proto::google::chat::v1::{HistoryState, space::SpaceThreadingState};
 
+use crate::identity::EMAIL;
+
 /// What the emulated organization is like, and what the emulator does where the
 /// documentation leaves it open.
 ///
@@ -36,6 +38,26 @@ pub struct Settings {
     pub administrators: Option<Vec<String>>,
     /// Whether people join a space by being added to it. Off: they are invited.
     pub auto_accept: bool,
+    /// Whether users allow a client what it asks for, at the authorization endpoint.
+    pub consent: bool,
+    /// What has become of the users' logins, which are refresh tokens.
+    pub login: Login,
+    /// The service accounts of the project, beside that of the key.
+    pub service_accounts: Vec<String>,
+    /// Who may impersonate the service accounts: e-mail addresses, and IAM's names of external
+    /// identities (`principal://…`); `None`: whoever asks.
+    pub token_creators: Option<Vec<String>>,
+    /// Whether the IAM Service Account Credentials API is enabled in the project.
+    pub iam_enabled: bool,
+    /// The tokens of other identity providers that the security token service takes; `None`:
+    /// whatever it is given.
+    pub subject_tokens: Option<Vec<String>>,
+    /// The service account that the machine runs as, by its metadata server; `None`: it runs
+    /// as none.
+    pub metadata_account: Option<String>,
+    /// The scopes that the metadata server gives, with or without
+    /// `https://www.googleapis.com/auth/`.
+    pub metadata_scopes: Vec<String>,
     /// How long an access token lives, at most a year.
     #[serde(with = "seconds")]
     pub token_lifetime: Duration,
@@ -71,6 +93,20 @@ pub struct Settings {
     pub attachment_writes_per_minute: Option<u32>,
 }
 
+/// What has become of the users' logins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Login {
+    /// They are good.
+    #[default]
+    Valid,
+    /// They have expired, or were revoked.
+    Expired,
+    /// The organization wants its users to log in anew (`invalid_rapt`).
+    ReauthRequired,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -83,6 +119,14 @@ impl Default for Settings {
             users: None,
             administrators: None,
             auto_accept: true,
+            consent: true,
+            login: Login::Valid,
+            service_accounts: Vec::new(),
+            token_creators: None,
+            iam_enabled: true,
+            subject_tokens: None,
+            metadata_account: Some(EMAIL.to_owned()),
+            metadata_scopes: vec!["cloud-platform".to_owned()],
             token_lifetime: Duration::from_secs(3_599),
             unique_names: true,
             import_scope_required: false,

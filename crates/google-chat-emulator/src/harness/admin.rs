@@ -24,7 +24,7 @@ use super::{
     front::collect,
     page::page,
 };
-use crate::{lock, settings::seconds};
+use crate::{Hop, HopFault, lock, settings::seconds};
 
 /// Whether a path is one of these. Browsers ask for the icon of the page by themselves.
 pub(super) fn serves(path: &str) -> bool {
@@ -39,6 +39,17 @@ struct FaultsChange {
     #[serde(default)]
     next: Vec<Fault>,
     share: Option<Share>,
+    /// Those of the next requests for tokens.
+    #[serde(default)]
+    hops: Vec<FaultAt>,
+}
+
+/// The fault of the next request to a hop.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultAt {
+    hop: Hop,
+    fault: HopFault,
 }
 
 /// What `POST /emulator/clock` takes.
@@ -86,6 +97,7 @@ pub(super) async fn respond(state: &State, request: Request<RequestBody>) -> Res
         ("/emulator/faults", "GET") => Ok(faults(state)),
         ("/emulator/faults", "DELETE") => {
             *lock(&state.faults) = Faults::default();
+            state.issuer.clear_faults();
             Ok(faults(state))
         }
         ("/emulator/faults", _) => parse(&body).and_then(|change| change_faults(state, change)),
@@ -143,6 +155,13 @@ fn change_faults(state: &State, change: FaultsChange) -> Result<Value, Status> {
     }
     faults.next.extend(change.next);
     drop(faults);
+    for FaultAt { hop, fault } in change.hops {
+        if !state.issuer.fail_next(hop, fault) {
+            return Err(Status::resource_exhausted(
+                "too many faults wait at a hop; DELETE /emulator/faults removes them",
+            ));
+        }
+    }
     Ok(self::faults(state))
 }
 

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Settings,
     chat::Chat,
-    identity::{Issuer, ServiceKey},
+    identity::{Hop, HopFault, Issuer, ServiceKey},
     lock,
     organization::Organization,
 };
@@ -101,7 +101,40 @@ impl Emulator {
     /// in any language. The private key is a published one, for tests, unless the emulator
     /// was given another.
     pub fn key_file(&self) -> String {
-        self.state.issuer.key_file(&self.state.token_uri())
+        self.state.issuer.key_file(&format!("{}/token", self.state.token_base()))
+    }
+
+    /// The JSON of a user's login with every scope, as gcloud and `gchat auth login` write it
+    /// (`authorized_user`): a refresh token that this emulator takes. Each is another login.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no random bytes.
+    pub fn login_file(&self, email: &str) -> io::Result<String> {
+        const CLIENT_ID: &str = "emulator.apps.googleusercontent.com";
+        const SCOPES: [&str; 9] = [
+            "cloud-platform",
+            "chat.spaces",
+            "chat.spaces.create",
+            "chat.spaces.readonly",
+            "chat.memberships",
+            "chat.messages",
+            "chat.messages.create",
+            "chat.delete",
+            "chat.import",
+        ];
+        let scopes = SCOPES.map(|scope| format!("https://www.googleapis.com/auth/{scope}")).join(" ");
+        let token = self.state.issuer.log_in(email, CLIENT_ID, &scopes);
+        let token = token.ok_or_else(|| io::Error::other("the system has no random bytes"))?;
+        let file = serde_json::json!({
+            "type": "authorized_user",
+            "client_id": CLIENT_ID,
+            "client_secret": "emulator-client-secret",
+            "refresh_token": token,
+            "token_uri": format!("{}/token", self.state.token_base()),
+            "universe_domain": "googleapis.com",
+        });
+        Ok(format!("{file:#}\n"))
     }
 
     /// The key, as the Chat app's credentials; [`Credentials::for_user`] makes those of a
@@ -130,13 +163,21 @@ impl Emulator {
         lock(&self.state.faults).set_share(Share { share, seed, kinds: kinds.to_vec() });
     }
 
+    /// Makes the next request to a server go wrong that takes part in getting a token; several
+    /// of these, the next requests in order. At most 1,000 wait at each.
+    pub fn fail_next_at(&self, hop: Hop, fault: HopFault) {
+        self.state.issuer.fail_next(hop, fault);
+    }
+
     /// The faults that wait for the next calls, in order.
     pub fn faults(&self) -> Vec<Fault> {
         lock(&self.state.faults).next.iter().cloned().collect()
     }
 
-    /// Makes no more calls go wrong: neither the next ones nor a share of all.
+    /// Makes nothing more go wrong: neither the next calls, nor a share of all, nor requests
+    /// for tokens.
     pub fn clear_faults(&self) {
+        self.state.issuer.clear_faults();
         *lock(&self.state.faults) = Faults::default();
     }
 
@@ -158,9 +199,14 @@ impl Emulator {
         lock(&self.state.log).all()
     }
 
-    /// How often a token was asked for.
+    /// How often a token was asked for at the token endpoint.
     pub fn token_requests(&self) -> usize {
-        self.state.issuer.requests()
+        self.requests_at(Hop::Token)
+    }
+
+    /// How often a server was asked that takes part in getting a token.
+    pub fn requests_at(&self, hop: Hop) -> usize {
+        self.state.issuer.requests(hop)
     }
 
     /// Stops: takes no more calls, lets those under way end, for `grace` at most, and closes

@@ -29,6 +29,7 @@ use tower::{Service, ServiceExt};
 use super::{State, admin, faults::Fault, received::Watched};
 use crate::{
     chat::{Chat, refusal},
+    identity::{Asked, Hop, HopFault, Reply},
     lock,
 };
 
@@ -55,8 +56,10 @@ impl Service<Request<RequestBody>> for Front {
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let front = self.clone();
         Box::pin(async move {
+            if let Some(hop) = Hop::of(request.uri().path(), request.headers()) {
+                return front.identity(hop, request).await;
+            }
             match request.uri().path() {
-                "/token" => front.token(request).await,
                 path if admin::serves(path) => admin::respond(&front.state, request).await,
                 path if Reflection::serves(path) => Ok(front.reflection.oneshot(request).await?),
                 path if path.starts_with("/grpc.health.v1.Health/") => Ok(front.health.oneshot(request).await?),
@@ -67,15 +70,40 @@ impl Service<Request<RequestBody>> for Front {
 }
 
 impl Front {
-    /// Exchanges a signed assertion for a token.
-    async fn token(self, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let mut uris = vec![self.state.token_uri()];
-        uris.extend(host.map(|host| format!("{}://{host}/token", self.state.scheme)));
-        let form = collect(request.into_body()).await;
-        let (status, body) = self.state.issuer.exchange(&form, &uris);
-        let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
-        Ok(response.body(Body::new(Full::from(body.to_string())))?)
+    /// Takes a request on the way to a token.
+    async fn identity(self, hop: Hop, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
+        let (head, body) = request.into_parts();
+        let body = collect(body).await;
+        let reply = match self.state.issuer.fault(hop) {
+            Some(HopFault::Reset) => return Err("a fault: the connection ends".into()),
+            Some(HopFault::Answer { status, body }) => {
+                Reply { status, headers: vec![("content-type", "application/json".to_owned())], body }
+            }
+            fault => {
+                if let Some(HopFault::Latency(time)) = fault {
+                    tokio::time::sleep(time).await;
+                }
+                let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+                let mut bases = vec![self.state.token_base()];
+                bases.extend(host.map(|host| format!("{}://{host}", self.state.scheme)));
+                self.state.issuer.respond(
+                    hop,
+                    &Asked {
+                        method: head.method,
+                        path: head.uri.path(),
+                        query: head.uri.query().unwrap_or_default(),
+                        headers: &head.headers,
+                        body: &body,
+                        bases: &bases,
+                    },
+                )
+            }
+        };
+        let mut response = Response::builder().status(reply.status);
+        for (name, value) in reply.headers {
+            response = response.header(name, value);
+        }
+        Ok(response.body(Body::new(Full::from(reply.body)))?)
     }
 
     /// Takes a call of the API.

@@ -39,11 +39,11 @@ impl State {
     }
 
     /// Where tokens are given: on loopback, if the emulator listens at every address.
-    fn token_uri(&self) -> String {
+    fn token_base(&self) -> String {
         let mut address = self.address;
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
-        format!("{}://{address}/token", self.scheme)
+        format!("{}://{address}", self.scheme)
     }
 }

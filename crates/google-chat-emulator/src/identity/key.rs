@@ -9,6 +9,7 @@ use base64::{
 };
 use ring::{
     digest,
+    rand::SystemRandom,
     signature::{self, KeyPair},
 };
 use serde_json::{Value, json};
@@ -18,8 +19,8 @@ use super::{Grant, Identity, Refused, is_timely, scopes};
 
 /// A key for tests. It is published, and opens nothing but emulators.
 const PUBLISHED: &str = include_str!("test_key.pem");
-const EMAIL: &str = "chat-app@emulator.iam.gserviceaccount.com";
-const CLIENT_ID: &str = "100000000000000000001";
+pub(crate) const EMAIL: &str = "chat-app@emulator.iam.gserviceaccount.com";
+pub(super) const CLIENT_ID: &str = "100000000000000000001";
 /// The project of the key.
 pub(crate) const PROJECT: &str = "emulator";
 
@@ -79,17 +80,35 @@ impl ServiceKey {
         format!("{key:#}\n")
     }
 
-    /// The claims of a JWT that this key has signed.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Signs a payload as a JWT. `None` if the key cannot sign.
+    pub(super) fn sign(&self, payload: &Value) -> Option<String> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(self.pem.as_bytes()).ok()?;
+        let pair = signature::RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).ok()?;
+        let part = |json: &Value| BASE64URL.encode(json.to_string());
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": self.id});
+        let signed = format!("{}.{}", part(&header), part(payload));
+        let mut bytes = vec![0; pair.public().modulus_len()];
+        pair.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut bytes).ok()?;
+        Some(format!("{signed}.{}", BASE64URL.encode(bytes)))
+    }
+
+    /// The claims of a JWT that this key has signed, for its own account or for another one of
+    /// the project.
     ///
     /// # Errors
     ///
     /// What Google's token endpoint says of another.
-    pub(super) fn claims(&self, jwt: &str) -> Result<Value, &'static str> {
+    pub(super) fn claims(&self, jwt: &str, others: &[String]) -> Result<Value, &'static str> {
         let (signed, signature) = jwt.rsplit_once('.').ok_or("Invalid JWT")?;
         let (_, payload) = signed.split_once('.').ok_or("Invalid JWT")?;
         let decode = |text: &str| BASE64URL.decode(text).map_err(|_| "Invalid JWT");
         let claims: Value = serde_json::from_slice(&decode(payload)?).map_err(|_| "Invalid JWT")?;
-        if claims.get("iss").and_then(Value::as_str) != Some(EMAIL) {
+        let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+        if issuer != EMAIL && !others.iter().any(|other| other == issuer) {
             return Err("Invalid grant: account not found");
         }
         let key = signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &self.public);
@@ -102,7 +121,7 @@ impl ServiceKey {
     ///
     /// Source: [AIP-4111](https://google.aip.dev/auth/4111), "Self-signed JWT".
     pub(super) fn grant(&self, jwt: &str, now: SystemTime) -> Option<Result<Grant, Refused>> {
-        let claims = self.claims(jwt).ok()?;
+        let claims = self.claims(jwt, &[]).ok()?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         if text("sub") != Some(EMAIL) {
             return None;

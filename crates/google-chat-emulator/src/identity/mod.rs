@@ -1,7 +1,14 @@
-//! Who calls: the service account's key, the tokens that it is exchanged for, and what
-//! both stand for. Nothing here knows of spaces.
+//! Who calls: the service account's key, the servers that give tokens, and what these stand
+//! for. Nothing here knows of spaces.
 
+mod authorization;
+mod aws;
+mod hop;
+mod iam;
 mod key;
+mod metadata;
+mod reply;
+mod sts;
 #[cfg(feature = "tls")]
 mod tls;
 mod token;
@@ -13,12 +20,15 @@ use std::{
 
 use serde_json::Value;
 
-pub(crate) use key::{PROJECT, ServiceKey};
+pub use hop::{Hop, HopFault};
+pub(crate) use key::{EMAIL, PROJECT, ServiceKey};
+pub(crate) use reply::{Asked, Reply};
 #[cfg(feature = "tls")]
 pub(crate) use tls::{SUBJECT, certificate};
 
 use crate::{lock, organization::Organization};
-use token::Tokens;
+use hop::Hops;
+use token::{Issued, Tokens};
 
 /// What the names of Google's scopes begin with.
 const SCOPE: &str = "https://www.googleapis.com/auth/";
@@ -37,6 +47,23 @@ impl Identity {
         match self {
             Self::App => "app".to_owned(),
             Self::User(email) => format!("user:{}", email.to_ascii_lowercase()),
+        }
+    }
+}
+
+/// Whose a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Principal {
+    ServiceAccount(String),
+    User(String),
+    /// Somebody of another identity provider, by IAM's name.
+    Federated(String),
+}
+
+impl Principal {
+    fn name(&self) -> &str {
+        match self {
+            Self::ServiceAccount(name) | Self::User(name) | Self::Federated(name) => name,
         }
     }
 }
@@ -93,11 +120,12 @@ pub(crate) struct Issuer {
     organization: Arc<Organization>,
     key: ServiceKey,
     tokens: Mutex<Tokens>,
+    hops: Mutex<Hops>,
 }
 
 impl Issuer {
     pub(crate) fn new(organization: Arc<Organization>, key: ServiceKey) -> Self {
-        Self { organization, key, tokens: Mutex::default() }
+        Self { organization, key, tokens: Mutex::default(), hops: Mutex::default() }
     }
 
     /// Who calls, by the header `authorization`.
@@ -126,11 +154,44 @@ impl Issuer {
         self.key.grant(token, now).unwrap_or_else(|| lock(&self.tokens).grant(token, now))
     }
 
-    /// Answers a form that is sent to the token endpoint, which is at any of these
-    /// addresses: an HTTP status, and a body.
-    pub(crate) fn exchange(&self, form: &[u8], uris: &[String]) -> (u16, Value) {
+    /// The fault that a request meets, which counts.
+    pub(crate) fn fault(&self, hop: Hop) -> Option<HopFault> {
+        lock(&self.hops).count(hop)
+    }
+
+    /// Answers a request to one of the servers that take part in getting a token.
+    pub(crate) fn respond(&self, hop: Hop, asked: &Asked<'_>) -> Reply {
         let (settings, now) = (self.organization.settings(), self.organization.now());
-        lock(&self.tokens).exchange(form, &self.key, uris, &settings, now)
+        let mut tokens = lock(&self.tokens);
+        let posted = matches!(hop, Hop::Token | Hop::Sts | Hop::Iam);
+        if posted && asked.method != http::Method::POST {
+            return Reply::api(405, "UNIMPLEMENTED", "send POST", None).with_header("allow", "POST");
+        }
+        let reply = match hop {
+            Hop::Authorization => authorization::respond(asked, &mut tokens, &settings, now),
+            Hop::Token if asked.path == "/revoke" => Ok(tokens.revoke(asked)),
+            Hop::Token => tokens.exchange(asked, &self.key, &settings, now),
+            Hop::TokenInfo => tokens.info(asked, now),
+            Hop::Sts => sts::respond(asked, &mut tokens, &settings, now),
+            Hop::Iam => iam::respond(asked, &mut tokens, &self.key, &settings, now),
+            Hop::Metadata => Ok(metadata::respond(asked, &mut tokens, &settings, now)),
+        };
+        reply.unwrap_or_else(|refused| refused)
+    }
+
+    /// A login of a user with these scopes: its refresh token.
+    pub(crate) fn log_in(&self, email: &str, client_id: &str, scopes: &str) -> Option<String> {
+        let principal = Principal::User(email.to_owned());
+        let login = Issued { principal, scopes: self::scopes(scopes), client_id: Some(client_id.to_owned()) };
+        lock(&self.tokens).log_in(login)
+    }
+
+    pub(crate) fn fail_next(&self, hop: Hop, fault: HopFault) -> bool {
+        lock(&self.hops).fail_next(hop, fault)
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        lock(&self.hops).clear_faults();
     }
 
     /// Makes all tokens that were given out expire.
@@ -138,9 +199,9 @@ impl Issuer {
         lock(&self.tokens).expire(self.organization.now());
     }
 
-    /// How often a token was asked for.
-    pub(crate) fn requests(&self) -> usize {
-        lock(&self.tokens).requests()
+    /// How often a hop was asked.
+    pub(crate) fn requests(&self, hop: Hop) -> usize {
+        lock(&self.hops).requests(hop)
     }
 
     /// The JSON of the service account's key, whose tokens come from `token_uri`.

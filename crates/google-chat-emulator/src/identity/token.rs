@@ -1,6 +1,8 @@
-//! The token endpoint.
+//! The token endpoint, and the tokens that were given out.
 //!
-//! Sources: [RFC 7523](https://www.rfc-editor.org/rfc/rfc7523) for the grant; the texts of
+//! Sources: [RFC 7523](https://www.rfc-editor.org/rfc/rfc7523) for assertions,
+//! [RFC 6749](https://www.rfc-editor.org/rfc/rfc6749) and
+//! [RFC 7636](https://www.rfc-editor.org/rfc/rfc7636) for codes and refresh tokens; the texts of
 //! the errors are those that Google's endpoint is seen to give.
 
 use std::{
@@ -9,15 +11,19 @@ use std::{
 };
 
 use base64::Engine;
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::{
+    digest,
+    rand::{SecureRandom, SystemRandom},
+};
 use serde_json::{Value, json};
 
 use super::{
-    Grant, Identity, Refused, SCOPE, is_timely,
+    Grant, Identity, Principal, Refused, SCOPE, Scopes, is_timely,
     key::{BASE64URL, ServiceKey},
+    reply::{Asked, Reply},
     scopes,
 };
-use crate::Settings;
+use crate::{Login, Settings};
 
 /// What google-auth for Python names as the audience, wherever the endpoint is.
 const GOOGLES: &str = "https://oauth2.googleapis.com/token";
@@ -25,100 +31,257 @@ const GOOGLES: &str = "https://oauth2.googleapis.com/token";
 const KEPT: Duration = Duration::from_secs(3_600);
 /// How long a token lives at most: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// How long a code can be exchanged.
+const CODE: Duration = Duration::from_secs(600);
+/// How many logins and codes are kept.
+const LOGINS: usize = 10_000;
 
 /// The tokens that were given out, with their ends.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    grants: HashMap<String, (Grant, SystemTime)>,
-    requests: usize,
+    issued: HashMap<String, (Issued, SystemTime)>,
+    /// By their refresh tokens.
+    logins: HashMap<String, Issued>,
+    codes: HashMap<String, Code>,
 }
 
-/// An answer of the token endpoint: the HTTP status, and the body.
-type Answer = (u16, Value);
+/// Whose a token is, and what for.
+#[derive(Clone, Debug)]
+pub(super) struct Issued {
+    pub(super) principal: Principal,
+    pub(super) scopes: Scopes,
+    /// The client that a user has logged in with.
+    pub(super) client_id: Option<String>,
+}
 
-fn refuse(status: u16, error: &str, description: &str) -> Answer {
-    (status, json!({"error": error, "error_description": description}))
+/// A user's consent, which can be exchanged once (RFC 6749, section 4.1).
+#[derive(Debug)]
+pub(super) struct Code {
+    pub(super) login: Issued,
+    pub(super) redirect_uri: String,
+    /// The SHA-256 that the verifier must have, if there is one (RFC 7636).
+    pub(super) challenge: Option<String>,
+    pub(super) at: SystemTime,
+}
+
+/// A text that nobody can guess.
+pub(super) fn random() -> Option<String> {
+    let mut random = [0; 24];
+    SystemRandom::new().fill(&mut random).ok()?;
+    Some(BASE64URL.encode(random))
 }
 
 impl Tokens {
-    /// How often a token was asked for.
-    pub(super) fn requests(&self) -> usize {
-        self.requests
+    /// What a token stands for.
+    pub(super) fn issued(&self, token: &str, now: SystemTime) -> Result<(&Issued, SystemTime), Refused> {
+        let (issued, end) = self.issued.get(token).ok_or(Refused::Unknown)?;
+        if now < *end { Ok((issued, *end)) } else { Err(Refused::Expired) }
     }
 
-    /// What a token stands for.
+    /// What a token allows at Google Chat.
     pub(super) fn grant(&self, token: &str, now: SystemTime) -> Result<Grant, Refused> {
-        let (grant, end) = self.grants.get(token).ok_or(Refused::Unknown)?;
-        if now < *end { Ok(grant.clone()) } else { Err(Refused::Expired) }
+        let (issued, _) = self.issued(token, now)?;
+        let identity = match &issued.principal {
+            Principal::ServiceAccount(_) => Identity::App,
+            Principal::User(email) => Identity::User(email.clone()),
+            // Nobody whom Google Chat knows.
+            Principal::Federated(_) => return Err(Refused::Unknown),
+        };
+        Ok(Grant { identity, scopes: issued.scopes.clone(), anonymous: false })
     }
 
     /// Makes every token that was given out expire.
     pub(super) fn expire(&mut self, now: SystemTime) {
-        for (_, end) in self.grants.values_mut() {
+        for (_, end) in self.issued.values_mut() {
             *end = now.min(*end);
         }
     }
 
-    /// Exchanges the form of a token request for a token.
+    /// Gives a token out. `None` if the system has no random bytes.
+    pub(super) fn give(&mut self, issued: Issued, life: Duration, now: SystemTime) -> Option<String> {
+        let token = format!("ya29.emulator-{}", random()?);
+        self.issued.retain(|_, (_, end)| now < *end || now.duration_since(*end).is_ok_and(|over| over < KEPT));
+        let end = now.checked_add(life.min(LONGEST)).unwrap_or(now);
+        self.issued.insert(token.clone(), (issued, end));
+        Some(token)
+    }
+
+    /// The answer with a new access token.
+    pub(super) fn answer(&mut self, issued: Issued, settings: &Settings, now: SystemTime) -> Result<Value, Reply> {
+        let life = settings.token_lifetime.min(LONGEST);
+        let token = self.give(issued, life, now);
+        let token = token.ok_or_else(|| Reply::oauth(500, "internal_failure", "Backend Error"))?;
+        Ok(json!({"access_token": token, "expires_in": life.as_secs(), "token_type": "Bearer"}))
+    }
+
+    /// Logs a user in: the refresh token.
+    pub(super) fn log_in(&mut self, login: Issued) -> Option<String> {
+        if self.logins.len() >= LOGINS {
+            self.logins.clear();
+        }
+        let token = format!("1//emulator-{}", random()?);
+        self.logins.insert(token.clone(), login);
+        Some(token)
+    }
+
+    pub(super) fn consent(&mut self, code: Code, now: SystemTime) -> Option<String> {
+        self.codes.retain(|_, code| now.duration_since(code.at).is_ok_and(|age| age < CODE));
+        if self.codes.len() >= LOGINS {
+            self.codes.clear();
+        }
+        let name = format!("4/emulator-{}", random()?);
+        self.codes.insert(name.clone(), code);
+        Some(name)
+    }
+
+    /// Ends what a token, of either kind, is good for (RFC 7009).
+    pub(super) fn revoke(&mut self, asked: &Asked<'_>) -> Reply {
+        let token = asked.field("token").or_else(|| asked.parameter("token")).unwrap_or_default();
+        let known = self.issued.remove(&*token).is_some() || self.logins.remove(&*token).is_some();
+        if known { Reply::json(&json!({})) } else { Reply::oauth(400, "invalid_token", "Token expired or revoked") }
+    }
+
+    /// Answers a request to the token endpoint.
     pub(super) fn exchange(
         &mut self,
-        form: &[u8],
+        asked: &Asked<'_>,
         key: &ServiceKey,
-        uris: &[String],
         settings: &Settings,
         now: SystemTime,
-    ) -> Answer {
-        self.requests += 1;
-        let claims = match claims(form, key, uris, now) {
-            Ok(claims) => claims,
-            Err(refused) => return *refused,
-        };
-        let scopes = scopes(claims.get("scope").and_then(Value::as_str).unwrap_or_default());
-        if scopes.is_empty() {
-            return refuse(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.");
-        }
-        let identity = match claims.get("sub").and_then(Value::as_str) {
-            None => Identity::App,
-            Some(email) if !email.contains('@') => return refuse(400, "invalid_grant", "Not a valid email"),
-            Some(email) if settings.users.as_ref().is_some_and(|users| !users.iter().any(|user| user == email)) => {
-                return refuse(400, "invalid_grant", "Invalid email or User ID");
+    ) -> Result<Reply, Reply> {
+        match asked.field("grant_type").as_deref() {
+            Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => {
+                let issued = asserted(asked, key, settings, now)?;
+                self.answer(issued, settings, now).map(|answer| Reply::json(&answer))
             }
-            Some(email) => Identity::User(email.to_owned()),
-        };
-        let allowed = |scope: &str| {
-            let mut listed = settings.delegated_scopes.iter().flatten();
-            settings.delegated_scopes.is_none() || listed.any(|one| one.strip_prefix(SCOPE).unwrap_or(one) == scope)
-        };
-        if identity != Identity::App && !scopes.iter().all(|scope| allowed(scope)) {
-            let text = "Client is unauthorized to retrieve access tokens using this method, or client not authorized \
-                        for any of the scopes requested.";
-            return refuse(401, "unauthorized_client", text);
+            Some("authorization_code") => self.exchange_code(asked, settings, now),
+            Some("refresh_token") => {
+                let client_id = asked.field("client_id").unwrap_or_default().into_owned();
+                self.refresh(asked, Some(&client_id), settings, now)
+            }
+            _ => Err(Reply::oauth(400, "unsupported_grant_type", "Invalid grant_type")),
         }
-        let mut random = [0; 24];
-        if SystemRandom::new().fill(&mut random).is_err() {
-            return refuse(500, "internal_failure", "Backend Error");
+    }
+
+    fn exchange_code(&mut self, asked: &Asked<'_>, settings: &Settings, now: SystemTime) -> Result<Reply, Reply> {
+        let code = asked.field("code").and_then(|code| self.codes.remove(&*code));
+        let code = code.ok_or_else(|| Reply::oauth(400, "invalid_grant", "Malformed auth code."))?;
+        if asked.field("redirect_uri").as_deref() != Some(&code.redirect_uri) {
+            return Err(Reply::oauth(400, "redirect_uri_mismatch", "Bad Request"));
         }
-        let token = format!("ya29.emulator-{}", BASE64URL.encode(random));
-        self.grants.retain(|_, (_, end)| now < *end || now.duration_since(*end).is_ok_and(|over| over < KEPT));
-        let lifetime = settings.token_lifetime.min(LONGEST);
-        let end = now.checked_add(lifetime).unwrap_or(now);
-        self.grants.insert(token.clone(), (Grant { identity, scopes, anonymous: false }, end));
-        (200, json!({"access_token": token, "expires_in": lifetime.as_secs(), "token_type": "Bearer"}))
+        if asked.field("client_id").as_deref() != code.login.client_id.as_deref() {
+            return Err(Reply::oauth(401, "invalid_client", "The OAuth client was not found."));
+        }
+        let verifier = asked
+            .field("code_verifier")
+            .map(|verifier| BASE64URL.encode(digest::digest(&digest::SHA256, verifier.as_bytes())));
+        if verifier != code.challenge {
+            return Err(Reply::oauth(400, "invalid_grant", "Invalid code verifier."));
+        }
+        let scopes = in_full(&code.login.scopes);
+        let mut answer = self.answer(code.login.clone(), settings, now)?;
+        answer["scope"] = scopes.into();
+        answer["refresh_token"] = self.log_in(code.login).into();
+        Ok(Reply::json(&answer))
+    }
+
+    /// Exchanges a refresh token. `client_id` is the one that the form must name.
+    pub(super) fn refresh(
+        &mut self,
+        asked: &Asked<'_>,
+        client_id: Option<&str>,
+        settings: &Settings,
+        now: SystemTime,
+    ) -> Result<Reply, Reply> {
+        match settings.login {
+            Login::Valid => {}
+            Login::Expired => return Err(Reply::oauth(400, "invalid_grant", "Token has been expired or revoked.")),
+            Login::ReauthRequired => {
+                let body = json!({
+                    "error": "invalid_grant",
+                    "error_description": "reauth related error (invalid_rapt)",
+                    "error_uri": "https://support.google.com/a/answer/9368756",
+                    "error_subtype": "invalid_rapt",
+                });
+                return Err(Reply { status: 400, ..Reply::json(&body) });
+            }
+        }
+        let login = asked.field("refresh_token").and_then(|token| self.logins.get(&*token)).cloned();
+        let login = login.ok_or_else(|| Reply::oauth(400, "invalid_grant", "Bad Request"))?;
+        if client_id.is_some() && client_id != login.client_id.as_deref() {
+            return Err(Reply::oauth(401, "invalid_client", "The OAuth client was not found."));
+        }
+        // A client may ask for less than the login has (RFC 6749, section 6).
+        let mut issued = login.clone();
+        if let Some(asked) = asked.field("scope") {
+            issued.scopes = scopes(&asked);
+            if !issued.scopes.iter().all(|scope| login.scopes.contains(scope)) {
+                return Err(Reply::oauth(400, "invalid_scope", "Some requested scopes were invalid."));
+            }
+        }
+        let scopes = in_full(&issued.scopes);
+        let mut answer = self.answer(issued, settings, now)?;
+        answer["scope"] = scopes.into();
+        Ok(Reply::json(&answer))
+    }
+
+    /// Says what an access token is, as `https://oauth2.googleapis.com/tokeninfo` does.
+    pub(super) fn info(&self, asked: &Asked<'_>, now: SystemTime) -> Result<Reply, Reply> {
+        let token = asked.field("access_token").or_else(|| asked.parameter("access_token")).unwrap_or_default();
+        let issued = self.issued(&token, now);
+        let (issued, end) = issued.map_err(|_| Reply::oauth(400, "invalid_token", "Invalid Value"))?;
+        let left = end.duration_since(now).unwrap_or_default().as_secs().to_string();
+        let mut info = json!({"scope": in_full(&issued.scopes), "expires_in": left, "access_type": "online"});
+        let client = issued.client_id.as_deref().unwrap_or(super::key::CLIENT_ID);
+        (info["azp"], info["aud"]) = (client.into(), client.into());
+        if let Principal::User(email) = &issued.principal {
+            (info["email"], info["email_verified"]) = (email.as_str().into(), "true".into());
+        }
+        Ok(Reply::json(&info))
     }
 }
 
-/// The claims of a request's assertion, if they are signed and timely.
-fn claims(form: &[u8], key: &ServiceKey, uris: &[String], now: SystemTime) -> Result<Value, Box<Answer>> {
-    let refused = |error: &str, text: &str| Box::new(refuse(400, error, text));
-    let field = |name: &str| form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value);
-    if field("grant_type").as_deref() != Some("urn:ietf:params:oauth:grant-type:jwt-bearer") {
-        return Err(refused("unsupported_grant_type", "Invalid grant_type"));
+/// Scopes as a request names them.
+fn in_full(scopes: &Scopes) -> String {
+    scopes.iter().map(|scope| format!("{SCOPE}{scope}")).collect::<Vec<_>>().join(" ")
+}
+
+/// What a signed assertion asks for.
+fn asserted(asked: &Asked<'_>, key: &ServiceKey, settings: &Settings, now: SystemTime) -> Result<Issued, Reply> {
+    let claims = claims(asked, key, settings, now)?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let scopes = scopes(text("scope").unwrap_or_default());
+    if scopes.is_empty() {
+        return Err(Reply::oauth(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided."));
     }
-    let assertion =
-        field("assertion").ok_or_else(|| refused("invalid_request", "Missing required parameter: assertion"))?;
-    let claims = key.claims(&assertion).map_err(|text| refused("invalid_grant", text))?;
+    let principal = match text("sub") {
+        None => Principal::ServiceAccount(text("iss").unwrap_or_default().to_owned()),
+        Some(email) if !email.contains('@') => return Err(Reply::oauth(400, "invalid_grant", "Not a valid email")),
+        Some(email) if settings.users.as_ref().is_some_and(|users| !users.iter().any(|user| user == email)) => {
+            return Err(Reply::oauth(400, "invalid_grant", "Invalid email or User ID"));
+        }
+        Some(email) => Principal::User(email.to_owned()),
+    };
+    let allowed = |scope: &str| {
+        let mut listed = settings.delegated_scopes.iter().flatten();
+        settings.delegated_scopes.is_none() || listed.any(|one| one.strip_prefix(SCOPE).unwrap_or(one) == scope)
+    };
+    if matches!(principal, Principal::User(_)) && !scopes.iter().all(|scope| allowed(scope)) {
+        let text = "Client is unauthorized to retrieve access tokens using this method, or client not authorized for \
+                    any of the scopes requested.";
+        return Err(Reply::oauth(401, "unauthorized_client", text));
+    }
+    Ok(Issued { principal, scopes, client_id: None })
+}
+
+/// The claims of a request's assertion, if they are signed and timely.
+fn claims(asked: &Asked<'_>, key: &ServiceKey, settings: &Settings, now: SystemTime) -> Result<Value, Reply> {
+    let refused = |error: &str, text: &str| Reply::oauth(400, error, text);
+    let assertion = asked.field("assertion");
+    let assertion = assertion.ok_or_else(|| refused("invalid_request", "Missing required parameter: assertion"))?;
+    let claims = key.claims(&assertion, &settings.service_accounts).map_err(|text| refused("invalid_grant", text))?;
     let audience = claims.get("aud").and_then(Value::as_str).unwrap_or_default();
-    if audience != GOOGLES && !uris.iter().any(|uri| uri == audience) {
+    if audience != GOOGLES && !asked.bases.iter().any(|base| audience.strip_prefix(&**base) == Some("/token")) {
         return Err(refused("invalid_grant", "Invalid JWT: Failed audience check."));
     }
     if !is_timely(&claims, now) {
