@@ -4,6 +4,7 @@
 
 mod client;
 mod create_space;
+mod credentials;
 #[cfg(feature = "generate")]
 mod generated;
 mod layers;

@@ -19,11 +19,12 @@ impl Secret {
     /// What is secret in the JSON of a key.
     pub(crate) fn of(key: &str) -> Self {
         let text = body(key);
-        let mut windows = HashSet::new();
-        for secret in [text.as_bytes(), &STANDARD.decode(&text).unwrap()] {
-            windows.extend(secret.windows(WINDOW).map(|window| <[u8; WINDOW]>::try_from(window).unwrap()));
-        }
-        Self { windows }
+        Self::of_bytes([text.as_bytes(), &STANDARD.decode(&text).unwrap()])
+    }
+
+    pub(crate) fn of_bytes<'s>(secrets: impl IntoIterator<Item = &'s [u8]>) -> Self {
+        let windows = secrets.into_iter().flat_map(|secret| secret.windows(WINDOW));
+        Self { windows: windows.map(|window| <[u8; WINDOW]>::try_from(window).unwrap()).collect() }
     }
 
     /// Panics if a part of the secret is in an output: as it is, as decimal numbers, or
@@ -117,23 +118,28 @@ pub(crate) fn broken(key: &str) -> Vec<String> {
         }
         texts.push(field(name, json!({ "a": body.clone() })));
     }
-    let mut random = Random(7);
-    for source in [key, &compact] {
-        for _ in 0..60 {
-            let mut bytes = source.as_bytes().to_vec();
-            for _ in 0..=random.below(3) {
-                let at = random.below(bytes.len());
-                match random.below(3) {
-                    0 => drop(bytes.remove(at)),
-                    1 => bytes.insert(at, b"\"\\{}n-,: A"[random.below(10)]),
-                    _ => bytes[at] = b' ' + random.below(95) as u8,
-                }
-            }
-            texts.push(String::from_utf8(bytes).unwrap());
-            texts.push(source[..random.below(source.len())].to_owned());
-            texts.push(source[random.below(source.len())..].to_owned());
-        }
-    }
+    texts.extend([key, &compact].into_iter().flat_map(mangled));
     texts.retain(|text| !text.is_empty());
+    texts
+}
+
+/// Texts that differ from one by a few letters, or are a part of it.
+pub(crate) fn mangled(source: &str) -> Vec<String> {
+    let mut random = Random(7);
+    let mut texts = Vec::new();
+    for _ in 0..60 {
+        let mut bytes = source.as_bytes().to_vec();
+        for _ in 0..=random.below(3) {
+            let at = random.below(bytes.len());
+            match random.below(3) {
+                0 => drop(bytes.remove(at)),
+                1 => bytes.insert(at, b"\"\\{}n-,: A"[random.below(10)]),
+                _ => bytes[at] = b' ' + random.below(95) as u8,
+            }
+        }
+        texts.push(String::from_utf8(bytes).unwrap());
+        texts.push(source[..random.below(source.len())].to_owned());
+        texts.push(source[random.below(source.len())..].to_owned());
+    }
     texts
 }

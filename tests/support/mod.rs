@@ -4,5 +4,6 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod broken_keys;
+pub(crate) mod cloud;
 pub(crate) mod proxy;
 pub(crate) mod random;
