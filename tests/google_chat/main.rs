@@ -5,6 +5,7 @@
 mod client;
 mod create_space;
 mod credentials;
+mod docs;
 #[cfg(feature = "generate")]
 mod generated;
 mod layers;
