@@ -108,7 +108,7 @@ pub(crate) async fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> 
         let sent = connection.send(request).await;
         connection.answer().await.map_err(|error| sent.err().unwrap_or(error))
     };
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 30 s");
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "no response within 30 s");
     tokio::time::timeout(Duration::from_secs(30), exchange).await.unwrap_or_else(|_| Err(late()))
 }
 

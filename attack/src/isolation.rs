@@ -72,7 +72,7 @@ async fn do_not_read(attackers: &mut Attackers, gateway: SocketAddr) -> String {
             status.to_string()
         }
         Ok(Err(_)) => "a closed connection".to_owned(),
-        Err(_) => "no answer within 2 s".to_owned(),
+        Err(_) => "no response within 2 s".to_owned(),
     }
 }
 

@@ -191,7 +191,7 @@ impl Neighbour {
             std::io::Result::Ok((connection, answer))
         };
         match tokio::time::timeout(CALL, exchange).await {
-            Err(_) => Err(format!("no answer within {CALL:?}")),
+            Err(_) => Err(format!("no response within {CALL:?}")),
             Ok(Err(error)) => Err(error.to_string()),
             Ok(Ok((used, answer))) if answer.status == 200 => {
                 let closes = answer.header("connection") == Some("close");

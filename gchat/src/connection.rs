@@ -95,7 +95,8 @@ pub(crate) struct Who {
     /// Whether it is a person, where that is known.
     pub(crate) is_user: Option<bool>,
     is_nobody: bool,
-    /// Who calls cannot be seen here: the name is the same for all of this kind.
+    /// Whether the name is the same for all credentials of this kind, so that it does not tell
+    /// who calls.
     pub(crate) is_hidden: bool,
 }
 

@@ -67,11 +67,11 @@ impl Step {
 
 /// How far a call came that failed.
 enum Outcome {
-    /// It did not pass this step.
+    /// The call did not pass this step.
     Failed(Step),
-    /// It passed all of them, and was refused for what it asks alone.
+    /// The call passed all steps, and was refused only for what it asks.
     Passed,
-    /// That is not known.
+    /// It is not known how far the call came.
     Unclear,
 }
 

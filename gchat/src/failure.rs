@@ -96,7 +96,7 @@ impl Failure {
         Self::usage(Refused(status))
     }
 
-    /// The same, with its cause.
+    /// Adds a cause to the failure.
     pub(crate) fn because(self, cause: impl Into<BoxError>) -> Self {
         let Self { exit, error: problem } = self;
         Self::new(exit, Because { problem, cause: cause.into() })

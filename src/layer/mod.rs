@@ -18,7 +18,7 @@
 //! 1. The method is looked up, and the message taken out of its frame (`call`).
 //! 2. What is the same for all attempts is added: the routing header, the request id and
 //!    the headers of the stack.
-//! 3. Attempts are made until one is answered for good (`retry`): each gets a deadline and
+//! 3. Attempts are made until one has a final outcome (`retry`): each gets a deadline and
 //!    a token, and is sent (`send`).
 //! 4. The response, or the status, goes back to the stub.
 //!

@@ -11,8 +11,8 @@ use super::{call::UnaryCall, stack::Steps};
 ///
 /// Calls whose request is a stream pass unchanged.
 ///
-/// It knows the methods that have one by the schema: those whose request has a
-/// string field of that name. Put it above [`RetryLayer`](super::RetryLayer), so that all
+/// The descriptors say which methods have one: those whose request has a string field of
+/// that name. Put it above [`RetryLayer`](super::RetryLayer), so that all
 /// attempts have the same id. Source: [AIP-155](https://google.aip.dev/155).
 #[derive(Clone, Debug)]
 pub struct RequestIdLayer(pub(super) Steps);

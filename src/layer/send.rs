@@ -135,9 +135,9 @@ where
         let trailers = whole.trailers().cloned().unwrap_or_default();
         let status = rpc::status(&trailers).or_else(|| rpc::status(&head.headers));
         let mut status = status.unwrap_or_else(|| match rpc::code(head.status) {
-            Code::Ok => Broken::Lost.cause(Status::unavailable("the answer ends without a status")),
-            // As tonic has it for an answer without a status.
-            code => Status::new(code, format!("the answer is HTTP {}, without a status", head.status)),
+            Code::Ok => Broken::Lost.cause(Status::unavailable("the response ends without a status")),
+            // tonic reads a response without a status in the same way.
+            code => Status::new(code, format!("the response is HTTP {}, without a status", head.status)),
         });
         if status.code() == Code::Ok {
             let framed = Some(whole.to_bytes()).filter(|framed| !framed.is_empty());
@@ -183,7 +183,7 @@ fn failed(error: BoxError) -> Status {
             return unready(error);
         }
         if found.is::<tonic::TimeoutExpired>() {
-            return Status::deadline_exceeded("no answer in time");
+            return Status::deadline_exceeded("no response in time");
         }
         cause = found.source();
     }
@@ -193,8 +193,8 @@ fn failed(error: BoxError) -> Status {
 /// The status of a call whose response ended before it was whole.
 fn cut_off(error: BoxError) -> Status {
     if error.is::<LengthLimitError>() {
-        let problem = format!("the answer is larger than the limit of {LARGEST} bytes");
+        let problem = format!("the response is larger than the limit of {LARGEST} bytes");
         return Broken::TooLarge.cause(Status::resource_exhausted(problem));
     }
-    Broken::Lost.cause(Status::unavailable(format!("the answer broke off: {}", rpc::chain(&*error))))
+    Broken::Lost.cause(Status::unavailable(format!("the response broke off: {}", rpc::chain(&*error))))
 }

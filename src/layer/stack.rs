@@ -290,7 +290,7 @@ impl Steps {
             None => attempt.await,
             Some(limit) => tokio::time::timeout(limit, attempt)
                 .await
-                .unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no answer within {limit:?}")))),
+                .unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("no response within {limit:?}")))),
         };
         trace::record(&span, code(&outcome));
         outcome

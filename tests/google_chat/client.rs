@@ -654,8 +654,8 @@ async fn a_call_whose_time_is_up_names_the_whole_limit() {
     let chat = Client::builder().credentials(Credentials::anonymous()).retry(policy).build_over(silent).unwrap();
     let error = chat.create_space(Space::named("a")).timeout(Duration::from_millis(150)).await.unwrap_err();
     assert!(error.is_deadline_exceeded(), "{error}");
-    assert_eq!(error.message(), "no answer within 150ms; an attempt before: Not now.");
+    assert_eq!(error.message(), "no response within 150ms; an attempt before: Not now.");
     let policy = quick().with_attempt_timeout(Duration::from_millis(40)).with_attempts(2);
     let error = chat.create_space(Space::named("a")).retry(policy).await.unwrap_err();
-    assert_eq!(error.message(), "the last attempt got no answer within 40ms");
+    assert_eq!(error.message(), "the last attempt got no response within 40ms");
 }

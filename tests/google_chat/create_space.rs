@@ -300,20 +300,20 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
             Wire::HttpJson,
             "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>",
             Code::Internal,
-            "the answer is not the JSON form of google.chat.v1.Space: expected an object, found `<` (line 1, column 1)",
+            "the response is not the JSON form of google.chat.v1.Space: expected an object, found `<` (line 1, column 1)",
         ),
-        (Wire::HttpJson, "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{", Code::Unavailable, "the answer broke off"),
+        (Wire::HttpJson, "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{", Code::Unavailable, "the response broke off"),
         (
             Wire::HttpJson,
             "HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\n{",
             Code::NotFound,
-            "the server answered HTTP 404 Not Found, and its body cannot be read: the answer broke off",
+            "the server answered HTTP 404 Not Found, and its body cannot be read: the response broke off",
         ),
         (
             Wire::HttpJson,
             "HTTP/1.1 404 Not Found\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\n{",
             Code::NotFound,
-            "the server answered HTTP 404 Not Found, and its body cannot be read: the answer is not gzip, as it says",
+            "the server answered HTTP 404 Not Found, and its body cannot be read: the response says that it is gzip, and is not",
         ),
         (
             Wire::HttpJson,
@@ -325,7 +325,7 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
             Wire::HttpJson,
             "HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
             Code::NotFound,
-            "the server answered HTTP 404 Not Found, and its body cannot be read: the answer broke off",
+            "the server answered HTTP 404 Not Found, and its body cannot be read: the response broke off",
         ),
         (
             Wire::HttpJson,
@@ -338,7 +338,7 @@ async fn what_is_no_json_and_what_is_no_grpc_become_statuses() {
             Wire::HttpJson,
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             Code::Internal,
-            "the answer, HTTP 200 OK, has no body, where a google.chat.v1.Space was expected",
+            "the response, HTTP 200 OK, has no body, where a google.chat.v1.Space was expected",
         ),
         (
             Wire::HttpJson,

@@ -218,7 +218,7 @@ async fn the_choice_of_the_wire_has_the_calls_deadline() {
     let mut call = tonic::Request::new(CreateSpaceRequest::from(Space::named("a")));
     call.set_timeout(Duration::from_millis(50));
     let error = stub.create_space(call).await.unwrap_err();
-    assert_eq!((error.code(), error.message()), (Code::DeadlineExceeded, "no answer within 50ms"));
+    assert_eq!((error.code(), error.message()), (Code::DeadlineExceeded, "no response within 50ms"));
 }
 
 #[test]
@@ -425,7 +425,7 @@ async fn what_stays_so_until_somebody_mends_it_fails_at_once_and_says_what() {
             None,
             Some(root.clone()),
             "localhost",
-            "does not speak TLS; if it is to be without, try http://localhost:",
+            "does not speak TLS; if that is intended, use http://localhost:",
         ),
     ] {
         let (config, own) = config.unzip();

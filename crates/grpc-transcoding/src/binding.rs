@@ -483,7 +483,7 @@ impl Binding {
                 None => HttpPayload::of_http_body(message),
             };
             return payload.map_err(|error| {
-                TranscodeError::response(format!("the reply is no {}: {error}", output.name())).caused_by(error)
+                TranscodeError::response(format!("the response is no {}: {error}", output.name())).caused_by(error)
             });
         }
         let mut body = Vec::with_capacity(message.len() * 3 + 16);
@@ -492,7 +492,7 @@ impl Binding {
             None => output.write_json(message, &mut body, options),
         };
         written.map_err(|error| {
-            TranscodeError::response(format!("the reply has no JSON form: {error}")).caused_by(error)
+            TranscodeError::response(format!("the response has no JSON form: {error}")).caused_by(error)
         })?;
         Ok(HttpPayload::json(body))
     }
@@ -518,7 +518,7 @@ impl Binding {
             None => output.read_json(&payload.body, out, &options),
         };
         read.map_err(|error| {
-            let problem = format!("the answer is not the JSON form of {}: {error}", output.name());
+            let problem = format!("the response is not the JSON form of {}: {error}", output.name());
             TranscodeError::response(problem).caused_by(error)
         })
     }

@@ -10,7 +10,7 @@ pub struct TranscodeError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Whose fault it is, and so which gRPC status it is.
+/// What could not be transcoded, which decides the gRPC status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TranscodeErrorKind {
@@ -41,7 +41,7 @@ impl TranscodeError {
         self
     }
 
-    /// Whose fault it is.
+    /// What could not be transcoded.
     pub fn kind(&self) -> TranscodeErrorKind {
         self.kind
     }

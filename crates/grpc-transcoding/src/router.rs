@@ -35,12 +35,16 @@ struct Node {
     entries: Vec<Entry>,
 }
 
-/// A binding, by its index. The order is that in which bindings are tried: one segment before any number of them, then literals before stars; of equals,
-/// what can be served, and then the first declared.
+/// A binding whose template ends at a node. Entries are sorted in the order in which they are
+/// tried: templates without `**` first, then those with more literals, then those of methods
+/// that can be served, then those that were declared first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
+    /// Whether the template has a `**`.
     many: bool,
+    /// The number of literal segments.
     literals: Reverse<usize>,
+    /// Whether the method cannot be served over HTTP.
     unserved: bool,
     /// The index in [`Router::bindings`], which are in declared order.
     binding: u32,

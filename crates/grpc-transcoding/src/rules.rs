@@ -94,7 +94,7 @@ impl HttpRules {
         Self::resolve(pool, &mut HashMap::new(), false)
     }
 
-    /// The same, with the rules of a service config: an encoded `google.api.Http`. A rule
+    /// Resolves the rules as [`HttpRules::new`] does, but with those of a service config: an encoded `google.api.Http`. A rule
     /// there comes before the annotation of its method; of several for one method the last
     /// holds.
     ///

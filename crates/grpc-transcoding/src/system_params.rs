@@ -6,7 +6,7 @@ use protojson::WriteOptions;
 
 use crate::{Binding, Query, TranscodeError};
 
-/// Those that [`SystemParams`] does not read are passed over.
+/// System parameters that [`SystemParams`] does not read are ignored.
 ///
 /// `callback` asks for JSONP: a response as a script that calls a function. It is passed
 /// over as well, and the response is JSON, since any web page can read a script.

@@ -1,8 +1,7 @@
-//! A message's fields as protobuf reads them, whatever they are wanted for: JSON
-//! text, a path or a query.
+//! The fields of a message as protobuf reads them, for JSON text, paths and queries.
 //!
-//! What comes again follows protobuf's rules for it: a list goes on, a message
-//! merges, the last of several scalars holds, and so does the last member of a
+//! A field that comes several times is read by protobuf's rules: elements are added to a
+//! list, messages are merged, and the last scalar counts, as does the last member of a
 //! oneof. A field with another wire type than its own is unknown, and so is a
 //! number that a closed enum does not have.
 //!
@@ -17,7 +16,7 @@ use crate::{
     wire::{self, Payload, Reader, WireError},
 };
 
-/// A field as it came.
+/// One occurrence of a field in an encoded message.
 #[derive(Clone, Copy)]
 pub(crate) struct Occurrence<'a> {
     /// The index of the field in the message.
@@ -31,8 +30,7 @@ pub(crate) struct Occurrence<'a> {
 pub(crate) struct Fields<'a>(Vec<Occurrence<'a>>);
 
 impl<'a> Fields<'a> {
-    /// Reads a message that comes in pieces, which are one message after one
-    /// another.
+    /// Reads a message that is given in pieces: together they are the encoded message.
     pub(crate) fn read(plan: &Plan, message: &MessagePlan, pieces: &[&'a [u8]]) -> Result<Self, WireError> {
         let mut found = collect(plan, message, pieces)?;
         // A stable sort: occurrences of one field stay in their order.

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Send failed rows again, with the same request ids
     #[arg(long, requires = "from")]
     pub(super) retry_failed: bool,
-    /// How long to keep trying a row without a clear answer, in seconds
+    /// How long to keep trying a row without a clear response, in seconds
     #[arg(long, value_name = "SECONDS", requires = "from", default_value_t = 600)]
     pub(super) patience: u64,
 }

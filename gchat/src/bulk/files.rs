@@ -50,7 +50,7 @@ impl RowFile {
         self.look_again(Failure::usage)
     }
 
-    /// The same; a refusal is what `failure` makes of it.
+    /// Looks as [`RowFile::look`] does; `failure` makes the refusal.
     fn look_again(&self, failure: fn(String) -> Failure) -> Result<bool, Failure> {
         let refuse = |problem: &str| {
             failure(format!(

@@ -9,7 +9,7 @@ use tonic::Code;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Outcome {
-    /// It is a space now, with this name, and until then if it is imported.
+    /// The row is a space with this name, which ends at that time if it is being imported.
     Created {
         name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -17,7 +17,7 @@ pub(super) enum Outcome {
     },
     /// The server has refused it: there is no space.
     Failed(Reason),
-    /// It was sent, and no answer said whether there is a space. The next run sends it
+    /// The row was sent, and no response said whether there is a space. The next run sends it
     /// again with the same request id.
     Unknown(Reason),
 }
@@ -46,9 +46,9 @@ impl Reason {
         }
     }
 
-    /// No answer came before the run was stopped.
+    /// No response came before the run was stopped.
     pub(super) fn stopped() -> Self {
-        let message = "the run was stopped before the answer came".to_owned();
+        let message = "the run was stopped before the response came".to_owned();
         Self { code: code_name(Code::Cancelled).to_owned(), message, ..Self::default() }
     }
 }
@@ -80,9 +80,9 @@ impl Outcome {
 /// What an error says of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Says {
-    /// It was refused: nothing was created.
+    /// The call was refused: nothing was created.
     Refused,
-    /// It was refused for now: the quota is used up.
+    /// The call was refused for now: the quota is used up.
     Later,
     /// Nothing certain: the space may have been created.
     Nothing,

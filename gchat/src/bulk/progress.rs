@@ -18,7 +18,7 @@ pub(super) struct Progress {
     bar: Option<Bar>,
     quiet: bool,
     total: u64,
-    /// Those that an earlier run has brought to their end.
+    /// The rows that an earlier run has finished.
     before: u64,
     begun: Instant,
     said: Instant,

@@ -32,7 +32,7 @@ pub(super) struct Report {
 pub(super) struct Counts {
     /// The rows that this run created.
     pub(super) created: u64,
-    /// Those that it has brought to their end.
+    /// The rows that this run has finished.
     pub(super) ended: u64,
     pub(super) retries: u64,
     imports: u64,

@@ -42,14 +42,14 @@ Rows:
   For each row gchat prints a line of JSON, in the order of the file:
     {\"line\":1,\"name\":\"spaces/...\"}  the space was created
     {\"line\":2,\"error\":{...}}        the row was refused: there is no space
-    {\"line\":3,\"unknown\":{...}}      no clear answer came within --patience;
+    {\"line\":3,\"unknown\":{...}}      no clear response came within --patience;
                                     run the same command again
 
 Files:
   FILE.journal          the results so far, and what the request ids are made
                         of: do not delete it before all rows are done
   FILE.failed.ndjson    the rows that were refused, for --from
-  FILE.unknown.ndjson   the rows without a clear answer, for --from";
+  FILE.unknown.ndjson   the rows without a clear response, for --from";
 
 #[derive(clap::Args)]
 pub(crate) struct Create {

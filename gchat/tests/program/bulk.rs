@@ -728,7 +728,7 @@ fn many_spaces_stop_at_once_where_no_connection_can_be_made() {
     let output = create(&folder, &endpoint, &["--from", "rooms.ndjson"]).output().unwrap();
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains("does not speak TLS; if it is to be without, try http://127.0.0.1:"), "{error}");
+    assert!(error.contains("does not speak TLS; if that is intended, use http://127.0.0.1:"), "{error}");
     // No row has come to its end.
     assert!(output.stdout.is_empty() && error.contains("0 spaces are created, 0 rows failed"), "{output:?}");
 }

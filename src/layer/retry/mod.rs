@@ -199,7 +199,7 @@ impl RetryPolicy {
     }
 }
 
-/// Makes a call until it is answered for good.
+/// Makes attempts of a call until one has a final outcome.
 pub(super) async fn attempts<T: Sender>(
     steps: &Steps,
     call: &UnaryCall<'_>,
@@ -272,9 +272,9 @@ pub(super) async fn attempts<T: Sender>(
         if late && (next == Next::OutOfTime || time.is_over()) {
             // For the caller it is the limit of the whole call that counts.
             let before = before.map_or_else(String::new, |cause| format!("; an attempt before: {cause}"));
-            status = Status::deadline_exceeded(format!("no answer within {:?}{before}", time.total));
+            status = Status::deadline_exceeded(format!("no response within {:?}{before}", time.total));
         } else if late && next == Next::OutOfAttempts {
-            status = Status::deadline_exceeded(format!("the last attempt got no answer within {limit:?}"));
+            status = Status::deadline_exceeded(format!("the last attempt got no response within {limit:?}"));
         }
         if made > 1 {
             status.metadata_mut().insert(PREVIOUS_ATTEMPTS_KEY, MetadataValue::from(made - 1));

@@ -35,7 +35,7 @@ pub(super) fn serves(path: &str) -> bool {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FaultsChange {
-    /// Those of the next calls, after those that are still to come.
+    /// Faults of the next calls, after the faults that are still to come.
     #[serde(default)]
     next: Vec<Fault>,
     share: Option<Share>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Fault {
-    /// It takes so much longer.
+    /// The call takes so much longer.
     Latency(#[serde(with = "crate::settings::seconds")] Duration),
     /// UNAVAILABLE, and nothing was done.
     Unavailable,
@@ -29,7 +29,7 @@ pub enum Fault {
     /// The connection ends after the call was carried out; over HTTP/2 the stream
     /// is reset.
     ResetAfter,
-    /// The answer ends in the middle; the call was carried out.
+    /// The response ends in the middle; the call was carried out.
     Truncated,
     /// The caller's token has expired, and so have all others that were given
     /// out.
@@ -42,7 +42,7 @@ const QUEUE: usize = 10_000;
 /// Which faults are still to come.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    /// Those of the next calls, in order.
+    /// The faults of the next calls, in order.
     pub(super) next: VecDeque<Fault>,
     share: Share,
     /// The state of the random choices.

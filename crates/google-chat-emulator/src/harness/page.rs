@@ -54,7 +54,7 @@ fn call_row(call: &Received, now: SystemTime) -> String {
     let (class, outcome) = match call.code {
         Some(Code::Ok) => ("", "OK"),
         Some(code) => (" class=failed", code_name(code)),
-        None => (" class=failed", "no answer"),
+        None => (" class=failed", "no response"),
     };
     let (method, target) = (escaped(call.method.as_str()), escaped(&call.target));
     format!(

@@ -137,7 +137,7 @@ impl Log {
         let Some(call) = self.call(number) else { return };
         call.body_len += piece.len() as u64;
         let piece = &piece[..piece.len().min(BODY - call.body.len())];
-        // It is copied if somebody else has it.
+        // The log is copied if somebody else holds it.
         let body = std::mem::take(&mut call.body).try_into_mut();
         let mut body = body.unwrap_or_else(|shared| BytesMut::from(&*shared));
         body.extend_from_slice(piece);

@@ -112,7 +112,7 @@ impl Connector {
         ConnectorBuilder::default()
     }
 
-    /// Whether what answers at the origin chose HTTP/2 in the TLS handshake (ALPN, RFC
+    /// Whether the server at the origin chose HTTP/2 in the TLS handshake (ALPN, RFC
     /// 7301). The connection is kept for the first call.
     ///
     /// # Errors
@@ -223,7 +223,7 @@ pub(super) fn tls_failure(peer: &str, error: BoxError) -> BoxError {
             | InvalidMessage::MessageTooLarge,
         ) => {
             let plain = peer.replacen("https://", "http://", 1);
-            format!("what answers at {peer} does not speak TLS; if it is to be without, try {plain}")
+            format!("the server at {peer} does not speak TLS; if that is intended, use {plain}")
         }
         AlertReceived(AlertDescription::NoApplicationProtocol) => {
             format!("{peer} speaks neither HTTP/2 nor HTTP/1.1 over TLS ({problem}); check the address")

@@ -125,7 +125,7 @@ impl Shared {
             Status::new(
                 code,
                 format!(
-                    "the answer is not gRPC (HTTP {}, {kind}); a proxy may be in the way: try the HTTP/JSON wire",
+                    "the response is not gRPC (HTTP {}, {kind}); a proxy may be in the way: try the HTTP/JSON wire",
                     response.status()
                 ),
             )

@@ -400,7 +400,7 @@ impl Shared {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let mut body = collect(body, self.limit).await.map_err(|error| broken("the answer", error))?;
+        let mut body = collect(body, self.limit).await.map_err(|error| broken("the response", error))?;
         for _ in 0..times {
             if !body.is_empty() {
                 body = gzip::decompress(&body, self.limit).map_err(|error| unpacking(error, self.limit))?;
@@ -483,8 +483,8 @@ fn decode(binding: &Binding, head: &Parts, body: Bytes) -> Result<Bytes, Status>
     // Only a message that is always empty may be left out.
     if body.trim_ascii().is_empty() && output.json_mapping() != JsonMapping::Empty && !binding.gives_http_body() {
         return Err(Status::internal(format!(
-            "the answer, HTTP {}, has no body, where a {} was expected; the call may have been carried out: look before \
-             it is made again",
+            "the response, HTTP {}, has no body, where a {} was expected; the call may have been carried out: check \
+             that before you send it again",
             head.status,
             output.name()
         )));
@@ -511,10 +511,10 @@ fn with_response(mut failed: Status, head: Parts) -> Status {
 pub(super) fn unpacking(error: gzip::GzipError, limit: usize) -> Status {
     match error {
         gzip::GzipError::TooLarge => {
-            let problem = format!("the answer unpacks to more than the limit of {limit} bytes");
+            let problem = format!("the response unpacks to more than the limit of {limit} bytes");
             Broken::TooLarge.cause(Status::resource_exhausted(problem))
         }
-        gzip::GzipError::Malformed => Status::internal("the answer is not gzip, as it says"),
+        gzip::GzipError::Malformed => Status::internal("the response says that it is gzip, and is not"),
     }
 }
 

@@ -162,7 +162,7 @@ impl Service<Uri> for Proxied {
             let failed = match connecting {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => error,
-                Err(_) => format!("no answer within {CONNECT:?}").into(),
+                Err(_) => format!("no response within {CONNECT:?}").into(),
             };
             let failed = tls_failure(name, failed);
             if find::<Misconfigured>(&*failed).is_some() {
@@ -218,8 +218,8 @@ impl Proxy {
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {
             let mut piece = [0; 1024];
             match stream.read(&mut piece).await? {
-                0 => return Err("it closed the connection in place of an answer".into()),
-                _ if head.len() > HEAD => return Err("the head of its answer is too large".into()),
+                0 => return Err("it closed the connection without a response".into()),
+                _ if head.len() > HEAD => return Err("the head of its response is too large".into()),
                 len => head.extend_from_slice(&piece[..len]),
             }
         }

@@ -41,7 +41,7 @@ where
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CollectError {
-    /// It is larger than the limit.
+    /// The body is larger than the limit.
     TooLarge,
     /// What was sent is not HTTP.
     Malformed(BoxError),

@@ -43,7 +43,7 @@ impl Deadline {
 
     pub(crate) fn expired(self) -> Status {
         let limit = self.0.map_or(Duration::ZERO, |(_, limit)| limit);
-        Status::deadline_exceeded(format!("no answer within {limit:?}"))
+        Status::deadline_exceeded(format!("no response within {limit:?}"))
     }
 
     /// The work, or what `late` makes of the status if it is not done in time.

@@ -1,11 +1,11 @@
-//! Why a call failed by itself, and not by what its server said.
+//! Why a call failed before, or instead of, a response of its server.
 
 use std::{fmt, sync::Arc};
 
 use tonic::Status;
 
-/// Why a service under a stub failed by itself, where that matters to who would
-/// make the call again. It is among the extensions of the response.
+/// Why a service under a stub failed without a status from the server. Whether the call may
+/// be sent again depends on it. The service puts it among the extensions of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Broken {
@@ -13,8 +13,8 @@ pub enum Broken {
     Lost,
     /// A message is larger than the limit.
     TooLarge,
-    /// There can be no connection until somebody mends something: a certificate, a
-    /// proxy's password, an address. Nothing was sent.
+    /// No connection is possible until a setting is corrected: a certificate, a proxy's
+    /// password, an address. Nothing was sent.
     Misconfigured,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Broken {
         f.write_str(match self {
             Self::Lost => "the connection broke",
             Self::TooLarge => "a message is larger than the limit",
-            Self::Misconfigured => "there can be no connection until something is mended",
+            Self::Misconfigured => "no connection is possible until a setting is corrected",
         })
     }
 }
@@ -47,6 +47,6 @@ impl Broken {
     }
 }
 
-/// The metadata that says as which [`Broken`] a call failed: its [`Broken::name`]. A
-/// stub's caller does not see the extensions of the response.
+/// The metadata key under which a failed call has its [`Broken::name`]. The caller of a stub
+/// sees metadata, but not the extensions of the response.
 pub const BROKEN: &str = "call-broken";

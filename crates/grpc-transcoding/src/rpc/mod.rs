@@ -22,8 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What such a layer answers by itself is made by [`failure`] towards a stub, and by
-//! [`error_response`] towards a REST client.
+//! A layer that refuses a call itself responds with [`failure`] to a stub, and with
+//! [`error_response`] to a REST client.
 
 pub(crate) mod collect;
 pub(crate) mod deadline;

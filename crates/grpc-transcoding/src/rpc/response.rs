@@ -1,4 +1,4 @@
-//! Responses to a stub, and what of a response both sides need.
+//! Responses to a stub, and the parts of a response that client and server share.
 
 use std::{
     convert::Infallible,
@@ -31,8 +31,8 @@ pub(crate) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-enco
 pub(crate) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
-/// A response whose body makes the frames and the trailers. Its metadata is what
-/// there is among `headers`, as far as gRPC can carry it.
+/// A gRPC response with a body that yields the frames and the trailers. Its metadata is made
+/// of `headers`; what gRPC cannot carry is left out.
 pub(crate) fn grpc<B>(body: B, headers: HeaderMap) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -41,7 +41,7 @@ where
     self::headers(Body::new(body), headers)
 }
 
-/// The same, whatever its body is.
+/// Makes the head of a gRPC response as [`grpc`] does, around a body of any type.
 pub(crate) fn headers<B>(body: B, headers: HeaderMap) -> Response<B> {
     let mut response = Response::new(body);
     *response.headers_mut() = metadata(headers, Some(GRPC));
@@ -49,15 +49,15 @@ pub(crate) fn headers<B>(body: B, headers: HeaderMap) -> Response<B> {
     response
 }
 
-/// A response of a gRPC server as a stub can read it, whatever the server says in its
-/// headers and trailers.
+/// Makes a gRPC server's response readable for a stub: invalid statuses and metadata in its
+/// headers and trailers are corrected.
 pub(crate) fn mended(mut response: Response<Body>) -> Response<Body> {
     mend_status(response.headers_mut());
     mend(response.headers_mut());
     response.map(|body| Body::new(Mended(body)))
 }
 
-/// A body whose trailers are mended as the headers are.
+/// A body whose trailers are corrected as the headers are.
 struct Mended(Body);
 
 impl http_body::Body for Mended {
@@ -124,8 +124,8 @@ pub fn status(headers: &HeaderMap) -> Option<Status> {
     Status::from_header_map(&mended)
 }
 
-/// A status that has, beside its own metadata, that of the headers which came before it;
-/// its own counts where both have a name.
+/// Adds the metadata of the headers, which came before the status, to that of the status.
+/// Where both have a name, the values of the status stay.
 pub(crate) fn after_headers(mut status: Status, headers: HeaderMap) -> Status {
     let mut both = std::mem::take(status.metadata_mut()).into_headers();
     let mut name = None;
@@ -167,9 +167,8 @@ pub fn failure(mut status: Status) -> Response<Body> {
 }
 
 /// Makes the response of a call over HTTP/JSON that failed: the error as JSON, in Google's
-/// form, with the details whose types are Google's own. It is for what stands in front of a
-/// `Gateway` and answers by itself; over gRPC, [`Status::into_http`] does
-/// the same.
+/// form, with the details whose types are Google's own. Services in front of a `Gateway` use it
+/// to refuse a request themselves; over gRPC, [`Status::into_http`] is its counterpart.
 pub fn error_response(status: &Status, http: StatusCode) -> Response<Body> {
     let body = super::status::to_body(None, status, http);
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));

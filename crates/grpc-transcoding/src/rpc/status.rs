@@ -32,7 +32,7 @@ static RPC: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::
 /// How much of a body that is not JSON goes into a message, in bytes.
 const EXCERPT: usize = 200;
 
-/// The HTTP status that a gRPC code is answered with, as `google.rpc.Code` has it.
+/// The HTTP status for a gRPC code, as `google.rpc.Code` has it.
 pub fn http_status(code: Code) -> StatusCode {
     let status = match code {
         Code::Ok => 200,

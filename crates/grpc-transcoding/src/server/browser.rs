@@ -1,7 +1,7 @@
 //! What a web page may have a browser send to a server on this machine.
 //!
 //! A browser sends requests for every page that it shows, also to servers that only its own
-//! machine can reach. It keeps pages of other origins from reading the answers, but a form or
+//! machine can reach. It keeps pages of other origins from reading the responses, but a form or
 //! an image is sent without asking, and a page whose host name is made to resolve to
 //! 127.0.0.1 ("DNS rebinding") counts as the same origin. [`BrowserGuardLayer`] refuses such
 //! requests before they act:
@@ -43,7 +43,7 @@ use crate::rpc::{header, response};
 /// A tower layer that refuses what a web page of another origin has a browser send.
 ///
 /// Put it above everything else that a server answers, also above a layer for CORS: that one
-/// says who may read answers, this one who may ask.
+/// decides who may read responses, this one who may send requests.
 #[derive(Clone, Debug)]
 pub struct BrowserGuardLayer {
     origins: Vec<String>,

@@ -75,7 +75,7 @@ pub struct Gateway<S> {
     shared: Arc<Shared>,
 }
 
-/// How a [`Gateway`] reads and answers; also the tower layer that makes one.
+/// The settings of a [`Gateway`]; also the tower layer that makes one.
 #[derive(Clone)]
 pub struct GatewayLayer(Shared);
 
@@ -129,7 +129,7 @@ impl GatewayLayer {
     }
 
     /// Sets the longest path that is taken, in bytes without the query, and how many
-    /// segments it may have. Others are answered with 414. The default is 8 KiB and 256
+    /// segments it may have. The response to others is 414. The default is 8 KiB and 256
     /// segments.
     #[must_use]
     pub fn max_path(mut self, bytes: usize, segments: usize) -> Self {
@@ -295,7 +295,7 @@ where
     }
 }
 
-/// A request that is answered with an error.
+/// Why a request gets an error as its response.
 struct Refusal {
     status: Status,
     http: Option<StatusCode>,
@@ -526,7 +526,9 @@ impl Shared {
         for _ in 0..times {
             body = gzip::decompress(&body, self.limit).map_err(|error| match error {
                 gzip::GzipError::TooLarge => Refusal::too_large(self.limit),
-                gzip::GzipError::Malformed => Status::invalid_argument("the body is not gzip, as it says").into(),
+                gzip::GzipError::Malformed => {
+                    Status::invalid_argument("the body says that it is gzip, and is not").into()
+                }
             })?;
             if !share.grow(body.len()) {
                 return Err(no_room().into());

@@ -1,4 +1,4 @@
-//! The messages of a gRPC answer, as they come, and the status at its end.
+//! The messages of a gRPC response, as they come, and the status at its end.
 
 use std::{
     pin::Pin,
@@ -85,7 +85,7 @@ where
                 },
                 Some(Err(error)) => {
                     let cause = chain(&*error.into());
-                    return Poll::Ready(Err(Status::unavailable(format!("the answer broke off: {cause}"))));
+                    return Poll::Ready(Err(Status::unavailable(format!("the response broke off: {cause}"))));
                 }
                 None => self.ended = true,
             }
@@ -95,19 +95,19 @@ where
     fn end(&self) -> Result<Option<Bytes>, Status> {
         match &self.status {
             Some(status) if status.code() != tonic::Code::Ok => Err(status.clone()),
-            Some(_) if self.frames.rest() > 0 => Err(Status::internal("the answer's last message is cut off")),
+            Some(_) if self.frames.rest() > 0 => Err(Status::internal("the response's last message is cut off")),
             Some(_) => Ok(None),
-            None => Err(Status::unknown("the backend's answer has no grpc-status; it is not a gRPC server")),
+            None => Err(Status::unknown("the backend's response has no grpc-status; it is not a gRPC server")),
         }
     }
 
     /// The one message of a unary call.
     pub(super) async fn one(&mut self) -> Result<Bytes, Status> {
         let message = self.next().await?;
-        let message = message.ok_or_else(|| Status::internal("the backend answered without a message"))?;
+        let message = message.ok_or_else(|| Status::internal("the backend's response has no message"))?;
         match self.next().await? {
             None => Ok(message),
-            Some(_) => Err(Status::internal("the backend answered a unary call with more than one message")),
+            Some(_) => Err(Status::internal("the backend sent more than one message for a unary call")),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Silence {
     }
 }
 
-/// The body of a gRPC answer, which ends with DEADLINE_EXCEEDED if nothing comes for too
+/// The body of a gRPC response, which ends with DEADLINE_EXCEEDED if nothing comes for too
 /// long.
 pub(super) struct Idle<B> {
     body: Pin<Box<B>>,

@@ -196,9 +196,10 @@ where
     let deadline = Deadline::after(Some(PATIENCE));
     let Ok(response) = backend.clone().oneshot(call).await;
     let (_, mut incoming) = GrpcResponse::new(response, LIMIT, deadline)?;
-    let answer = incoming.next().await?.ok_or_else(|| Status::internal("the server's reflection gave no answer"))?;
-    let answer = Answer::decode(answer)
-        .map_err(|error| Status::internal(format!("the server's reflection gave no answer: {error}")))?;
+    let answer = incoming.next().await?.ok_or_else(|| Status::internal("the server's reflection gave no response"))?;
+    let answer = Answer::decode(answer).map_err(|error| {
+        Status::internal(format!("the response of the server's reflection cannot be read: {error}"))
+    })?;
     match answer.error {
         Some(refusal) => {
             Err(Status::new(Code::from(refusal.code), format!("the server's reflection: {}", refusal.message)))

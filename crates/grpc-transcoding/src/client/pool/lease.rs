@@ -36,7 +36,7 @@ pub(in crate::client) struct Lease {
     pub(super) abandoned: bool,
 }
 
-/// Why there is no answer to a request.
+/// Why a request got no response.
 pub(in crate::client) struct Failure {
     pub(in crate::client) error: hyper::Error,
     /// What the server can have made of it.
@@ -45,7 +45,7 @@ pub(in crate::client) struct Failure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client) enum Fate {
-    /// It was not sent.
+    /// The request was not sent.
     Unsent,
     /// The server says that it has not processed it (RFC 9113, section 8.7).
     Refused,

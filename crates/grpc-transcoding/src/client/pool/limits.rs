@@ -55,14 +55,14 @@ impl BackendLimits {
         self
     }
 
-    /// Sets how many calls may wait for a place, of each kind. More are answered with
+    /// Sets how many calls may wait for a place, of each kind. Further calls fail with
     /// UNAVAILABLE at once. At least 1; the default is 1,000.
     pub fn queue(mut self, count: usize) -> Self {
         self.queue = count.max(1);
         self
     }
 
-    /// Sets how long a call may wait for a place; then it is answered with
+    /// Sets how long a call may wait for a place; then it fails with
     /// UNAVAILABLE. The default is 10 seconds.
     pub fn queue_time(mut self, time: Duration) -> Self {
         self.queue_time = time;
@@ -84,7 +84,7 @@ impl BackendLimits {
     }
 
     /// Sets after how long without a sign of the server it is pinged while calls wait;
-    /// a connection that does not answer within 20 seconds is closed. The default is
+    /// a connection without a response within 20 seconds is closed. The default is
     /// 310 seconds, because gRPC servers close connections that ping more often than
     /// every 300 seconds, unless they are configured.
     pub fn ping(mut self, interval: Option<Duration>) -> Self {

@@ -241,7 +241,7 @@ impl Shared {
                 if lane.connections.is_empty() {
                     let failure: Arc<ConnectFailure> = failure.into();
                     for waiting in lane.waiting.drain(..) {
-                        // Who has left needs no answer.
+                        // A caller that has left needs no result.
                         let _ = waiting.send(Err(Arc::clone(&failure)));
                     }
                 }

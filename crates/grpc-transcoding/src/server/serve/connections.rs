@@ -52,11 +52,11 @@ pub(super) struct Entry {
     seen: AtomicUsize,
     requests: AtomicUsize,
     ours: AtomicUsize,
-    /// The client has not sent all of a request that is answered.
+    /// The client has not sent all of a request whose response has begun.
     unread: AtomicBool,
     chosen: AtomicBool,
     make_room: Notify,
-    /// The answers that are under way, by their number.
+    /// The responses that are under way, by their number.
     answers: Mutex<Answers>,
 }
 
@@ -155,7 +155,7 @@ impl Entry {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.since.load(Relaxed)))
     }
 
-    /// Whether the client has made requests and waits for no answer.
+    /// Whether the client has made requests and waits for no response.
     pub(super) fn is_idle(&self) -> bool {
         self.seen.load(Relaxed) > 0 && self.requests.load(Relaxed) == 0
     }

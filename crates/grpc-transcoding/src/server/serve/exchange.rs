@@ -33,7 +33,7 @@ use crate::{
     server::host,
 };
 
-/// How much of a body is read, and for how long, that the service has answered without:
+/// How much of a body is read, and for how long, after the service has responded without it:
 /// then the connection serves the next request. A longer one ends the connection.
 const REST: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 
@@ -62,11 +62,11 @@ struct Exchange {
 
 /// What the service has left of a request's body.
 enum Left {
-    /// It has it still.
+    /// The service still has the body.
     InUse,
     Nothing,
     Rest(Incoming),
-    /// It did not come whole.
+    /// The body did not come whole.
     Broken,
 }
 
@@ -169,7 +169,7 @@ where
                 match tokio::time::timeout(limits.answer, service.oneshot(request)).await {
                     Ok(answer) => answer.map_err(Into::into)?,
                     Err(_) => {
-                        let status = Status::deadline_exceeded(format!("no answer within {:?}", limits.answer));
+                        let status = Status::deadline_exceeded(format!("no response within {:?}", limits.answer));
                         refusal(grpc, StatusCode::GATEWAY_TIMEOUT, &status)
                     }
                 }
@@ -338,7 +338,7 @@ impl Answer {
             return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(len)))));
         }
         let Some(body) = &mut self.body else {
-            return Poll::Ready(Some(Err(Status::deadline_exceeded("the client did not take the answer in time"))));
+            return Poll::Ready(Some(Err(Status::deadline_exceeded("the client did not read the response in time"))));
         };
         let frame = Pin::new(body).poll_frame(context);
         let Poll::Ready(Some(Ok(frame))) = frame else { return frame };

@@ -104,7 +104,7 @@ impl Limits {
     }
 
     /// Sets how long the body of a request may take, from the end of its head; then the
-    /// answer is 408. Bodies of gRPC may last. The default is 60 seconds.
+    /// response is 408. Bodies of gRPC may last. The default is 60 seconds.
     pub fn body_time(mut self, time: Duration) -> Self {
         self.body = time;
         self
