@@ -82,9 +82,9 @@ impl Caller {
     /// PERMISSION_DENIED.
     pub(super) fn authorize_create(&self, import: bool, settings: &Settings) -> Result<(), Status> {
         let scopes = scopes(self.method)?;
-        let as_user = self.has_any(scopes.user);
+        let as_user = self.has_any(&scopes.user);
         let allowed = match (self.is_app(), import) {
-            (true, _) if self.has_any(scopes.app) => true,
+            (true, _) if self.has_any(&scopes.app) => true,
             (true, _) if as_user || self.has(IMPORT) => return Err(refusal::no_app()),
             (true, _) => false,
             (false, true) => self.has(IMPORT) || as_user && !settings.import_scope_required,
@@ -106,14 +106,14 @@ impl Caller {
         let scopes = scopes(self.method)?;
         match (self.is_app(), admin) {
             (true, _) if scopes.app.is_empty() || admin => return Err(refusal::no_app()),
-            (true, _) if self.has_any(scopes.app) => {}
-            (false, true) if self.has_any(scopes.admin) => {
+            (true, _) if self.has_any(&scopes.app) => {}
+            (false, true) if self.has_any(&scopes.admin) => {
                 if !self.is_administrator(settings) {
                     return Err(refusal::not_allowed("use an administrator's privileges"));
                 }
                 self.sees_all = true;
             }
-            (false, false) if self.has_any(scopes.user) => {}
+            (false, false) if self.has_any(&scopes.user) => {}
             (false, false) if scopes.import && self.has(IMPORT) => self.imports_only = true,
             _ => return Err(refusal::no_scope(self.method)),
         }
@@ -142,20 +142,21 @@ pub(super) const DOWNLOAD: &str = "DownloadMedia";
 /// The scopes that allow a method to users, to apps and to administrators, and whether the
 /// scope for imports does.
 struct Scopes {
-    user: &'static [&'static str],
-    app: &'static [&'static str],
-    admin: &'static [&'static str],
+    user: Vec<&'static str>,
+    app: Vec<&'static str>,
+    admin: Vec<&'static str>,
     import: bool,
 }
 
 /// The scopes that allow a method: those of Google's discovery document.
 fn scopes(method: &str) -> Result<Scopes, Status> {
     if method == DOWNLOAD {
-        let user = &["chat.messages.readonly", "chat.messages"];
-        return Ok(Scopes { user, app: &[BOT], admin: &[], import: false });
+        let user = vec!["chat.messages.readonly", "chat.messages"];
+        return Ok(Scopes { user, app: vec![BOT], admin: Vec::new(), import: false });
     }
     let scopes = MethodScopes::of(&format!("google.chat.v1.ChatService/{method}"));
-    let MethodScopes { user, app, admin, import, .. } =
+    let scopes =
         scopes.ok_or_else(|| Status::internal(format!("The emulator does not know which scopes {method} takes.")))?;
-    Ok(Scopes { user, app, admin, import })
+    let (user, app, admin) = (scopes.user().collect(), scopes.app().collect(), scopes.admin().collect());
+    Ok(Scopes { user, app, admin, import: scopes.import() })
 }
