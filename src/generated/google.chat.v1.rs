@@ -12486,8 +12486,7 @@ impl crate::Client {
     ) -> crate::Call<UpdateSpaceNotificationSettingRequest> {
         crate::Call::new(self, request.into())
     }
-    /// Creates a section of the caller's navigation panel, of type
-    /// `CUSTOM_SECTION`.
+    /// Creates a section in the caller's navigation panel, a `CUSTOM_SECTION`.
     ///
     /// Scopes:
     ///
@@ -12498,8 +12497,8 @@ impl crate::Client {
     ) -> crate::Call<CreateSectionRequest> {
         crate::Call::new(self, request.into())
     }
-    /// Deletes a section of type `CUSTOM_SECTION`. The spaces in it move to the
-    /// default sections.
+    /// Deletes a section that the caller made, a `CUSTOM_SECTION`. The spaces in
+    /// it move to the default sections.
     ///
     /// Scopes:
     ///
@@ -12510,7 +12509,7 @@ impl crate::Client {
     ) -> crate::Call<DeleteSectionRequest> {
         crate::Call::new(self, request.into())
     }
-    /// Renames a section of type `CUSTOM_SECTION`.
+    /// Renames a section that the caller made, a `CUSTOM_SECTION`.
     ///
     /// Scopes:
     ///
