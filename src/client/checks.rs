@@ -4,6 +4,7 @@
 //! Nothing is refused here that the server could accept: where the
 //! documentation leaves a unit or a rule open, the looser reading counts.
 
+use grpc_transcoding::MethodDescriptor;
 use prost::Message;
 use tonic::{Code, Status};
 
@@ -19,6 +20,10 @@ use crate::{
         rpc::{self, BadRequest, bad_request::FieldViolation},
     },
 };
+
+/// The largest text of a message, in bytes. Cards count as well, but not how they are encoded
+/// here.
+const TEXT: usize = 32_000;
 
 /// The longest texts, in characters. Source: the comments of the fields in Google's protos.
 const DISPLAY_NAME: usize = 128;
@@ -53,12 +58,8 @@ impl Rules {
     /// Checks a call, and asks for the scope that it needs unless scopes are set.
     pub(super) fn apply(&self, call: &mut UnaryCall) -> Result<(), Status> {
         let method = call.bindings.method();
-        // What cannot be read here is the server's to judge.
-        if self.check
-            && method.path() == CreateSpaceRequest::PATH
-            && let Ok(request) = CreateSpaceRequest::decode(&*call.message)
-        {
-            self.check(&request)?;
+        if self.check {
+            self.check(method, &call.message)?;
         }
         if self.choose_scopes && call.scopes.is_none() {
             // A method of the future is for the caller's own scopes.
@@ -69,14 +70,22 @@ impl Rules {
         Ok(())
     }
 
+    /// Checks an encoded request. What cannot be read here is the server's to judge.
+    ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT with every violation, as a server would report them.
-    pub(super) fn check(&self, request: &CreateSpaceRequest) -> Result<(), Status> {
-        let mut violations = Vec::new();
-        match &request.space {
-            None => violations.push(("space", "is required".to_owned())),
-            Some(space) => self.check_space(space, &mut violations),
+    pub(super) fn check(&self, method: &MethodDescriptor, request: &[u8]) -> Result<(), Status> {
+        let missing = methods::missing(method, request);
+        let mut violations: Vec<_> = missing.map(|field| (field, "is required".to_owned())).collect();
+        if method.path() == CreateSpaceRequest::PATH
+            && let Ok(CreateSpaceRequest { space: Some(space), .. }) = Message::decode(request)
+        {
+            self.check_space(&space, &mut violations);
+        }
+        let text = methods::field(&method.input(), request, "message.text").map_or(0, |text| text.bytes().len());
+        if text > TEXT {
+            violations.push(("message.text", format!("has {text} bytes; at most {TEXT} are allowed")));
         }
         if violations.is_empty() {
             return Ok(());
@@ -146,7 +155,44 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::google::chat::v1::space::SpaceDetails;
+    use crate::{
+        Client,
+        proto::google::chat::v1::{
+            CreateMembershipRequest, CreateMessageRequest, GetSpaceRequest, ListSpacesRequest, UpdateSpaceRequest,
+            space::SpaceDetails,
+        },
+    };
+
+    fn outcome<Rq: MethodRequest>(rules: &Rules, request: Rq) -> String {
+        let method = Client::http_rules().pool().method(Rq::PATH).unwrap();
+        let checked = rules.check(&method, &request.encode_to_vec());
+        checked.map_or_else(|status| status.message().to_owned(), |()| "sent".to_owned())
+    }
+
+    #[test]
+    fn what_a_request_requires_is_missed() {
+        let rules = Rules::new(true, &Credentials::anonymous(), None);
+        let missing = |fields: &str| format!("invalid request, not sent: {fields}");
+        assert_eq!(outcome(&rules, ListSpacesRequest::default()), "sent");
+        assert_eq!(outcome(&rules, GetSpaceRequest::of("spaces/a")), "sent");
+        assert_eq!(outcome(&rules, GetSpaceRequest::of("")), missing("name is required"));
+        assert_eq!(
+            outcome(&rules, CreateMembershipRequest::default()),
+            missing("parent is required; membership is required")
+        );
+        // A message that is empty is set.
+        assert_eq!(outcome(&rules, UpdateSpaceRequest::of(Space::default(), [""; 0])), "sent");
+        assert_eq!(outcome(&rules, CreateSpaceRequest::default()), missing("space is required"));
+    }
+
+    #[test]
+    fn the_text_of_a_message_may_be_as_long_as_documented_and_no_longer() {
+        let rules = Rules::new(true, &Credentials::anonymous(), None);
+        let text = |length| CreateMessageRequest::text("spaces/a", "a".repeat(length));
+        assert_eq!(outcome(&rules, text(32_000)), "sent");
+        let problem = "invalid request, not sent: message.text has 32001 bytes; at most 32000 are allowed";
+        assert_eq!(outcome(&rules, text(32_001)), problem);
+    }
 
     /// The numbers are those of Google's documentation, written out.
     #[test]
@@ -156,7 +202,7 @@ mod tests {
             let text = |length| "\u{1F680}".repeat(length);
             let details = SpaceDetails { description: text(description), guidelines: text(guidelines) };
             let space = Space { space_details: Some(details), ..Space::named(text(name)) };
-            rules.check(&space.into()).map_or_else(|status| status.message().to_owned(), |()| "sent".to_owned())
+            outcome(&rules, CreateSpaceRequest::of(space))
         };
         assert_eq!(check(128, 150, 5_000), "sent");
         for (outcome, problem) in [

@@ -400,18 +400,60 @@ mod tests {
         }
     }
 
+    /// The advice on a status of a method.
+    fn advice_of(method: &str, status: Status) -> String {
+        let method: &'static str = Box::leak(format!("google.chat.v1.ChatService/{method}").into_boxed_str());
+        Error::of(status, method, Wire::HttpJson).advice().map_or_else(String::new, Cow::into_owned)
+    }
+
+    #[test]
+    fn the_advice_is_that_of_the_method() {
+        use Code::*;
+        for (method, code, advice) in [
+            ("CreateSpace", AlreadyExists, "choose another display name"),
+            ("CreateMembership", AlreadyExists, "the space has this member"),
+            ("CreateMessage", AlreadyExists, "choose another message_id"),
+            ("CreateSection", AlreadyExists, ""),
+            ("GetSpace", NotFound, "check the name"),
+            ("ListSpaces", NotFound, "check the endpoint"),
+            ("FindDirectMessage", NotFound, "set up a direct message"),
+            ("CreateSpace", ResourceExhausted, "a project may write 60 spaces a minute;"),
+            ("UpdateMembership", ResourceExhausted, "a project may write 300 memberships a minute;"),
+            ("DeleteMessage", ResourceExhausted, "a project may write 3,000 messages a minute;"),
+            ("ListMessages", ResourceExhausted, "a project may read 3,000 times a minute"),
+            ("CreateSection", ResourceExhausted, "wait: the project's quota is used up for now;"),
+            ("GetMessage", DeadlineExceeded, "try again: the call only reads"),
+            ("SearchMessages", DeadlineExceeded, "try again: the call only reads"),
+            ("DeleteMessage", DeadlineExceeded, "the call may have been carried out"),
+        ] {
+            let found = advice_of(method, status(code, "m", "", "", 0));
+            assert!(found.contains(advice) && found.is_empty() == advice.is_empty(), "{method} {code:?}: {found}");
+        }
+        // Only where a request holds neither memberships nor users is it the request id.
+        let text = "Invalid membership state, user, or request ID";
+        for (method, advice) in
+            [("CreateMessage", "use a new request id"), ("CreateMembership", ""), ("SetUpSpace", "")]
+        {
+            let found = advice_of(method, status(InvalidArgument, text, "", "", 400));
+            assert!(found.contains(advice) && found.is_empty() == advice.is_empty(), "{method}: {found}");
+        }
+    }
+
     #[test]
     fn the_advice_on_scopes_is_that_of_the_method() {
         let advice = |method: &str| {
-            let method: &'static str = Box::leak(format!("google.chat.v1.ChatService/{method}").into_boxed_str());
-            let status = status(Code::PermissionDenied, "m", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "", 403);
-            Error::of(status, method, Wire::Grpc).advice().unwrap().into_owned()
+            advice_of(method, status(Code::PermissionDenied, "m", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "", 403))
         };
         assert!(advice("CreateSpace").contains(
             "chat.spaces.create (as a user), chat.app.spaces.create (as the app), chat.import (in import mode)"
         ));
         assert!(advice("DeleteSpace").contains("--scopes=https://www.googleapis.com/auth/chat.delete,"));
         assert!(advice("CompleteImportSpace").contains("the scopes chat.import (as a user); "));
+        assert!(advice("GetMembership").contains(
+            "chat.memberships.readonly (as a user), chat.bot (as the app), chat.admin.memberships.readonly (as an \
+             administrator); "
+        ));
+        assert_eq!(advice("GetAttachment"), "get a token with one of the scopes chat.bot (as the app)");
         assert!(advice("FutureMethod").contains("the method's page"));
     }
 }

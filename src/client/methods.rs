@@ -7,9 +7,14 @@
 //! Sources: the scopes of each method in Google's discovery document of `chat.v1`; the page "Usage
 //! limits" of Google Chat.
 
+use std::sync::LazyLock;
+
 use grpc_transcoding::{
     MessageDescriptor, MethodBindings, MethodDescriptor,
-    protojson::wire::{self, Payload},
+    protojson::{
+        FieldDescriptor, Kind,
+        wire::{self, Payload},
+    },
 };
 
 use super::Client;
@@ -252,8 +257,39 @@ pub(super) fn quota(method: &str) -> Option<String> {
     Some(format!("{per_minute} {what}"))
 }
 
+/// The fields that a request requires and has not: texts that are empty, and messages that are not
+/// set.
+pub(super) fn missing<'m>(method: &MethodDescriptor, request: &'m [u8]) -> impl Iterator<Item = &'static str> + 'm {
+    static REQUIRED: LazyLock<Vec<Vec<(u32, Kind, String)>>> =
+        LazyLock::new(|| Client::http_rules().pool().methods().map(|method| required(&method.input())).collect());
+    let has = |number, kind| {
+        let mut occurrences = wire::fields(request).filter_map(Result::ok).filter(move |(tag, _)| tag >> 3 == number);
+        occurrences.any(|(_, payload)| kind != Kind::String || !payload.bytes().is_empty())
+    };
+    let required = REQUIRED[method.index()].iter();
+    required.filter(move |(number, kind, _)| !has(*number, *kind)).map(|(.., name)| name.as_str())
+}
+
+/// The fields of a request that are annotated as required, texts and messages.
+fn required(request: &MessageDescriptor) -> Vec<(u32, Kind, String)> {
+    /// `google.api.field_behavior`, an extension of `FieldOptions`, and its `REQUIRED`.
+    const FIELD_BEHAVIOR: u32 = 1052;
+    const REQUIRED: u64 = 2;
+    let is_required = |field: &FieldDescriptor<'_>| {
+        let mut options = wire::fields(field.options()).filter_map(Result::ok);
+        options.any(|(tag, behaviors)| {
+            // Packed or not; each is a varint of one byte.
+            let is_required = behaviors.bits() == REQUIRED || behaviors.bytes().contains(&(REQUIRED as u8));
+            tag >> 3 == FIELD_BEHAVIOR && is_required
+        })
+    };
+    let fields = request.fields().filter(is_required);
+    let fields = fields.filter(|field| matches!(field.kind(), Kind::String | Kind::Message));
+    fields.map(|field| (field.number(), field.kind(), field.name().to_owned())).collect()
+}
+
 /// The last value of a field in an encoded message, by its path: `space.import_mode`.
-fn field<'m>(message: &MessageDescriptor, encoded: &'m [u8], path: &str) -> Option<Payload<'m>> {
+pub(super) fn field<'m>(message: &MessageDescriptor, encoded: &'m [u8], path: &str) -> Option<Payload<'m>> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let field = message.field_named(name)?;
     let occurrences = wire::fields(encoded).map_while(Result::ok).filter(|(tag, _)| tag >> 3 == field.number());
@@ -320,6 +356,17 @@ mod tests {
     fn needed<Rq: MethodRequest>(request: Rq, app: bool) -> String {
         let method = Client::http_rules().pool().method(Rq::PATH).unwrap();
         MethodScopes::needed(&method, &request.encode_to_vec(), app).unwrap().join(" ")
+    }
+
+    #[test]
+    fn what_a_request_requires_is_known_by_its_annotations() {
+        let required = |name: &str| {
+            let request = Client::http_rules().pool().message(&format!("google.chat.v1.{name}")).unwrap();
+            required(&request).into_iter().map(|(.., name)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(required("CreateMessageRequest"), ["parent", "message"]);
+        assert_eq!(required("SearchSpacesRequest"), ["query"]);
+        assert!(required("ListSpacesRequest").is_empty());
     }
 
     #[test]

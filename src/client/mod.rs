@@ -40,10 +40,7 @@ use crate::{
     Credentials,
     credentials::Universe,
     layer::{AuthError, Framing, RetryPolicy, Sender, Stack},
-    proto::{
-        self,
-        google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
-    },
+    proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
 };
 
 /// Where Google Chat is.
@@ -163,9 +160,12 @@ impl Client {
     /// # Errors
     ///
     /// INVALID_ARGUMENT with all that is certain to fail.
-    pub fn check(&self, request: &CreateSpaceRequest) -> Result<(), Error> {
-        let method = call::method::<CreateSpaceRequest>();
-        self.rules.check(request).map_err(|status| Error::new(status, method, self.wire(), request.request_id.clone()))
+    pub fn check<Rq: MethodRequest>(&self, request: &Rq) -> Result<(), Error> {
+        let Some(method) = Client::http_rules().pool().method(Rq::PATH) else { return Ok(()) };
+        self.rules.check(&method, &request.encode_to_vec()).map_err(|status| {
+            let request_id = request.clone().request_id_mut().cloned().unwrap_or_default();
+            Error::new(status, call::method::<Rq>(), self.wire(), request_id)
+        })
     }
 
     /// The generated stub, over the same wire and with the same credentials.

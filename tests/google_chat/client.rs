@@ -7,7 +7,9 @@ use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, ErrorKind, Space, Wire,
     grpc_transcoding::client::{Connector, Origin},
     layer::RetryPolicy,
-    proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, UpdateSpaceRequest, space::SpaceType},
+    proto::google::chat::v1::{
+        DeleteSpaceRequest, GetSpaceRequest, SearchMessagesRequest, UpdateSpaceRequest, space::SpaceType,
+    },
 };
 use google_chat_emulator::{Emulator, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -96,6 +98,24 @@ async fn what_only_reads_is_made_again_where_an_answer_is_lost() {
         assert_eq!(lost.unwrap_err().code(), Code::Unavailable);
         assert_eq!(emulator.received().len(), 4, "{wire}");
     }
+}
+
+/// A search is a POST, since its filter may be long.
+#[tokio::test]
+async fn a_search_is_made_again_as_what_only_reads() {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let kept = Arc::clone(&asked);
+    let proxy = tower::service_fn(move |_: http::Request<http_body_util::Full<bytes::Bytes>>| {
+        let first = kept.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;
+        let answer = http::Response::builder().status(if first { 502 } else { 200 });
+        std::future::ready(answer.body(http_body_util::Full::new(bytes::Bytes::from_static(b"{}"))))
+    });
+    let chat = Client::builder().credentials(Credentials::anonymous()).retry(quick()).build_over(proxy).unwrap();
+    chat.search_messages(SearchMessagesRequest::of("spaces/-", "launch")).await.unwrap();
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let error = chat.delete_message("spaces/a/messages/b").await.unwrap_err();
+    assert_eq!(error.attempts(), 1, "{error}");
+    assert_eq!(error.advice().as_deref(), Some("the call may have been carried out: look before you make it again"));
 }
 
 /// AIP-4222; the values are as Google's own clients send them.
