@@ -4,18 +4,19 @@
 //!
 //! ```no_run
 //! # async fn create() -> Result<(), Box<dyn std::error::Error>> {
-//! use google_chat::{Client, Space};
+//! use google_chat::{Client, CreateMessageRequest, Space};
 //!
 //! let chat = Client::new()?; // with application default credentials
-//! let space = chat.create_space(Space::named("Launch room")).await?;
-//! println!("{}", space.name);
+//! let room = chat.create_space(Space::named("Launch room")).await?;
+//! chat.create_message(CreateMessageRequest::text(&room.name, "Hello")).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! From the top down:
 //!
-//! - [`Client`]: Google Chat, with its defaults and errors that say what to do.
+//! - [`Client`]: Google Chat, with a method for each of its rpcs, its defaults, and errors that say
+//!   what to do.
 //! - [`proto`]: the generated messages and the stub.
 //! - [`layer`], [`Credentials`]: what any stub needs over either protocol.
 //! - [`grpc_transcoding`]: the engine under it, for any API with `google.api.http`

@@ -173,9 +173,11 @@ impl ErrorKind {
         let advice = match self {
             Self::MissingScope => return Some(scopes(method)),
             Self::QuotaExceeded => return Some(quota(method)),
-            Self::DeadlineExceeded | Self::Unavailable if has_request_id => {
-                "try again with the same request id, which creates nothing twice"
-            }
+            Self::DeadlineExceeded | Self::Unavailable if has_request_id => match name {
+                "CreateSpace" | "SetUpSpace" => "try again with the same request id, which creates no second space",
+                "CreateMessage" => "try again with the same request id, which posts no second message",
+                _ => "try again with the same request id, which does nothing twice",
+            },
             Self::DeadlineExceeded if methods::only_reads(method) == Some(true) => "try again: the call only reads",
             Self::DeadlineExceeded => WRITTEN,
             Self::Unavailable if lost() && methods::only_reads(method) != Some(true) => WRITTEN,

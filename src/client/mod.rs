@@ -1,7 +1,15 @@
-//! Google Chat: the client with its defaults.
+//! Google Chat: the client with its defaults, and a method for each rpc.
 //!
-//! [`Client`] puts the generated stub over the wire that is asked for, with the
-//! credentials in between. [`Client::stub`] hands out that stub.
+//! A call goes this way:
+//!
+//! 1. The method, which is generated, makes a [`Call`] of a request (`requests`); a list is a stream
+//!    of such calls (`pages`).
+//! 2. The call fills in its request id, and goes to the service under the stub (`channel`), as the
+//!    calls of [`Client::stub`] do.
+//! 3. There it is checked, and its scopes are chosen (`checks`), by what is known of its method
+//!    (`methods`); then the layers make its attempts.
+//! 4. Each response must be one (`answer`). A failure becomes an [`Error`], which says what to do
+//!    (`error_kind`).
 
 mod answer;
 mod call;
@@ -51,13 +59,37 @@ const SCOPE: &str = "https://www.googleapis.com/auth/";
 
 /// A client of Google Chat. Cheap to clone; clones share their connections.
 ///
+/// It has a method for each rpc. Each takes its request, or what a request is made of: the one
+/// resource or the one name that it requires. The [`Call`] that it returns does nothing until it
+/// is awaited. Requests have `of`, which takes what is required; what is left is set as in any struct.
+///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use google_chat::{Client, Space};
+/// use std::time::Duration;
+/// use google_chat::{
+///     Client, CreateMessageRequest, Membership, Space,
+///     proto::google::chat::v1::{CreateMembershipRequest, ListMembershipsRequest, UpdateSpaceRequest},
+/// };
 ///
 /// let chat = Client::new()?;
-/// let space = chat.create_space(Space::named("Launch room")).await?;
-/// println!("{}", space.name);
+/// let room = chat.create_space(Space::named("Launch room")).timeout(Duration::from_secs(10)).await?;
+///
+/// let alice = Membership::person("alice@example.com");
+/// chat.create_membership(CreateMembershipRequest::of(&room.name, alice)).await?;
+/// let hello = chat.create_message(CreateMessageRequest::text(&room.name, "Hello")).await?;
+/// let thread = hello.thread.unwrap_or_default().name;
+/// chat.create_message(CreateMessageRequest::text(&room.name, "Read this.").in_thread(thread)).await?;
+///
+/// let mut members = chat
+///     .list_memberships(ListMembershipsRequest { show_groups: true, ..(&room.name).into() })
+///     .items();
+/// while let Some(member) = members.next().await {
+///     println!("{}", member?.name);
+/// }
+///
+/// let renamed = Space { name: room.name.clone(), display_name: "Landed".to_owned(), ..Space::default() };
+/// chat.update_space(UpdateSpaceRequest::of(renamed, ["display_name"])).await?;
+/// chat.delete_space(&room.name).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -106,7 +106,7 @@ async fn a_search_is_made_again_as_what_only_reads() {
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let kept = Arc::clone(&asked);
     let proxy = tower::service_fn(move |_: http::Request<http_body_util::Full<bytes::Bytes>>| {
-        let first = kept.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;
+        let first = kept.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
         let answer = http::Response::builder().status(if first { 502 } else { 200 });
         std::future::ready(answer.body(http_body_util::Full::new(bytes::Bytes::from_static(b"{}"))))
     });

@@ -319,11 +319,13 @@ async fn answer(
 
 type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Status>>>>;
 
+type By = Box<dyn Fn(&[u8]) -> Answer>;
+
 /// A method of the client and of the stub, each from an encoded request to an encoded response.
 struct Method {
     name: &'static str,
     path: &'static str,
-    by: [Box<dyn Fn(&[u8]) -> Answer>; 2],
+    by: [By; 2],
 }
 
 impl Method {
