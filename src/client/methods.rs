@@ -270,7 +270,9 @@ pub(super) fn missing<'m>(method: &MethodDescriptor, request: &'m [u8]) -> impl 
     required.filter(move |(number, kind, _)| !has(*number, *kind)).map(|(.., name)| name.as_str())
 }
 
-/// The fields of a request that are annotated as required, texts and messages.
+/// The fields of a request that are annotated as required, texts and messages; but an update's mask,
+/// without which a server may take the fields that are set
+/// ([AIP-134](https://google.aip.dev/134)).
 fn required(request: &MessageDescriptor) -> Vec<(u32, Kind, String)> {
     /// `google.api.field_behavior`, an extension of `FieldOptions`, and its `REQUIRED`.
     const FIELD_BEHAVIOR: u32 = 1052;
@@ -284,7 +286,8 @@ fn required(request: &MessageDescriptor) -> Vec<(u32, Kind, String)> {
         })
     };
     let fields = request.fields().filter(is_required);
-    let fields = fields.filter(|field| matches!(field.kind(), Kind::String | Kind::Message));
+    let fields =
+        fields.filter(|field| matches!(field.kind(), Kind::String | Kind::Message) && field.name() != "update_mask");
     fields.map(|field| (field.number(), field.kind(), field.name().to_owned())).collect()
 }
 
@@ -366,6 +369,7 @@ mod tests {
         };
         assert_eq!(required("CreateMessageRequest"), ["parent", "message"]);
         assert_eq!(required("SearchSpacesRequest"), ["query"]);
+        assert_eq!(required("UpdateMessageRequest"), ["message"]);
         assert!(required("ListSpacesRequest").is_empty());
     }
 
