@@ -27,6 +27,7 @@
 
 mod auth;
 mod call;
+mod http;
 mod request_id;
 mod retry;
 mod routing_header;
@@ -36,10 +37,13 @@ mod trace;
 
 pub use auth::{AuthError, AuthLayer, Scopes};
 pub(crate) use call::UnaryCall;
+pub(crate) use http::Named;
 pub(crate) use request_id::uuid;
 pub use request_id::{Idempotent, RequestIdLayer};
+pub(crate) use retry::Attempts;
 pub use retry::{PREVIOUS_ATTEMPTS, RetryLayer, RetryPolicy};
 pub use routing_header::RoutingHeaderLayer;
 pub(crate) use send::{Attempt, Framing, Sender, Whole};
+pub(crate) use stack::Steps;
 pub use stack::{Layered, Stack};
 pub use trace::TraceLayer;

@@ -246,7 +246,7 @@ impl Steps {
         Ok(())
     }
 
-    fn add_headers(&self, headers: &mut HeaderMap) {
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
             if !headers.contains_key(name) {
                 headers.insert(name, value.clone());

@@ -112,7 +112,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// One attempt, without a limit of time.
-    pub(super) const ONCE: Self = Self {
+    pub(in crate::layer) const ONCE: Self = Self {
         attempts: 1,
         initial_backoff: Duration::ZERO,
         backoff_multiplier: 1.0,
@@ -207,83 +207,150 @@ pub(super) async fn attempts<T: Sender>(
 ) -> Result<Response<Whole>, Status> {
     let policy = steps.retry_policy(call);
     let asked = call.head.headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
-    let terms = Terms {
-        attempts: policy.attempts,
-        idempotent: call.is_idempotent(),
-        unclear_attempts: if call.idempotent_write { policy.unclear_attempts } else { 0 },
-        quota_wait: if asked.is_none() { policy.quota_wait } else { Duration::ZERO },
-    };
-    let mut time = Time::of(asked.unwrap_or(policy.total_timeout));
-    let (mut progress, mut made) = (Progress::default(), 0);
-    // The token of the last attempt, if its source can give another.
-    let mut token = None;
-    // Why an attempt before failed, if it was not for its time.
-    let mut before: Option<String> = None;
+    let unclear_attempts = if call.idempotent_write { policy.unclear_attempts } else { 0 };
+    let mut attempts = Attempts::new(policy.clone(), call.is_idempotent(), unclear_attempts, asked);
     loop {
-        let left = time.left();
-        let limit = if terms.idempotent && policy.attempts > 1 { left.min(policy.attempt_timeout) } else { left };
+        let limit = attempts.begin();
+        let made = attempts.made;
         let mut headers = call.head.headers.clone();
         if made > 0 {
             headers.insert(PREVIOUS_ATTEMPTS, HeaderValue::from(made));
         }
-        let sent = Instant::now();
         let timeout = (limit < Duration::MAX).then_some(limit);
-        let outcome = steps.attempt(call, headers, timeout, &mut token, sender).await;
-        let mut status = match outcome {
+        match steps.attempt(call, headers, timeout, &mut attempts.token, sender).await {
             Ok(mut response) => {
                 if made > 0 {
                     response.headers_mut().insert(PREVIOUS_ATTEMPTS, HeaderValue::from(made));
                 }
                 return Ok(response);
             }
-            Err(status) => status,
+            Err(status) => attempts.failed(status).await?,
+        }
+    }
+}
+
+/// The attempts to make one call: how many there were, how much time is left, and whether there
+/// is another.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    policy: RetryPolicy,
+    terms: Terms,
+    time: Time,
+    /// Whether the time is the caller's own deadline.
+    asked: bool,
+    progress: Progress,
+    made: u32,
+    /// The token of the last attempt, if its source can give another.
+    pub(crate) token: Option<HeaderValue>,
+    /// Why an attempt before failed, if it was not for its time.
+    before: Option<String>,
+    /// When the last attempt began, how much time was left then, and how long it could take.
+    begun: Instant,
+    left: Duration,
+    limit: Duration,
+}
+
+impl Attempts {
+    /// `asked` is the caller's own deadline, in place of the policy's.
+    pub(crate) fn new(policy: RetryPolicy, idempotent: bool, unclear_attempts: u32, asked: Option<Duration>) -> Self {
+        let terms = Terms {
+            attempts: policy.attempts,
+            idempotent,
+            unclear_attempts,
+            quota_wait: if asked.is_none() { policy.quota_wait } else { Duration::ZERO },
         };
-        made += 1;
+        let total = asked.unwrap_or(policy.total_timeout);
+        Self {
+            policy,
+            terms,
+            time: Time::of(total),
+            asked: asked.is_some(),
+            progress: Progress::default(),
+            made: 0,
+            token: None,
+            before: None,
+            begun: Instant::now(),
+            left: total,
+            limit: total,
+        }
+    }
+
+    /// How many attempts have failed.
+    pub(crate) fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// Begins anew after a part of the call was done: with all attempts and, unless the caller
+    /// has a deadline for the whole, with all the time.
+    pub(crate) fn progressed(&mut self) {
+        (self.progress, self.before) = (Progress::default(), None);
+        if !self.asked {
+            self.time = Time::of(self.policy.total_timeout);
+        }
+    }
+
+    /// Begins an attempt. Returns how long it may take.
+    pub(crate) fn begin(&mut self) -> Duration {
+        self.begun = Instant::now();
+        self.left = self.time.left();
+        let several = self.terms.idempotent && self.policy.attempts > 1;
+        self.limit = if several { self.left.min(self.policy.attempt_timeout) } else { self.left };
+        self.limit
+    }
+
+    /// Waits until there is another attempt, after one that failed.
+    ///
+    /// # Errors
+    ///
+    /// The status of the call, if there is no other.
+    pub(crate) async fn failed(&mut self, mut status: Status) -> Result<(), Status> {
+        self.made += 1;
         let asked_wait = asked_wait(status.metadata().as_ref(), status.details()).unwrap_or_default();
         let next = decide(
-            &terms,
-            progress,
+            &self.terms,
+            self.progress,
             &Outcome {
                 code: status.code(),
                 broken: broken(&status),
-                token_refused: token.is_some(),
+                token_refused: self.token.is_some(),
                 // Whoever saw the limit of this attempt pass may have seen it a little early.
-                attempt_timed_out: limit < left && sent.elapsed() >= limit.mul_f64(0.9),
-                wait: asked_wait.max(policy.backoff(progress.attempts + 1)),
-                left: time.left(),
+                attempt_timed_out: self.limit < self.left && self.begun.elapsed() >= self.limit.mul_f64(0.9),
+                wait: asked_wait.max(self.policy.backoff(self.progress.attempts + 1)),
+                left: self.time.left(),
             },
         );
         if status.code() != Code::Unauthenticated {
             // The next attempt may use it again: nobody refused it.
-            token = None;
+            self.token = None;
         }
         let late = status.code() == Code::DeadlineExceeded;
-        if let Next::Again { wait, extra_time, progress: now } = next {
-            progress = now;
-            time.extend(extra_time);
+        if let Next::Again { wait, extra_time, progress } = next {
+            self.progress = progress;
+            self.time.extend(extra_time);
             if !late && status.code() != Code::Unauthenticated {
-                before = Some(status.message().to_owned());
+                self.before = Some(status.message().to_owned());
             }
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            continue;
+            return Ok(());
         }
-        if late && (next == Next::OutOfTime || time.is_over()) {
+        if late && (next == Next::OutOfTime || self.time.is_over()) {
             // For the caller it is the limit of the whole call that counts.
-            let before = before.map_or_else(String::new, |cause| format!("; an attempt before: {cause}"));
-            status = Status::deadline_exceeded(format!("no response within {:?}{before}", time.total));
+            let before = self.before.take().map_or_else(String::new, |cause| format!("; an attempt before: {cause}"));
+            status = Status::deadline_exceeded(format!("no response within {:?}{before}", self.time.total));
         } else if late && next == Next::OutOfAttempts {
-            status = Status::deadline_exceeded(format!("the last attempt got no response within {limit:?}"));
+            status = Status::deadline_exceeded(format!("the last attempt got no response within {:?}", self.limit));
         }
-        if made > 1 {
-            status.metadata_mut().insert(PREVIOUS_ATTEMPTS_KEY, MetadataValue::from(made - 1));
+        if self.made > 1 {
+            status.metadata_mut().insert(PREVIOUS_ATTEMPTS_KEY, MetadataValue::from(self.made - 1));
         }
-        return Err(status);
+        Err(status)
     }
 }
 
 /// The time that a call has.
+#[derive(Debug)]
 struct Time {
     begun: Instant,
     total: Duration,
