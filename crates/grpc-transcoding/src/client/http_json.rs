@@ -26,7 +26,7 @@ use super::{
     failure::unsent,
     grpc_body::{GrpcBodyFromJson, read},
 };
-use protojson::JsonMapping;
+use protojson::{DescriptorPool, JsonMapping};
 
 use crate::{
     Binding, HttpPayload, HttpRequest, HttpRules, MethodBindings, Options,
@@ -355,7 +355,7 @@ impl Shared {
                 Ok(times) => self.body(body, times).await,
                 Err(unknown) => Err(unknown),
             };
-            return Err(with_response(self.failure(&head, body), head));
+            return Err(http_failure(self.rules.pool(), head, body));
         }
         match packed {
             Ok(times) => Ok((head, body, times)),
@@ -407,21 +407,6 @@ impl Shared {
             }
         }
         Ok(body)
-    }
-
-    /// The status of a response that is not a success. Even if its body is unreadable, the
-    /// HTTP status decides the code.
-    fn failure(&self, head: &Parts, body: Result<Bytes, Status>) -> Status {
-        let (mut failed, said) = match body {
-            Ok(body) => status::from_http(Some(self.rules.pool()), head.status, &body),
-            Err(problem) => (status::unreadable(head.status, problem.message()), false),
-        };
-        if !said && let Some(redirect) = status::redirect(head.status, &head.headers) {
-            failed = redirect;
-        }
-        // A 502 to 504 without a gRPC code comes from a proxy: the API may have received
-        // the call.
-        if failed.code() == Code::Unavailable && !said { Broken::Lost.cause(failed) } else { failed }
     }
 
     fn request(
@@ -497,6 +482,25 @@ fn decode(binding: &Binding, head: &Parts, body: Bytes) -> Result<Bytes, Status>
 pub(super) fn error_in_place(binding: &Binding, json: &[u8]) -> Option<Status> {
     let foreign = !binding.gives_http_body() && binding.has_no_response_field("error");
     foreign.then(|| status::in_place_of_message(Some(binding.method().pool()), json)).flatten()
+}
+
+/// The status of a response that is not a success, as [`HttpJson`] reports it: for requests to an
+/// API that are no calls of a stub, such as uploads. `pool` has the details of its errors; `body` is
+/// the response's body, or why there is none. Even if it is unreadable, the HTTP status decides the
+/// code.
+pub fn http_failure(pool: &DescriptorPool, head: Parts, body: Result<Bytes, Status>) -> Status {
+    let (mut failed, said) = match body {
+        Ok(body) => status::from_http(Some(pool), head.status, &body),
+        Err(problem) => (status::unreadable(head.status, problem.message()), false),
+    };
+    if !said && let Some(redirect) = status::redirect(head.status, &head.headers) {
+        failed = redirect;
+    }
+    // A 502 to 504 without a gRPC code comes from a proxy: the API may have received the call.
+    if failed.code() == Code::Unavailable && !said {
+        failed = Broken::Lost.cause(failed);
+    }
+    with_response(failed, head)
 }
 
 /// A failure with what the response's headers say, and its HTTP status.

@@ -49,7 +49,7 @@ mod proxy;
 mod replay;
 
 pub use failure::{unavailable, unsent};
-pub use http_json::{BuildError, HTTP_STATUS, HttpJson, HttpJsonBuilder};
+pub use http_json::{BuildError, HTTP_STATUS, HttpJson, HttpJsonBuilder, http_failure};
 pub use origin::{Origin, OriginError};
 #[cfg(not(target_family = "wasm"))]
 pub use {

@@ -70,9 +70,8 @@ impl Origin {
         Ok(Self { scheme, authority })
     }
 
-    /// Whether a URL is on this origin.
-    #[cfg(not(target_family = "wasm"))]
-    pub(super) fn is_of(&self, url: &Uri) -> bool {
+    /// Whether a URL is on this origin: what may be sent here may be sent there.
+    pub fn is_of(&self, url: &Uri) -> bool {
         let port = url.port_u16().unwrap_or(if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 });
         url.scheme() == Some(&self.scheme)
             && url.host().is_some_and(|host| host.eq_ignore_ascii_case(self.host()))
@@ -103,7 +102,11 @@ impl Origin {
     }
 
     /// The URL of a path and query on this origin.
-    pub(crate) fn url(&self, path_and_query: http::uri::PathAndQuery) -> Result<Uri, http::uri::InvalidUriParts> {
+    ///
+    /// # Errors
+    ///
+    /// If they are too long for a URL.
+    pub fn url(&self, path_and_query: http::uri::PathAndQuery) -> Result<Uri, http::uri::InvalidUriParts> {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
