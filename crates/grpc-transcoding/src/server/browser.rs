@@ -10,7 +10,8 @@
 //! - With `Sec-Fetch-Site`: if that is neither `none` nor `same-origin`, and the origin is not
 //!   allowed ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)).
 //! - On loopback: if the host that is asked for is neither loopback's nor allowed.
-//! - A body without a content type, which a page can send anywhere.
+//! - A POST whose body has no content type, which a page can send anywhere; a browser asks the
+//!   server before it sends other methods with a body.
 //! - A POST that stands for another method by `$httpMethod`, unless its content type is JSON,
 //!   which a form cannot send. `X-HTTP-Method-Override` needs no such rule: a browser asks the
 //!   server before it sends that header.
@@ -86,8 +87,8 @@ impl BrowserGuardLayer {
         self
     }
 
-    /// Sets whether a body is taken that has no `content-type`. By default it is refused with
-    /// HTTP 415.
+    /// Sets whether the body of a POST is taken that has no `content-type`. By default it is
+    /// refused with HTTP 415.
     #[must_use]
     pub fn allow_missing_content_type(mut self, allow: bool) -> Self {
         self.untyped = allow;
@@ -101,7 +102,7 @@ impl BrowserGuardLayer {
         }
         self.check_origin(head)?;
         let kind = head.headers.get(CONTENT_TYPE);
-        if has_body && kind.is_none() && !self.untyped {
+        if has_body && kind.is_none() && head.method == Method::POST && !self.untyped {
             let problem = "the body has no content type; send the header `content-type: application/json`";
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)));
         }
