@@ -37,8 +37,8 @@ pub mod layer;
 pub mod proto;
 
 pub use client::{
-    Call, Channel, Client, ClientBuilder, ClientError, ENDPOINT, Error, ErrorKind, HasRequestId, Items, MethodRequest,
-    MethodScopes, PageRequest, Pages, Response, WithResponse,
+    Call, Channel, Client, ClientBuilder, ClientError, Download, ENDPOINT, Error, ErrorKind, HasRequestId, Items,
+    Media, MethodRequest, MethodScopes, PageRequest, Pages, Response, Upload, WithResponse,
 };
 pub use credentials::{Credentials, CredentialsError, TokenError, TokenErrorKind};
 pub use grpc_transcoding::client::Wire;

@@ -10,7 +10,7 @@ use tower::Service;
 use super::{Wire, answer};
 use crate::layer::{Attempt, Sender, Stack, Whole};
 
-const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
+pub(super) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
 
 type Exchange = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
@@ -86,6 +86,18 @@ impl<G: Sender + Sync, J: Sender + Sync> Sender for Chosen<G, J> {
     }
 }
 
+/// What this client is, as Google's own clients say it.
+pub(super) fn api_client(wire: Wire) -> Option<HeaderValue> {
+    /// The release of tonic that this crate is built with.
+    const TONIC: &str = "0.14";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let transport = match wire {
+        Wire::Grpc => format!("grpc/{TONIC}"),
+        _ => format!("rest/{VERSION}"),
+    };
+    HeaderValue::try_from(format!("gl-rust/{} {transport} gapic/{VERSION}", env!("GOOGLE_CHAT_RUSTC"))).ok()
+}
+
 /// What the client does for each attempt over one wire: it adds the header by which Google's own
 /// clients say what they are, and checks the response.
 #[derive(Clone)]
@@ -97,15 +109,7 @@ pub(super) struct OnWire<T> {
 
 impl<T> OnWire<T> {
     pub(super) fn new(wire: Wire, sender: T) -> Self {
-        /// The release of tonic that this crate is built with.
-        const TONIC: &str = "0.14";
-        const VERSION: &str = env!("CARGO_PKG_VERSION");
-        let transport = match wire {
-            Wire::Grpc => format!("grpc/{TONIC}"),
-            _ => format!("rest/{VERSION}"),
-        };
-        let name = format!("gl-rust/{} {transport} gapic/{VERSION}", env!("GOOGLE_CHAT_RUSTC"));
-        Self { wire, name: HeaderValue::try_from(name).ok(), sender }
+        Self { wire, name: api_client(wire), sender }
     }
 
     fn add(&self, headers: &mut HeaderMap) {

@@ -55,6 +55,17 @@ impl Rules {
         }
     }
 
+    /// Whether calls are checked before they are sent.
+    pub(super) fn checks(&self) -> bool {
+        self.check
+    }
+
+    /// The scopes for a request of a method that is no call of a stub. `None`: those that are set.
+    pub(super) fn scopes(&self, method: &str) -> Option<Scopes> {
+        let least = MethodScopes::of(method).map(|scopes| scopes.least(self.app != Some(false), false));
+        self.choose_scopes.then(|| Scopes::new(least.map(|scope| format!("{SCOPE}{scope}"))))
+    }
+
     /// Checks a call, and asks for the scope that it needs unless scopes are set.
     pub(super) fn apply(&self, call: &mut UnaryCall) -> Result<(), Status> {
         let method = call.bindings.method();
@@ -87,24 +98,7 @@ impl Rules {
         if text > TEXT {
             violations.push(("message.text", format!("has {text} bytes; at most {TEXT} are allowed")));
         }
-        if violations.is_empty() {
-            return Ok(());
-        }
-        let problems: Vec<String> = violations.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
-        let message = format!("invalid request, not sent: {}", problems.join("; "));
-        let violation = |(field, description): (&str, String)| FieldViolation {
-            field: field.to_owned(),
-            description,
-            ..FieldViolation::default()
-        };
-        let details = BadRequest { field_violations: violations.into_iter().map(violation).collect() };
-        let detail = prost_types::Any {
-            type_url: "type.googleapis.com/google.rpc.BadRequest".to_owned(),
-            value: details.encode_to_vec(),
-        };
-        let code = Code::InvalidArgument;
-        let encoded = rpc::Status { code: code as i32, message: message.clone(), details: vec![detail] };
-        Err(Status::with_details(code, message, encoded.encode_to_vec().into()))
+        refuse(violations)
     }
 
     fn check_space(&self, space: &Space, violations: &mut Vec<(&'static str, String)>) {
@@ -150,6 +144,30 @@ impl Rules {
             }
         }
     }
+}
+
+/// # Errors
+///
+/// INVALID_ARGUMENT with the violations, if there are any, as a server would report them.
+pub(super) fn refuse(violations: Vec<(&str, String)>) -> Result<(), Status> {
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let problems: Vec<String> = violations.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
+    let message = format!("invalid request, not sent: {}", problems.join("; "));
+    let violation = |(field, description): (&str, String)| FieldViolation {
+        field: field.to_owned(),
+        description,
+        ..FieldViolation::default()
+    };
+    let details = BadRequest { field_violations: violations.into_iter().map(violation).collect() };
+    let detail = prost_types::Any {
+        type_url: "type.googleapis.com/google.rpc.BadRequest".to_owned(),
+        value: details.encode_to_vec(),
+    };
+    let code = Code::InvalidArgument;
+    let encoded = rpc::Status { code: code as i32, message: message.clone(), details: vec![detail] };
+    Err(Status::with_details(code, message, encoded.encode_to_vec().into()))
 }
 
 #[cfg(test)]

@@ -178,6 +178,9 @@ impl ErrorKind {
                 "CreateMessage" => "try again with the same request id, which posts no second message",
                 _ => "try again with the same request id, which does nothing twice",
             },
+            Self::DeadlineExceeded | Self::Unavailable if name == "UploadAttachment" => {
+                "upload it again: what no message refers to does nothing"
+            }
             Self::DeadlineExceeded if methods::only_reads(method) == Some(true) => "try again: the call only reads",
             Self::DeadlineExceeded => WRITTEN,
             Self::Unavailable if lost() && methods::only_reads(method) != Some(true) => WRITTEN,

@@ -152,9 +152,12 @@ const WRITES: [(&str, &str, &[&str]); 5] = [
 pub struct MethodScopes(&'static [&'static str]);
 
 impl MethodScopes {
-    /// The scopes of a method: `google.chat.v1.ChatService/CreateSpace`. `None` if it is
-    /// none of the methods that this crate knows.
+    /// The scopes of a method: `google.chat.v1.ChatService/CreateSpace`, or
+    /// `chat.media.download`. `None` if it is none of the methods that this crate knows.
     pub fn of(method: &str) -> Option<Self> {
+        if method == DOWNLOAD {
+            return Some(DOWNLOAD_SCOPES);
+        }
         let name = method.strip_prefix(SERVICE)?;
         SCOPES.iter().find(|(known, _)| *known == name).map(|(_, scopes)| Self(scopes))
     }
@@ -225,6 +228,11 @@ impl MethodScopes {
 
 const IMPORT: &str = "chat.import";
 
+/// The method that gives the data of attachments, as the discovery document names it. It is in no
+/// proto.
+pub(super) const DOWNLOAD: &str = "chat.media.download";
+const DOWNLOAD_SCOPES: MethodScopes = MethodScopes(&["chat.messages.readonly", "chat.messages", "chat.bot"]);
+
 fn is_app(scope: &str) -> bool {
     scope == "chat.bot" || scope.starts_with("chat.app.")
 }
@@ -236,6 +244,9 @@ fn is_admin(scope: &str) -> bool {
 /// Whether a method only reads: `google.chat.v1.ChatService/GetSpace`. `None` if it is none of
 /// Google Chat's.
 pub(super) fn only_reads(method: &str) -> Option<bool> {
+    if method == DOWNLOAD {
+        return Some(true);
+    }
     let first = bindings(method)?.bindings().first()?;
     Some(reads(method) || first.http_method() == Some(&http::Method::GET))
 }

@@ -17,6 +17,7 @@ mod channel;
 mod checks;
 mod error;
 mod error_kind;
+mod media;
 mod methods;
 mod pages;
 mod requests;
@@ -29,7 +30,7 @@ use std::{
 use bytes::Bytes;
 use grpc_transcoding::{
     DescriptorPool, HttpRules,
-    client::{BoxError, BuildError, Choice, Connector, ConnectorBuilder, Grpc, HttpJson, Origin, Wire},
+    client::{BoxError, BuildError, Choice, Connector, ConnectorBuilder, Grpc, HttpJson, Origin, PooledClient, Wire},
 };
 use http::{HeaderName, HeaderValue, Request, header::USER_AGENT};
 use http_body_util::Full;
@@ -40,10 +41,14 @@ pub use call::{Call, HasRequestId, MethodRequest, Response, WithResponse};
 pub use channel::Channel;
 pub use error::Error;
 pub use error_kind::ErrorKind;
+pub use media::{Download, Media, Upload};
 pub use methods::MethodScopes;
 pub use pages::{Items, PageRequest, Pages};
 
-use self::channel::{Chosen, OnWire};
+use self::{
+    channel::{API_CLIENT, Chosen, OnWire, api_client},
+    media::Http,
+};
 use crate::{
     Credentials,
     credentials::Universe,
@@ -96,6 +101,7 @@ const SCOPE: &str = "https://www.googleapis.com/auth/";
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
+    http: Http,
     rules: Arc<checks::Rules>,
     choice: Choice,
     fill_request_ids: bool,
@@ -307,6 +313,8 @@ impl ClientBuilder {
         let connector = self.connector.clone().build(&origin).map_err(connect)?;
         let grpc = Framing(Grpc::over(connector.clone(), origin.clone()));
         let http_json = HttpJson::builder(Client::http_rules(), &endpoint).build_connecting(connector.clone());
+        // Connections of its own, so that what carries files holds up no call.
+        let files = PooledClient::new(connector.clone());
         let choice = match self.wire {
             Wire::Auto => Choice::auto(connector, &origin),
             wire => Choice::fixed(wire),
@@ -316,7 +324,7 @@ impl ClientBuilder {
             grpc: OnWire::new(Wire::Grpc, grpc),
             http_json: OnWire::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?),
         };
-        self.over(sender, choice, &origin)
+        self.over(sender, files, choice, &origin)
     }
 
     /// Builds the client over an HTTP service of the caller's, to which calls go as
@@ -334,9 +342,9 @@ impl ClientBuilder {
         B::Error: Into<BoxError>,
     {
         let (endpoint, origin) = self.destination()?;
-        let http_json = HttpJson::builder(Client::http_rules(), &endpoint).build_over(http);
+        let http_json = HttpJson::builder(Client::http_rules(), &endpoint).build_over(http.clone());
         let sender = OnWire::new(Wire::HttpJson, http_json.map_err(ClientError::Transport)?);
-        self.over(sender, Choice::fixed(Wire::HttpJson), &origin)
+        self.over(sender, http, Choice::fixed(Wire::HttpJson), &origin)
     }
 
     /// The endpoint, as it was given and parsed.
@@ -347,8 +355,22 @@ impl ClientBuilder {
         Ok((endpoint, origin))
     }
 
-    /// Puts the layers over what sends.
-    fn over(self, sender: impl Sender + Sync, choice: Choice, origin: &Origin) -> Result<Client, ClientError> {
+    /// Puts the layers over what sends calls, and over what sends files.
+    fn over<S, B>(
+        self,
+        sender: impl Sender + Sync,
+        files: S,
+        choice: Choice,
+        origin: &Origin,
+    ) -> Result<Client, ClientError>
+    where
+        S: Service<Request<Full<Bytes>>, Response = http::Response<B>, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
         let credentials = self.credentials.unwrap_or_else(Credentials::application_default);
         let quota_project = self.quota_project.or_else(|| credentials.quota_project().map(str::to_owned));
         let rules = Arc::new(checks::Rules::new(self.checks, &credentials, self.scopes.as_deref()));
@@ -372,7 +394,10 @@ impl ClientBuilder {
             let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
             stack = stack.header(QUOTA_PROJECT, value);
         }
+        let mut steps = stack.steps.clone();
+        steps.add_header(API_CLIENT, api_client(Wire::HttpJson));
+        let http = Http::new(files, steps, origin.clone());
         let channel = Channel::new(stack, sender);
-        Ok(Client { channel, rules, choice, fill_request_ids: self.fill_request_ids })
+        Ok(Client { channel, http, rules, choice, fill_request_ids: self.fill_request_ids })
     }
 }

@@ -4,8 +4,9 @@
 use crate::proto::google::{
     apps::card::v1::Card,
     chat::v1::{
-        CardWithId, CreateMessageRequest, Group, Membership, Message, Space, Thread, User,
-        create_message_request::MessageReplyOption, membership::MemberType, space::SpaceType, user,
+        Attachment, AttachmentDataRef, CardWithId, CreateMessageRequest, Group, Membership, Message, Space, Thread,
+        User, attachment::DataRef, create_message_request::MessageReplyOption, membership::MemberType,
+        space::SpaceType, user,
     },
 };
 
@@ -121,10 +122,35 @@ impl CreateMessageRequest {
         self.reply(thread, MessageReplyOption::ReplyMessageFallbackToNewThread)
     }
 
+    /// The message with one more attachment: what was [uploaded](crate::Client::upload_file).
+    ///
+    /// ```no_run
+    /// # async fn example(chat: google_chat::Client) -> Result<(), google_chat::Error> {
+    /// use google_chat::CreateMessageRequest;
+    ///
+    /// let space = "spaces/AAQAjCNSsU0";
+    /// let report = chat.upload_file(space, "report.pdf").await?;
+    /// chat.create_message(CreateMessageRequest::text(space, "The report").attach(report)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn attach(mut self, attachment: impl Into<Attachment>) -> Self {
+        self.message.get_or_insert_default().attachment.push(attachment.into());
+        self
+    }
+
     fn reply(mut self, thread: Thread, option: MessageReplyOption) -> Self {
         self.message.get_or_insert_default().thread = Some(thread);
         self.set_message_reply_option(option);
         self
+    }
+}
+
+/// What was uploaded, as an attachment of a message that is to be created.
+impl From<AttachmentDataRef> for Attachment {
+    fn from(data_ref: AttachmentDataRef) -> Self {
+        Self { data_ref: Some(DataRef::AttachmentDataRef(data_ref)), ..Self::default() }
     }
 }
 
