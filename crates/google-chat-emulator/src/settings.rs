@@ -91,6 +91,9 @@ pub struct Settings {
     pub reaction_writes_per_minute: Option<u32>,
     /// The same of attachments, of which Google allows 600.
     pub attachment_writes_per_minute: Option<u32>,
+    /// How many bytes of attachments are kept in memory, with those that are being
+    /// uploaded: 1 GiB by default. What goes beyond is refused.
+    pub attachment_bytes: u64,
 }
 
 /// What has become of the users' logins.
@@ -140,6 +143,7 @@ impl Default for Settings {
             message_writes_per_minute: None,
             reaction_writes_per_minute: None,
             attachment_writes_per_minute: None,
+            attachment_bytes: 1024 * 1024 * 1024,
         }
     }
 }

@@ -136,7 +136,6 @@ impl Caller {
 const IMPORT: &str = "chat.import";
 const BOT: &str = "chat.bot";
 /// The method that downloads media, which is HTTP's alone.
-#[allow(dead_code, reason = "nothing downloads files yet")]
 pub(super) const DOWNLOAD: &str = "DownloadMedia";
 
 /// The scopes that allow a method to users, to apps and to administrators, and whether the
@@ -150,11 +149,10 @@ struct Scopes {
 
 /// The scopes that allow a method: those of Google's discovery document.
 fn scopes(method: &str) -> Result<Scopes, Status> {
-    if method == DOWNLOAD {
-        let user = vec!["chat.messages.readonly", "chat.messages"];
-        return Ok(Scopes { user, app: vec![BOT], admin: Vec::new(), import: false });
-    }
-    let scopes = MethodScopes::of(&format!("google.chat.v1.ChatService/{method}"));
+    let scopes = match method {
+        DOWNLOAD => MethodScopes::of("chat.media.download"),
+        method => MethodScopes::of(&format!("google.chat.v1.ChatService/{method}")),
+    };
     let scopes =
         scopes.ok_or_else(|| Status::internal(format!("The emulator does not know which scopes {method} takes.")))?;
     let (user, app, admin) = (scopes.user().collect(), scopes.app().collect(), scopes.admin().collect());

@@ -63,7 +63,6 @@ pub(super) struct Contents {
 pub(super) enum Key {
     Room(u64),
     Post(u64, u64),
-    #[allow(dead_code, reason = "nothing uploads files yet")]
     Upload(u64, String),
 }
 

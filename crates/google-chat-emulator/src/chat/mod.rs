@@ -13,6 +13,7 @@ mod conversation;
 #[cfg(feature = "store")]
 mod disk;
 mod filter;
+pub(crate) mod media;
 mod members;
 mod mentions;
 mod messages;
@@ -28,7 +29,6 @@ mod service;
 mod setup;
 mod store;
 mod threads;
-#[allow(dead_code, reason = "nothing uploads files yet")]
 mod uploads;
 
 use std::{
@@ -42,6 +42,7 @@ use tonic::{Response, Status, metadata::MetadataMap};
 
 use self::{
     access::Caller,
+    media::Sessions,
     quota::{Quota, Quotas},
     store::Store,
 };
@@ -56,6 +57,8 @@ struct State {
     issuer: Arc<Issuer>,
     /// `None` after it was closed.
     store: Mutex<Option<Store>>,
+    /// The uploads of attachments that are under way.
+    sessions: Mutex<Sessions>,
     quotas: Mutex<Quotas>,
 }
 
@@ -85,7 +88,8 @@ impl Chat {
     }
 
     fn new(organization: Arc<Organization>, issuer: Arc<Issuer>, store: Store) -> Self {
-        Self(Arc::new(State { organization, issuer, store: Mutex::new(Some(store)), quotas: Mutex::default() }))
+        let (store, sessions, quotas) = (Mutex::new(Some(store)), Mutex::default(), Mutex::default());
+        Self(Arc::new(State { organization, issuer, store, sessions, quotas }))
     }
 
     /// All spaces, in the order of their creation.

@@ -36,7 +36,7 @@ pub(super) fn invalid(violations: Vec<FieldViolation>) -> Status {
 }
 
 /// One field of a request is wrong.
-pub(super) fn invalid_field(field: &str, description: &str) -> Status {
+pub(crate) fn invalid_field(field: &str, description: &str) -> Status {
     let (field, description) = (field.to_owned(), description.to_owned());
     invalid(vec![FieldViolation { field, description, ..FieldViolation::default() }])
 }

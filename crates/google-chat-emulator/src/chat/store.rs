@@ -358,7 +358,6 @@ impl Store {
     /// # Errors
     ///
     /// NOT_FOUND if its space was deleted in the meantime.
-    #[allow(dead_code, reason = "nothing uploads files yet")]
     pub(super) fn put_upload(&mut self, upload: Upload) -> Result<(), Status> {
         let at = self.places.get(&upload.space).copied();
         let at = at.ok_or_else(|| refusal::not_found("space", &upload.space))?;
@@ -369,7 +368,6 @@ impl Store {
     }
 
     /// How many bytes the files take.
-    #[allow(dead_code, reason = "nothing uploads files yet")]
     pub(super) fn upload_bytes(&self) -> u64 {
         self.upload_bytes
     }

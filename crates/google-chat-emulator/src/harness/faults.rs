@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// As JSON, at `/emulator/faults`: `"unavailable"`, `{"latency":0.2}` (in seconds),
 /// `{"quotaExceeded":{"retryAfter":1}}`, `"html"`, `"resetBefore"`, `"resetAfter"`,
-/// `"truncated"`, `"expiredToken"`.
+/// `"truncated"`, `"expiredToken"`, `{"cutOff":{"after":100000}}`, `"uploadsLost"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[non_exhaustive]
@@ -34,6 +34,14 @@ pub enum Fault {
     /// The caller's token has expired, and so have all others that were given
     /// out.
     ExpiredToken,
+    /// The connection ends after so many bytes of the request's body or, where it has no more
+    /// than these, of the response's. What came before is carried out, of an upload its part.
+    CutOff {
+        /// How many bytes pass.
+        after: u64,
+    },
+    /// The uploads that are under way are lost, before the call is carried out.
+    UploadsLost,
 }
 
 /// How many faults may wait for their calls.

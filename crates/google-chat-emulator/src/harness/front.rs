@@ -4,8 +4,11 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -26,7 +29,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::{Service, ServiceExt};
 
-use super::{State, admin, faults::Fault, received::Watched};
+use super::{State, admin, faults::Fault, media, received::Watched};
 use crate::{
     chat::{Chat, refusal},
     identity::{Asked, Hop, HopFault, Reply},
@@ -124,6 +127,9 @@ impl Front {
     }
 
     async fn pass(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        if media::serves(request.uri().path()) {
+            return media::respond(&self.state, request).await;
+        }
         self.gateway.oneshot(request).await.map_err(Into::into)
     }
 
@@ -164,7 +170,53 @@ impl Front {
                 self.state.issuer.expire_tokens();
                 self.pass(request).await
             }
+            Fault::CutOff { after } => {
+                let cut = Arc::new(AtomicBool::new(false));
+                let request = request.map(|body| Body::new(Cut { body, left: after, cut: Arc::clone(&cut) }));
+                let response = self.pass(request).await?;
+                if cut.load(Relaxed) {
+                    return Err("a fault: the connection ends".into());
+                }
+                Ok(response.map(|body| Body::new(Cut { body, left: after, cut })))
+            }
+            Fault::UploadsLost => {
+                self.state.chat.forget_uploads();
+                self.pass(request).await
+            }
         }
+    }
+}
+
+/// A body that ends with an error after so many bytes.
+struct Cut {
+    body: Body,
+    left: u64,
+    cut: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Cut {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        if this.cut.load(Relaxed) {
+            return Poll::Ready(Some(Err(Status::unavailable("a fault: the connection ends"))));
+        }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        let Ok(mut data) = frame.into_data() else { return Poll::Ready(None) };
+        // What is cut off ends the body the next time.
+        this.cut.store(data.len() as u64 > this.left, Relaxed);
+        data.truncate(usize::try_from(this.left).unwrap_or(usize::MAX));
+        this.left -= data.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -183,7 +235,7 @@ fn code(response: &Response<Body>) -> Code {
 }
 
 /// The response to a call that fails with a status, in the form of its protocol.
-fn refuse(grpc: bool, status: Status) -> Response<Body> {
+pub(super) fn refuse(grpc: bool, status: Status) -> Response<Body> {
     if grpc {
         return status.into_http();
     }

@@ -5,6 +5,7 @@ mod admin;
 mod emulator;
 mod faults;
 mod front;
+mod media;
 mod page;
 mod received;
 

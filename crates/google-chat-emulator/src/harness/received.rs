@@ -30,7 +30,8 @@ pub struct Received {
     /// The HTTP method; POST for gRPC.
     pub method: Method,
     /// Path and query, percent-encoded as they were sent. For gRPC the path names
-    /// the method. The values of `access_token`, `oauth_token` and `key` are left out.
+    /// the method. The values of `access_token`, `oauth_token`, `key`
+    /// and `upload_id` are left out.
     pub target: String,
     /// The headers. Of `authorization` there is the scheme alone (`Bearer`), and of
     /// other headers that hold secrets the name alone.
@@ -91,7 +92,7 @@ fn without_secrets(target: &str) -> String {
         let decoded = form_urlencoded::parse(name.as_bytes()).next();
         let plain = decoded.as_ref().map_or("", |(name, _)| name.trim_start_matches('$'));
         match plain {
-            "access_token" | "oauth_token" | "key" => format!("{name}="),
+            "access_token" | "oauth_token" | "key" | "upload_id" => format!("{name}="),
             _ => pair.to_owned(),
         }
     });
@@ -266,6 +267,7 @@ mod tests {
             ("/v1/spaces?access_token=secret&a=b%20c&access_token", "/v1/spaces?access_token=&a=b%20c&access_token="),
             ("/?%61ccess_token=secret&$key=secret&key=secret", "/?%61ccess_token=&$key=&key="),
             ("/?oauth_token=secret", "/?oauth_token="),
+            ("/?uploadType=resumable&upload_id=secret", "/?uploadType=resumable&upload_id="),
         ] {
             assert_eq!(without_secrets(target), kept);
         }
