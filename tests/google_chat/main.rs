@@ -9,6 +9,7 @@ mod docs;
 #[cfg(feature = "generate")]
 mod generated;
 mod layers;
+mod media;
 mod methods;
 mod network;
 mod pages;
