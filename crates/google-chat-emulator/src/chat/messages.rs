@@ -422,7 +422,7 @@ pub(super) fn attachment(store: &mut Store, name: &str, caller: &Caller, now: Ti
 
 /// Whether the caller may see a message: a private one is its viewer's and the app's, and the
 /// scope that reads every message of a space does not read it.
-fn is_visible(post: &Post, caller: &Caller) -> bool {
+pub(super) fn is_visible(post: &Post, caller: &Caller) -> bool {
     let Some(viewer) = &post.message.private_message_viewer else { return true };
     match caller.is_app() {
         true => caller.has("chat.bot") && caller.method != "ListMessages",

@@ -3,7 +3,7 @@
 //! A call is admitted (`access`: the caller's scopes; `quota`; then the project's state), and
 //! done in the [`Store`], which has rooms with their members (`room`, `members`), and their
 //! conversations with the messages (`conversation`). What is done is in a file for each kind
-//! of thing: `setup`, `search`, `messages`, `reactions`; what it must be, in `rules`,
+//! of thing: `setup`, `search`, `messages`, `reactions`, `pins`, `read_state`; what it must be, in `rules`,
 //! `threads`, `cards` and `mentions`. `filter` and `page` are what lists have in common, and
 //! `refusal` has all errors. Nothing here knows how calls come and how tokens are given.
 
@@ -19,8 +19,10 @@ mod mentions;
 mod messages;
 mod names;
 mod page;
+mod pins;
 mod quota;
 mod reactions;
+mod read_state;
 pub(crate) mod refusal;
 mod room;
 mod rules;

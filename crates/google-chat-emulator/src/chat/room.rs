@@ -8,10 +8,10 @@ use prost::Message;
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::{access::Caller, members::Kind, refusal, rules};
+use super::{access::Caller, members::Kind, read_state::Reader, refusal, rules};
 use crate::{Settings, identity::Identity};
 use google_chat::proto::google::chat::v1::{
-    Membership, Space,
+    Membership, MessagePin, Space,
     membership::MembershipRole,
     space::{
         AccessSettings, MembershipCount, PermissionSetting, PermissionSettings, PredefinedPermissionSettings,
@@ -37,6 +37,11 @@ pub(super) struct Room {
     /// The request id that created it, if there was one.
     #[prost(string, tag = "4")]
     pub(super) request_id: String,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) pins: Vec<MessagePin>,
+    /// How far members have read it.
+    #[prost(message, repeated, tag = "6")]
+    pub(super) readers: Vec<Reader>,
 }
 
 impl Room {
@@ -88,7 +93,7 @@ impl Room {
             ..Space::default()
         };
         let import = space.import_mode;
-        let mut room = Self { space, members: Vec::new(), creator: caller.key(), request_id: request_id.to_owned() };
+        let mut room = Self { space, creator: caller.key(), request_id: request_id.to_owned(), ..Self::default() };
         if !import {
             room.join(caller.member(), room.creators_role(caller), now);
         }

@@ -2,19 +2,22 @@
 //! in the store.
 
 use google_chat::proto::google::chat::v1::{
-    Attachment, CompleteImportSpaceRequest, CompleteImportSpaceResponse, CreateMembershipRequest, CreateMessageRequest,
-    CreateReactionRequest, CreateSpaceRequest, DeleteMembershipRequest, DeleteMessageRequest, DeleteReactionRequest,
-    DeleteSpaceRequest, FindDirectMessageRequest, FindGroupChatsRequest, FindGroupChatsResponse, GetAttachmentRequest,
-    GetMembershipRequest, GetMessageRequest, GetSpaceRequest, ListMembershipsRequest, ListMembershipsResponse,
-    ListMessagesRequest, ListMessagesResponse, ListReactionsRequest, ListReactionsResponse, ListSpacesRequest,
-    ListSpacesResponse, Membership, Message, Reaction, SearchSpacesRequest, SearchSpacesResponse, SetUpSpaceRequest,
-    Space, UpdateMembershipRequest, UpdateMessageRequest, UpdateSpaceRequest, chat_service_server::ChatService,
-    space::SpaceType,
+    Attachment, CompleteImportSpaceRequest, CompleteImportSpaceResponse, CreateMembershipRequest,
+    CreateMessagePinRequest, CreateMessageRequest, CreateReactionRequest, CreateSpaceRequest, DeleteMembershipRequest,
+    DeleteMessagePinRequest, DeleteMessageRequest, DeleteReactionRequest, DeleteSpaceRequest, FindDirectMessageRequest,
+    FindGroupChatsRequest, FindGroupChatsResponse, GetAttachmentRequest, GetMembershipRequest, GetMessageRequest,
+    GetSpaceReadStateRequest, GetSpaceRequest, ListMembershipsRequest, ListMembershipsResponse, ListMessagePinsRequest,
+    ListMessagePinsResponse, ListMessagesRequest, ListMessagesResponse, ListReactionsRequest, ListReactionsResponse,
+    ListSpacesRequest, ListSpacesResponse, Membership, Message, MessagePin, Reaction, SearchSpacesRequest,
+    SearchSpacesResponse, SetUpSpaceRequest, Space, SpaceReadState, UpdateMembershipRequest, UpdateMessageRequest,
+    UpdateSpaceReadStateRequest, UpdateSpaceRequest, chat_service_server::ChatService, space::SpaceType,
 };
 use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
 
-use super::{Chat, filter, messages, names, page::Page, reactions, refusal, room::Room, search, setup};
+use super::{
+    Chat, filter, messages, names, page::Page, pins, reactions, read_state, refusal, room::Room, search, setup,
+};
 
 /// The paths of a field mask with the names of the proto.
 fn paths(mask: Option<FieldMask>) -> Vec<String> {
@@ -263,5 +266,50 @@ impl ChatService for Chat {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "DeleteReaction", false)?;
         self.run(|store, now| reactions::delete(store, &request, &caller, now)).await
+    }
+
+    async fn create_message_pin(
+        &self,
+        request: Request<CreateMessagePinRequest>,
+    ) -> Result<Response<MessagePin>, Status> {
+        let (metadata, _, CreateMessagePinRequest { parent, message_pin }) = request.into_parts();
+        let (caller, settings) = self.admit(&metadata, "CreateMessagePin", false)?;
+        let pin = message_pin.ok_or_else(|| refusal::invalid_field("message_pin", "is required"))?;
+        self.run(|store, now| pins::create(store, &parent, &pin, &caller, now, &settings)).await
+    }
+
+    async fn list_message_pins(
+        &self,
+        request: Request<ListMessagePinsRequest>,
+    ) -> Result<Response<ListMessagePinsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "ListMessagePins", false)?;
+        self.run(|store, now| pins::list(store, &request, &caller, now)).await
+    }
+
+    async fn delete_message_pin(&self, request: Request<DeleteMessagePinRequest>) -> Result<Response<()>, Status> {
+        let (metadata, _, DeleteMessagePinRequest { name }) = request.into_parts();
+        let (caller, settings) = self.admit(&metadata, "DeleteMessagePin", false)?;
+        self.run(|store, now| pins::delete(store, &name, &caller, now, &settings)).await
+    }
+
+    async fn get_space_read_state(
+        &self,
+        request: Request<GetSpaceReadStateRequest>,
+    ) -> Result<Response<SpaceReadState>, Status> {
+        let (metadata, _, GetSpaceReadStateRequest { name }) = request.into_parts();
+        let (caller, _) = self.admit(&metadata, "GetSpaceReadState", false)?;
+        self.run(|store, now| read_state::get(store, &name, &caller, now)).await
+    }
+
+    async fn update_space_read_state(
+        &self,
+        request: Request<UpdateSpaceReadStateRequest>,
+    ) -> Result<Response<SpaceReadState>, Status> {
+        let (metadata, _, UpdateSpaceReadStateRequest { space_read_state, update_mask }) = request.into_parts();
+        let (caller, settings) = self.admit(&metadata, "UpdateSpaceReadState", false)?;
+        let state = space_read_state.ok_or_else(|| refusal::invalid_field("space_read_state", "is required"))?;
+        let paths = paths(update_mask);
+        self.run(|store, now| read_state::update(store, &state, &paths, &caller, now, &settings)).await
     }
 }

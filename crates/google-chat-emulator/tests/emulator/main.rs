@@ -7,6 +7,7 @@ mod data;
 mod members;
 mod messages;
 mod reactions;
+mod reading;
 mod rest;
 mod search;
 mod setup;
