@@ -38,7 +38,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use google_chat::proto::google::chat::v1::Space;
+use google_chat::proto::google::chat::v1::{Message, Space};
 use prost_types::Timestamp;
 use tonic::{Response, Status, metadata::MetadataMap};
 
@@ -46,6 +46,7 @@ use self::{
     access::Caller,
     media::Sessions,
     quota::{Quota, Quotas},
+    room::Room,
     store::Store,
 };
 use crate::{Settings, identity::Issuer, lock, organization::Organization};
@@ -104,6 +105,12 @@ impl Chat {
         let newest =
             |store: &Store, now| store.after(0, now).rev().take(count).map(|(_, room)| room.counted()).collect();
         self.look(newest).unwrap_or_default()
+    }
+
+    /// The last messages, the newest first, with the display names of their spaces.
+    pub(crate) fn newest_messages(&self) -> Vec<(String, Message)> {
+        let named = |(room, message): (&Room, &Message)| (room.space.display_name.clone(), message.clone());
+        self.look(|store, _| store.newest().map(named).collect()).unwrap_or_default()
     }
 
     /// Forgets the spaces, and closes the file, which has all of them then by itself. Calls

@@ -1,7 +1,7 @@
 //! The spaces that exist with all that is in them, in memory, and in a file if there is one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     hash::{BuildHasher, Hash, RandomState},
     ops::Bound,
     sync::LazyLock,
@@ -33,6 +33,9 @@ use crate::Settings;
 /// sends does not use up the machine's memory.
 const MOST: usize = 2 << 30;
 
+/// How many of the messages that came last are known.
+const NEWEST: usize = 50;
+
 /// All rooms, with their messages. A room has a place, which is the order of creation.
 #[derive(Default)]
 pub(super) struct Store {
@@ -54,6 +57,8 @@ pub(super) struct Store {
     /// The places of direct messages by the two who are in them, in order.
     direct_messages: HashMap<[String; 2], u64>,
     last_place: u64,
+    /// The places of the rooms and of the messages that came last.
+    newest: VecDeque<(u64, u64)>,
     /// How many bytes are kept.
     size: usize,
     /// Makes ids that look random, as the real ones do.
@@ -261,6 +266,13 @@ impl Store {
         self.conversations.get(&at).unwrap_or(&SILENCE)
     }
 
+    /// The messages that came last and are still there, the newest first, with their rooms.
+    pub(super) fn newest(&self) -> impl Iterator<Item = (&Room, &Message)> {
+        let found = |(at, place): &(u64, u64)| Some((self.rooms.get(at)?, self.conversation(*at).post(*place)?));
+        let found = self.newest.iter().rev().filter_map(found);
+        found.filter(|(_, post)| !post.is_deleted()).map(|(room, post)| (room, &post.message))
+    }
+
     /// The message that a request id made, with the place of its room.
     pub(super) fn message_of_request(&self, id: &str) -> Option<(u64, &Post)> {
         let (at, place) = *self.message_requests.get(id)?;
@@ -441,6 +453,11 @@ impl Store {
         }
         if let Some(before) = self.conversations.entry(at).or_default().insert(place, post) {
             self.size = self.size.saturating_sub(size_of_post(&before));
+        } else {
+            self.newest.push_back((at, place));
+            if self.newest.len() > NEWEST {
+                self.newest.pop_front();
+            }
         }
     }
 

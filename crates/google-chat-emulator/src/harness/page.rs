@@ -1,11 +1,12 @@
-//! The page at `/`, for people: the newest spaces and the last calls, the newest first.
+//! The page at `/`, for people: the newest spaces, the last messages and the last calls, the
+//! newest first.
 
 use std::time::SystemTime;
 
 use google_chat::{
     Space,
     grpc_transcoding::rpc::{code_name, is_grpc},
-    proto::google::chat::v1::space::SpaceType,
+    proto::google::chat::v1::{Message, space::SpaceType},
 };
 use tonic::Code;
 
@@ -14,10 +15,13 @@ use crate::lock;
 
 /// How many of each the page shows.
 const SHOWN: usize = 50;
+/// How many characters of a message the page shows.
+const TEXT: usize = 200;
 
 pub(super) fn page(state: &State) -> String {
     let now = state.organization.now();
     let spaces: String = state.chat.newest(SHOWN).iter().map(space_row).collect();
+    let messages: String = state.chat.newest_messages().iter().map(message_row).collect();
     let calls = lock(&state.log).last(SHOWN);
     let calls: String = calls.iter().rev().map(|call| call_row(call, now)).collect();
     let table = |head: &str, rows: &str, none: &str| match rows {
@@ -28,6 +32,7 @@ pub(super) fn page(state: &State) -> String {
         include_str!("page.html"),
         address = state.endpoint(),
         spaces = table("<th>Name<th>Display name<th>Kind<th>Members<th>Created", &spaces, "No space was created yet."),
+        messages = table("<th>Space<th>Sender<th>Message<th>Sent", &messages, "No message was sent yet."),
         calls = table("<th>Ago<th>Call<th>Protocol<th>Client<th>Outcome", &calls, "No call came yet."),
     )
 }
@@ -43,6 +48,23 @@ fn space_row(space: &Space) -> String {
         "<tr><td><code>{}</code><td>{}<td>{kind}{import}<td>{members}<td>{created}</tr>\n",
         escaped(&space.name),
         escaped(&space.display_name)
+    )
+}
+
+fn message_row((space, message): &(String, Message)) -> String {
+    let shown: String = message.text.chars().take(TEXT).collect();
+    let cut = if shown.len() < message.text.len() { "…" } else { "" };
+    let more = [("card", message.cards_v2.len()), ("attachment", message.attachment.len())];
+    let more: String =
+        more.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!(" [{what}: {count}]")).collect();
+    let sender = message.sender.as_ref().map_or("", |sender| &sender.name);
+    let sent = message.create_time.map_or_else(String::new, |time| time.to_string());
+    let reply = if message.thread_reply { "↳ " } else { "" };
+    format!(
+        "<tr><td>{}<td><code>{}</code><td>{reply}{}{cut}{more}<td>{sent}</tr>\n",
+        escaped(space),
+        escaped(sender),
+        escaped(&shown)
     )
 }
 

@@ -83,8 +83,11 @@ async fn the_page_shows_spaces_and_calls_to_people() {
     assert!(status == 200 && empty.contains("No space was created yet."), "{empty}");
     let made = client(&emulator).create_space(Space::named("<b>Launch & room</b>")).await.unwrap();
     client(&emulator).create_space(Space::named("<b>Launch & room</b>")).await.unwrap_err();
+    let message = format!(r#"{{"text":"<b>Hello</b> {}"}}"#, "x".repeat(300));
+    assert_eq!(http(&emulator, "POST", &format!("/v1/{}/messages", made.name), &message).await.0, 200);
     let (_, page) = http(&emulator, "GET", "/", "").await;
     for part in [
+        &format!("<td>&lt;b&gt;Hello&lt;/b&gt; {}…<td>", "x".repeat(187)),
         &*made.name,
         "&lt;b&gt;Launch &amp; room&lt;/b&gt;",
         "POST /v1/spaces?requestId=",
