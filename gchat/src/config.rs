@@ -10,7 +10,9 @@ pub(crate) struct Config {
     pub(crate) wire: Option<WireFlag>,
     /// A key, and the setting that gave it.
     pub(crate) credentials: Option<(&'static str, PathBuf)>,
+    pub(crate) impersonate_service_account: Option<String>,
     pub(crate) subject: Option<String>,
+    pub(crate) quota_project: Option<String>,
     pub(crate) access_token: Option<String>,
 }
 
@@ -21,7 +23,9 @@ struct File {
     endpoint: Option<String>,
     wire: Option<WireFlag>,
     credentials: Option<PathBuf>,
+    impersonate_service_account: Option<String>,
     subject: Option<String>,
+    quota_project: Option<String>,
 }
 
 /// What help says of it.
@@ -30,12 +34,15 @@ Environment:
   Flags come before these variables, and the variables before the config file.
   GCHAT_ENDPOINT      the URL of the API
   GCHAT_WIRE          auto, grpc or http
-  GCHAT_CREDENTIALS   a service account key file, or the JSON of the key
+  GCHAT_CREDENTIALS   a credentials file of any type, or its JSON
+  GCHAT_IMPERSONATE_SERVICE_ACCOUNT
+                      the service account to act as
   GCHAT_SUBJECT       the user to act for
+  GCHAT_QUOTA_PROJECT the project that calls are counted against
   GCHAT_ACCESS_TOKEN  an access token
   GCHAT_CONFIG        the config file
   GOOGLE_APPLICATION_CREDENTIALS
-                      a key file, for application default credentials
+                      a credentials file, for application default credentials
   HTTPS_PROXY, ALL_PROXY, NO_PROXY
                       the proxy, and the hosts that are reached without it
   SSL_CERT_FILE, SSL_CERT_DIR
@@ -43,7 +50,8 @@ Environment:
   NO_COLOR            no colors
 
 Files:
-  gchat/config.toml in XDG_CONFIG_HOME or ~/.config, for example:
+  gchat/login.json in XDG_CONFIG_HOME or ~/.config: the login of gchat auth login
+  gchat/config.toml beside it, for example:
 
     endpoint = \"http://127.0.0.1:8086\"
     wire = \"http\"
@@ -66,25 +74,33 @@ impl Config {
         let access_token = text("GCHAT_ACCESS_TOKEN");
         // Who is named in the environment is nobody of the file's.
         let named = credentials.is_some() || access_token.is_some();
-        let (file_credentials, file_subject) = if named { (None, None) } else { (file.credentials, file.subject) };
+        let (file_credentials, file_account, file_subject) = match named {
+            true => (None, None, None),
+            false => (file.credentials, file.impersonate_service_account, file.subject),
+        };
         Ok(Self {
             endpoint: text("GCHAT_ENDPOINT").or(file.endpoint),
             wire: wire.transpose()?.or(file.wire),
             credentials: credentials.or(file_credentials.map(|key| ("`credentials` of the config file", key))),
+            impersonate_service_account: text("GCHAT_IMPERSONATE_SERVICE_ACCOUNT").or(file_account),
             subject: text("GCHAT_SUBJECT").or(file_subject),
+            quota_project: text("GCHAT_QUOTA_PROJECT").or(file.quota_project),
             access_token,
         })
     }
 }
 
+/// Where the program keeps its files.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = home("XDG_CONFIG_HOME").or_else(|| Some(home("HOME")?.join(".config")))?;
+    Some(folder.join("gchat"))
+}
+
 impl File {
     fn read() -> Result<Self, Failure> {
         let named = std::env::var_os("GCHAT_CONFIG").map(PathBuf::from);
-        let usual = || {
-            let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-            let folder = home("XDG_CONFIG_HOME").or_else(|| Some(home("HOME")?.join(".config")))?;
-            Some(folder.join("gchat/config.toml")).filter(|path| path.exists())
-        };
+        let usual = || Some(folder()?.join("config.toml")).filter(|path| path.exists());
         let Some(path) = named.or_else(usual) else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Failure::usage("the config file (GCHAT_CONFIG) cannot be read").because(error))?;
@@ -117,7 +133,10 @@ fn problem(message: &str, found: &str) -> String {
         |text: &str| text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
     if message.starts_with("unknown field") {
         let name = if name(found) { format!(" `{found}`") } else { String::new() };
-        return format!("there is no such setting{name}; the settings are endpoint, wire, credentials and subject");
+        return format!(
+            "there is no such setting{name}; the settings are endpoint, wire, credentials, \
+                        impersonate_service_account, subject and quota_project"
+        );
     }
     match message.starts_with("unknown variant") {
         true => "wire can be auto, grpc or http",

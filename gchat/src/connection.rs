@@ -1,16 +1,13 @@
 //! Where a call goes, over which wire and as whom: the flags that commands
 //! share.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use google_chat::{Client, ClientBuilder, Credentials, ENDPOINT, Wire};
+use google_chat::{Client, ClientBuilder, Wire};
 use google_chat_emulator::Emulator;
 use serde::Deserialize;
 
-use crate::{config::Config, failure::Failure};
+use crate::{config::Config, failure::Failure, who::Who};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Connection")]
@@ -21,12 +18,20 @@ pub(crate) struct Connection {
     /// The URL of the API; `https://chat.googleapis.com` by default
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// A service account key file [default: application default credentials]
+    /// A credentials file of any type, or - for standard input [default: the login of
+    /// gchat auth login, then application default credentials]
     #[arg(long, value_name = "FILE", conflicts_with = "access_token")]
     credentials: Option<PathBuf>,
-    /// The user to act for (needs domain-wide delegation)
-    #[arg(long, value_name = "EMAIL", conflicts_with_all = ["access_token", "anonymous"])]
+    /// The service account to act as, by IAM; delegates come before it, separated by
+    /// commas
+    #[arg(long, value_name = "EMAIL", conflicts_with = "anonymous")]
+    impersonate_service_account: Option<String>,
+    /// The user to act for (needs a service account with domain-wide delegation)
+    #[arg(long, value_name = "EMAIL", conflicts_with = "anonymous")]
     subject: Option<String>,
+    /// The project that calls are counted against [default: that of the credentials]
+    #[arg(long, value_name = "PROJECT")]
+    quota_project: Option<String>,
     /// An access token
     #[arg(long, value_name = "TOKEN")]
     access_token: Option<String>,
@@ -50,7 +55,7 @@ pub(crate) struct ConnectionOrEmulator {
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// Start an emulator for this one command; needs no credentials
-    #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "subject"])]
+    #[arg(long, conflicts_with_all = ["endpoint", "credentials", "access_token", "impersonate_service_account", "subject"])]
     emulator: bool,
 }
 
@@ -83,21 +88,9 @@ pub(crate) struct Target {
     pub(crate) wire: WireFlag,
     pub(crate) who: Who,
     pub(crate) scopes: Vec<String>,
+    pub(crate) quota_project: Option<String>,
     /// The emulator of this one command; it stops when this goes out of scope.
     _emulator: Option<Emulator>,
-}
-
-/// Who makes the calls.
-pub(crate) struct Who {
-    pub(crate) credentials: Credentials,
-    /// In words, without secrets.
-    pub(crate) name: String,
-    /// Whether it is a person, where that is known.
-    pub(crate) is_user: Option<bool>,
-    is_nobody: bool,
-    /// Whether the name is the same for all credentials of this kind, so that it does not tell
-    /// who calls.
-    pub(crate) is_hidden: bool,
 }
 
 impl ConnectionOrEmulator {
@@ -114,7 +107,7 @@ impl ConnectionOrEmulator {
         let wire = self.connection.wire.or(config.wire).unwrap_or_default();
         let emulator = Emulator::start().await.map_err(Failure::machine)?;
         let (endpoint, scopes) = (emulator.endpoint(), self.connection.scope.clone());
-        Ok(Target { endpoint, wire, who: Who::nobody(), scopes, _emulator: Some(emulator) })
+        Ok(Target { endpoint, wire, who: Who::nobody(), scopes, quota_project: None, _emulator: Some(emulator) })
     }
 }
 
@@ -143,94 +136,28 @@ impl Connection {
         let wire = self.wire.or(config.wire).unwrap_or_default();
         let scopes = self.scope.clone();
         let who = self.who(&config)?;
-        let endpoint = self.endpoint.clone().or(config.endpoint).unwrap_or_else(|| ENDPOINT.to_owned());
-        Ok(Target { endpoint, wire, who, scopes, _emulator: None })
+        let endpoint = self.endpoint.clone().or(config.endpoint).unwrap_or_else(Client::default_endpoint);
+        let quota_project = self.quota_project.clone().or(config.quota_project);
+        Ok(Target { endpoint, wire, who, scopes, quota_project, _emulator: None })
     }
 
     fn who(&self, config: &Config) -> Result<Who, Failure> {
         if self.anonymous {
             return Ok(Who::nobody());
         }
-        let subject = self.subject.as_deref().or(config.subject.as_deref());
-        match (&self.credentials, &self.access_token) {
-            (Some(key), _) => Who::key("--credentials", key, subject),
+        let who = match (&self.credentials, &self.access_token) {
+            (Some(file), _) => Who::file("--credentials", file),
             (None, Some(token)) => Who::token(token),
             (None, None) => match (&config.access_token, &config.credentials) {
                 (Some(token), _) => Who::token(token),
-                (None, Some((place, key))) => Who::key(place, key, subject),
-                (None, None) => Who::default(self.subject.as_deref().or(subject)),
+                (None, Some((place, file))) => Who::file(place, file),
+                (None, None) => Who::default(),
             },
-        }
-    }
-}
-
-impl Who {
-    fn nobody() -> Self {
-        Self {
-            credentials: Credentials::anonymous(),
-            name: "nobody (no credentials)".to_owned(),
-            is_user: None,
-            is_nobody: true,
-            is_hidden: false,
-        }
-    }
-
-    pub(crate) fn token(token: &str) -> Result<Self, Failure> {
-        let credentials = Credentials::token(token).map_err(Failure::usage)?;
-        Ok(Self {
-            credentials,
-            name: "the bearer of an access token".to_owned(),
-            is_user: None,
-            is_nobody: false,
-            is_hidden: true,
-        })
-    }
-
-    /// A key by the path of its file or, as variables of CI hold it, as its JSON. What
-    /// was given is not repeated, whatever it is.
-    pub(crate) fn key(place: &str, given: &Path, subject: Option<&str>) -> Result<Self, Failure> {
-        let json = match given.to_str() {
-            Some(text) if text.trim_start().starts_with('{') => text.to_owned(),
-            _ => std::fs::read_to_string(given).map_err(|error| {
-                let problem = "the file that it names cannot be read; give the path of a key";
-                Failure::usage(format!("{place}: {problem}")).because(error)
-            })?,
-        };
-        let app = Credentials::service_account_key(&json);
-        let app = app.map_err(|error| Failure::usage(place).because(error))?;
-        Self::account(app, &json, subject)
-    }
-
-    /// Application default credentials: a key that the environment names, or what
-    /// gcp_auth finds.
-    pub(crate) fn default(subject: Option<&str>) -> Result<Self, Failure> {
-        let credentials = Credentials::application_default();
-        let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(std::fs::read_to_string);
-        if let Some(Ok(json)) = named
-            && credentials.is_app().is_some()
-        {
-            return Self::account(credentials, &json, subject);
-        }
-        if subject.is_some() {
-            return Err(Failure::usage("--subject needs a service account key: give it with --credentials FILE"));
-        }
-        Ok(Self {
-            credentials,
-            name: "application default credentials".to_owned(),
-            is_user: None,
-            is_nobody: false,
-            is_hidden: true,
-        })
-    }
-
-    fn account(app: Credentials, json: &str, subject: Option<&str>) -> Result<Self, Failure> {
-        let key: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
-        let email = key["client_email"].as_str().unwrap_or("a service account");
-        let (credentials, name) = match subject {
-            Some(subject) => (app.for_user(subject).map_err(Failure::usage)?, format!("{subject} by {email}")),
-            None => (app, email.to_owned()),
-        };
-        Ok(Self { credentials, name, is_user: Some(subject.is_some()), is_nobody: false, is_hidden: false })
+        }?;
+        let account = self.impersonate_service_account.as_deref().or(config.impersonate_service_account.as_deref());
+        // Whoever names a token means its bearer, whatever the settings say.
+        let of_settings = config.subject.as_deref().filter(|_| account.is_some() || !who.is_token);
+        who.acting(account, self.subject.as_deref().or(of_settings))
     }
 }
 
@@ -261,8 +188,11 @@ impl Target {
     /// Begins to build the client, which asks for the scopes that each call needs, unless others
     /// are given.
     pub(crate) fn builder(&self) -> ClientBuilder {
-        let builder =
+        let mut builder =
             Client::builder().wire(self.wire.into()).endpoint(&self.endpoint).credentials(self.who.credentials.clone());
+        if let Some(project) = &self.quota_project {
+            builder = builder.quota_project(project);
+        }
         if self.scopes.is_empty() { builder } else { builder.scopes(self.scopes.clone()) }
     }
 

@@ -8,6 +8,7 @@ use prost::Message;
 use tonic::Code;
 
 use crate::{
+    auth::web::{self, Checked},
     connection::{Connection, Target},
     failure::{Exit, Failure},
     output,
@@ -15,10 +16,11 @@ use crate::{
 
 pub(crate) const HELP: &str = "\
 Checks:
-  The doctor checks, in this order: the credentials, the access token, whether
-  the API can be reached and is enabled in the project, the token's scopes, the
-  configuration of the app, and an administrator's approval. It explains how to
-  fix the first problem. Nothing is created: the last checks send a request
+  The doctor checks, in this order: the credentials, each server that is asked
+  on the way to an access token (metadata server, STS, IAM, token endpoint), the
+  token, whether the API can be reached and is enabled in the project, the
+  token's scopes, the configuration of the app, and an administrator's approval.
+  It explains how to fix the first problem. Nothing is created: the last checks send a request
   that is invalid on purpose.
 
 Examples:
@@ -114,7 +116,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let target = match args.connection.target() {
         Ok(target) => target,
         Err(failure) => {
-            let mend = "name a service account's key file that can be read";
+            let mend = "name a credentials file that can be read";
             unwell("credentials are found", &failure.text(), Some(mend))?;
             return Err(missing("the credentials cannot be used"));
         }
@@ -178,7 +180,7 @@ fn missing(what: &str) -> Failure {
     Failure::new(Exit::Missing, format!("a space cannot be created yet: {what}"))
 }
 
-/// Looks at the credentials and the token.
+/// Looks at the credentials, at each hop on the way to a token, and at the token.
 async fn token(target: &Target, scopes: &[String]) -> Result<(), Failure> {
     let asked: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let short: Vec<&str> = asked.iter().map(|scope| scope.rsplit('/').next().unwrap_or(scope)).collect();
@@ -186,17 +188,33 @@ async fn token(target: &Target, scopes: &[String]) -> Result<(), Failure> {
     if target.is_anonymous() {
         return well("no credentials are used, as was asked for");
     }
-    let Err(error) = target.who.credentials.try_token(&asked).await else {
-        well(&found)?;
-        return well(&format!("a token is given for {}", short.join(" ")));
+    let hops = target.who.credentials.hops();
+    let error = match target.who.credentials.access_token(&asked).await {
+        Ok(token) => {
+            well(&found)?;
+            for hop in &hops {
+                well(&passed(hop))?;
+            }
+            if !target.who.is_token {
+                well(&format!("a token is given for {}", short.join(" ")))?;
+            }
+            return check(target, token.as_deref().unwrap_or_default()).await;
+        }
+        Err(error) => error,
     };
     let what = match error.kind() {
         TokenErrorKind::NoCredentials => "credentials are found",
         TokenErrorKind::NotDelegated => "domain-wide delegation allows the scopes",
+        TokenErrorKind::LoginExpired => "the login is good",
+        TokenErrorKind::MayNotImpersonate => "the service account may be impersonated",
         _ => "a token is given",
     };
     if error.kind() != TokenErrorKind::NoCredentials {
         well(&found)?;
+        // Those before the one that failed have given what they were asked for.
+        for hop in hops.iter().take_while(|hop| error.hop().is_some_and(|failed| failed != **hop)) {
+            well(&passed(hop))?;
+        }
     }
     // A source that is not reached says itself what keeps it from that.
     let mend = match error.kind() {
@@ -209,4 +227,26 @@ async fn token(target: &Target, scopes: &[String]) -> Result<(), Failure> {
         TokenErrorKind::Misconfigured => Failure::machine(error),
         _ => missing("there is no access token"),
     })
+}
+
+fn passed(hop: &str) -> String {
+    format!("{hop} gives what it is asked for")
+}
+
+/// Asks what the token is, where somebody can say. What nobody has checked is not well.
+async fn check(target: &Target, token: &str) -> Result<(), Failure> {
+    match web::check(&target.endpoint, token).await {
+        Checked::Good(token) => {
+            let of = token.email.as_ref().map_or_else(String::new, |email| format!(" of {email}"));
+            well(&format!("the token{of} is good for {}, with {}", token.left(), token.scopes.join(" ")))
+        }
+        Checked::Bad(said) => {
+            unwell("the token is good", &format!("tokeninfo: {said}"), Some(Step::TokenTaken.usual_advice()))?;
+            Err(missing("the access token is not good"))
+        }
+        Checked::Unknown(why) => {
+            let text = format!("?     nobody has checked the token yet: {}\n", output::plain(&why));
+            output::write(text.as_bytes())
+        }
+    }
 }

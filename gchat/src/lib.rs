@@ -1,6 +1,7 @@
 //! The program `gchat`: Google Chat from the command line. It is a library for its own
 //! `main` and has no interface for others.
 
+mod auth;
 mod browser;
 mod bulk;
 mod call;
@@ -21,6 +22,7 @@ mod sidecar;
 mod signals;
 mod spaces;
 mod verbose;
+mod who;
 
 use std::{
     io::{self, Write},
@@ -64,6 +66,9 @@ enum Command {
     /// Work with spaces
     #[command(subcommand)]
     Spaces(spaces::Command),
+    /// Log in with a browser, and see who is logged in
+    #[command(subcommand)]
+    Auth(auth::Command),
     /// Call any method of any API, over either protocol
     #[command(after_help = call::HELP)]
     Call(Box<call::Args>),
@@ -184,6 +189,7 @@ fn end(failure: &Failure) -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Spaces(command) => spaces::run(command).await,
+        Command::Auth(command) => auth::run(command).await,
         Command::Call(args) => call::run(*args).await,
         Command::Explain(args) => explain::run(&args).await,
         Command::Doctor(args) => doctor::run(args).await,

@@ -18,13 +18,14 @@ use tonic::{Status, body::Body};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
-    connection::{Who, WireFlag, in_full},
+    connection::{WireFlag, in_full},
     failure::Failure,
     input,
     limits::Bounds,
     output,
     serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP},
     signals::Signals,
+    who::Who,
 };
 
 pub(crate) fn help() -> String {
@@ -92,11 +93,15 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Credentials")]
 struct Identity {
-    /// A service account key file, for calls without a token of their own
+    /// A credentials file of any type, for calls without a token of their own
     #[arg(long, value_name = "FILE", conflicts_with_all = ["access_token", "application_default"])]
     credentials: Option<PathBuf>,
-    /// The user to act for (needs domain-wide delegation)
-    #[arg(long, value_name = "EMAIL", conflicts_with = "access_token")]
+    /// The service account to act as, by IAM; delegates come before it, separated by
+    /// commas
+    #[arg(long, value_name = "EMAIL")]
+    impersonate_service_account: Option<String>,
+    /// The user to act for (needs a service account with domain-wide delegation)
+    #[arg(long, value_name = "EMAIL")]
     subject: Option<String>,
     /// An access token, for calls without one of their own
     #[arg(long, value_name = "TOKEN", conflicts_with = "application_default")]
@@ -246,16 +251,20 @@ impl Args {
 impl Identity {
     /// Who makes the calls that have no token of their own; `None` for nobody.
     fn who(&self) -> Result<Option<Who>, Failure> {
-        let subject = self.subject.as_deref();
-        match (&self.credentials, &self.access_token) {
-            (Some(key), _) => Who::key("--credentials", key, subject).map(Some),
-            (None, Some(token)) => Who::token(token).map(Some),
-            (None, None) if self.application_default => Who::default(subject).map(Some),
-            (None, None) if subject.is_some() => {
-                Err(Failure::usage("--subject needs a service account key: give it with --credentials FILE"))
+        let (account, subject) = (self.impersonate_service_account.as_deref(), self.subject.as_deref());
+        let who = match (&self.credentials, &self.access_token) {
+            (Some(file), _) => Who::file("--credentials", file),
+            (None, Some(token)) => Who::token(token),
+            (None, None) if self.application_default => Who::default(),
+            (None, None) if account.is_some() || subject.is_some() => {
+                return Err(Failure::usage(
+                    "--subject and --impersonate-service-account need credentials: give --credentials FILE or \
+                     --application-default",
+                ));
             }
-            (None, None) => Ok(None),
-        }
+            (None, None) => return Ok(None),
+        };
+        who?.acting(account, subject).map(Some)
     }
 }
 

@@ -32,7 +32,7 @@ use grpc_transcoding::{
     DescriptorPool, HttpRules,
     client::{BoxError, BuildError, Choice, Connector, ConnectorBuilder, Grpc, HttpJson, Origin, PooledClient, Wire},
 };
-use http::{HeaderName, HeaderValue, Request, header::USER_AGENT};
+use http::{HeaderValue, Request, header::USER_AGENT};
 use http_body_util::Full;
 use tower::Service;
 
@@ -52,14 +52,13 @@ use self::{
 use crate::{
     Credentials,
     credentials::Universe,
-    layer::{AuthError, Framing, RetryPolicy, Sender, Stack},
+    layer::{AuthError, Framing, QUOTA_PROJECT, RetryPolicy, Sender, Stack},
     proto::{self, google::chat::v1::chat_service_client::ChatServiceClient},
 };
 
 /// Where Google Chat is.
 pub const ENDPOINT: &str = "https://chat.googleapis.com";
 
-pub(crate) const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 const SCOPE: &str = "https://www.googleapis.com/auth/";
 
 /// A client of Google Chat. Cheap to clone; clones share their connections.
@@ -175,6 +174,12 @@ impl Client {
             HttpRules::new(&pool.expect("the embedded descriptor set is whole"))
         });
         &RULES
+    }
+
+    /// Where calls go unless another endpoint is set: [`ENDPOINT`], or the same host of another
+    /// universe that `GOOGLE_CLOUD_UNIVERSE_DOMAIN` names.
+    pub fn default_endpoint() -> String {
+        Universe::of_environment().endpoint("chat")
     }
 
     /// Begins to build a client.
@@ -349,8 +354,7 @@ impl ClientBuilder {
 
     /// The endpoint, as it was given and parsed.
     fn destination(&self) -> Result<(String, Origin), ClientError> {
-        let usual = || Universe::of_environment().endpoint("chat");
-        let endpoint = self.endpoint.clone().unwrap_or_else(usual);
+        let endpoint = self.endpoint.clone().unwrap_or_else(Client::default_endpoint);
         let origin = Origin::parse(&endpoint).map_err(BuildError::Origin).map_err(ClientError::Transport)?;
         Ok((endpoint, origin))
     }
@@ -372,7 +376,6 @@ impl ClientBuilder {
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let credentials = self.credentials.unwrap_or_else(Credentials::application_default);
-        let quota_project = self.quota_project.or_else(|| credentials.quota_project().map(str::to_owned));
         let rules = Arc::new(checks::Rules::new(self.checks, &credentials, self.scopes.as_deref()));
         let in_full = |scope: String| if scope.contains("://") { scope } else { format!("{SCOPE}{scope}") };
         let user_agent = HeaderValue::from_static(concat!("google-chat-rust/", env!("CARGO_PKG_VERSION")));
@@ -390,7 +393,7 @@ impl ClientBuilder {
                 let rules = Arc::clone(&rules);
                 move |call| rules.apply(call)
             });
-        if let Some(project) = quota_project {
+        if let Some(project) = self.quota_project {
             let value = HeaderValue::try_from(&project).map_err(|_| ClientError::QuotaProject(project))?;
             stack = stack.header(QUOTA_PROJECT, value);
         }

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use ::http::HeaderValue;
 use serde_json::Value;
 
 use super::{
@@ -97,6 +98,9 @@ fn credentials(members: Members<'_>, place: Option<String>, context: &Context) -
     ];
     let quota_project = members.optional("quota_project_id")?.map(str::to_owned);
     let quota_project = context.quota_project.clone().or(quota_project);
+    if quota_project.as_ref().is_some_and(|project| HeaderValue::try_from(project).is_err()) {
+        return Err("its quota_project_id, or GOOGLE_CLOUD_QUOTA_PROJECT, is no project's id".to_owned());
+    }
     let renewable = |how, place: Option<String>| {
         Credentials::renewable(Renewable::new(how, Arc::clone(&context.http), quota_project.clone(), place))
     };

@@ -24,7 +24,7 @@ use super::{
     token_endpoint::{Asking, TokenEndpoint, claims},
     tokens::Token,
 };
-use crate::client::QUOTA_PROJECT;
+use crate::layer::QUOTA_PROJECT;
 
 /// How long a token lives that is asked for: the longest that needs no exception of the
 /// organization's.

@@ -1,13 +1,14 @@
 use std::{fmt, sync::Arc};
 
 use grpc_transcoding::{HttpRules, client::Origin};
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use tonic::Status;
 
 use super::stack::Steps;
 use crate::Credentials;
 
-/// A layer that adds an access token to each call that has none.
+/// A layer that adds an access token to each call that has none, and the quota project of the
+/// credentials (`x-goog-user-project`), if they have one.
 ///
 /// Where the server refuses a token and its source can give another, a unary call is made
 /// again with the other one, once.
@@ -71,6 +72,9 @@ impl fmt::Display for AuthError {
 
 impl std::error::Error for AuthError {}
 
+/// The header that names the project that calls are counted against.
+pub(crate) const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+
 /// Credentials that may be sent to where the calls go.
 #[derive(Clone, Debug)]
 pub(super) struct Auth(Credentials);
@@ -102,6 +106,10 @@ impl Auth {
         // In a box, since the future of what fetches tokens is larger than all the rest.
         let Some(token) = Box::pin(self.0.header(&scopes, refused)).await? else { return Ok(None) };
         headers.insert(AUTHORIZATION, token.clone());
+        if let Some(project) = self.0.quota_project().filter(|_| !headers.contains_key(QUOTA_PROJECT)) {
+            // What the credentials say was seen to be a header's value.
+            headers.extend(HeaderValue::try_from(project).ok().map(|project| (QUOTA_PROJECT, project)));
+        }
         Ok(self.0.is_renewable().then_some(token))
     }
 }

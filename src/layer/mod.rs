@@ -35,6 +35,7 @@ mod send;
 mod stack;
 mod trace;
 
+pub(crate) use auth::QUOTA_PROJECT;
 pub use auth::{AuthError, AuthLayer, Scopes};
 pub(crate) use call::UnaryCall;
 pub(crate) use http::Named;
