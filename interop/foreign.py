@@ -2,17 +2,20 @@
 
 Usage: foreign.py TOOLS [envoy] [go]. Compiles the protos of Google Chat and kinds.proto
 for both sides; what a gateway itself gets wrong is in flaws.json, and everything else
-must be the same. Then streams of grpc-gateway's, message by message.
+must be the same. Then streams of grpc-gateway's, message by message. All of it once by
+HttpJson, and once by gRPC to gchat sidecar in front of the gateway.
 """
 
+import contextlib
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-from servers import HERE, Envoy, Program
+from servers import HERE, Envoy, Program, Sidecar
 
 CALLS = 6000
+GCHAT = HERE.parent / "target/release/gchat"
 SERVICES = ["google.chat.v1.ChatService", "kinds.Kinds"]
 
 
@@ -30,19 +33,25 @@ def main():
             if needs not in present:
                 print(f"skipped: random calls through {name}")
                 continue
-            command = [interop, "random", schema, HERE / "flaws.json", name, str(CALLS)]
-            calls = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            backend = calls.stdout.readline().split(" at ")[1].strip()
-            if needs == "envoy":
-                gateway = Envoy(tools, folder, schema, SERVICES, backend)
-            else:
-                gateway = Program(f"{tools}/go/interop", "gateway", backend)
-            with gateway:
-                print(calls.communicate(gateway.endpoint + "\n")[0], end="")
-            failed |= calls.returncode != 0
+            for sidecar in ([], ["sidecar"]):
+                command = [interop, "random", schema, HERE / "flaws.json", name, str(CALLS), *sidecar]
+                calls = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                backend = calls.stdout.readline().split(" at ")[1].strip()
+                with contextlib.ExitStack() as stack:
+                    if needs == "envoy":
+                        gateway = stack.enter_context(Envoy(tools, folder, schema, SERVICES, backend))
+                    else:
+                        gateway = stack.enter_context(Program(f"{tools}/go/interop", "gateway", backend))
+                    if sidecar:
+                        gateway = stack.enter_context(Sidecar(GCHAT, gateway.endpoint, "--descriptor-set", schema))
+                    print(calls.communicate(gateway.endpoint + "\n")[0], end="")
+                failed |= calls.returncode != 0
         if "go" in present:
             with Program(f"{tools}/go/interop", "streams") as gateway:
                 failed |= subprocess.run([interop, "streams", schema, gateway.endpoint]).returncode != 0
+                with Sidecar(GCHAT, gateway.endpoint, "--descriptor-set", schema) as sidecar:
+                    command = [interop, "streams", schema, sidecar.endpoint, "sidecar"]
+                    failed |= subprocess.run(command).returncode != 0
     raise SystemExit(failed)
 
 

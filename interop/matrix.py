@@ -5,7 +5,8 @@ were installed and WITH what there is (python, node, java, go, envoy).
 drivers.json lists {"client", "wire", "command", "env", "without": {field: reason},
 "errors_by_http_status": reason}: fields that a client's newest release may not know yet,
 and errors that it reads by their HTTP status alone. "through" is what stands between the client and the emulator's
-gRPC: Envoy or grpc-gateway, or our own gateway in front of a service in Go. Each driver
+gRPC: Envoy or grpc-gateway, or our own gateway in front of a service in Go; or our sidecar, in front of the
+emulator's REST or of one of the first two. A driver with a list of these is one for each. Each driver
 runs table.json against an emulator of its own, through the written credentials or
 tokens that those give, and prints what came of each call. The first driver is the
 measure: the others must agree with it, resource by resource, code, reason, domain and
@@ -25,11 +26,15 @@ import tempfile
 import google.auth.transport.requests
 import requests
 from google.oauth2 import service_account
-from servers import Emulator, Envoy, Program
+from servers import Emulator, Envoy, OnlyHttp1, Program, Sidecar
 
 HERE = pathlib.Path(__file__).parent
 # What differs from run to run.
 TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+# How a gateway is named that has our sidecar in front.
+BEFORE = "gchat sidecar and "
 
 
 @contextlib.contextmanager
@@ -39,6 +44,11 @@ def between(gchat, tools, folder, emulator, through):
     with contextlib.ExitStack() as stack:
         if through is None:
             yield emulator.endpoint
+        elif through == "gchat sidecar":
+            yield stack.enter_context(Sidecar(gchat, emulator.endpoint, "--backend-ca", emulator.certificate)).endpoint
+        elif through.startswith(BEFORE):
+            gateway = stack.enter_context(between(gchat, tools, folder, emulator, through.removeprefix(BEFORE)))
+            yield stack.enter_context(Sidecar(gchat, gateway)).endpoint
         elif through == "Envoy":
             schema = folder / "chat.bin"
             subprocess.run([gchat, "schema", "--output", schema], check=True)
@@ -107,31 +117,81 @@ def run(gchat, tools, driver, identities):
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         emulator = stack.enter_context(Emulator(gchat, folder))
-        (folder / "tokens.json").write_text(json.dumps(tokens(emulator, identities)))
-        places = {
-            "TABLE": HERE / "table.json",
-            "ENDPOINT": stack.enter_context(between(gchat, tools, folder, emulator, driver.get("through"))),
-            "KEY": emulator.key,
-            "TOKENS": folder / "tokens.json",
-            "CERTIFICATE": emulator.certificate,
-            "FOLDER": folder,
-            "TOOLS": tools,
-            "ROOT": HERE.parent,
-        }
-        filled = lambda text: text.format(**places)
-        env = os.environ | {name: filled(value) for name, value in driver.get("env", {}).items()}
-        for command in [*driver.get("before", []), driver["command"]]:
-            done = subprocess.run([filled(word) for word in command], env=env, capture_output=True, text=True, timeout=120)
-            if done.returncode:
-                raise SystemExit(f"{driver['client']} over {driver['wire']}: {done.stderr[-3000:]}")
-        outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        whole = normal(outcomes)
-        return {outcome.pop("id"): outcome for outcome in whole}
+        endpoint = stack.enter_context(between(gchat, tools, folder, emulator, driver.get("through")))
+        return drive(tools, driver, identities, folder, emulator, endpoint, driver.get("before", []))
+
+
+def drive(tools, driver, identities, folder, emulator, endpoint, before=()):
+    """Runs a driver at an endpoint, whatever that is, of an emulator: its outcomes by their ids."""
+    (folder / "tokens.json").write_text(json.dumps(tokens(emulator, identities)))
+    places = {
+        "TABLE": HERE / "table.json",
+        "ENDPOINT": endpoint,
+        "KEY": emulator.key,
+        "TOKENS": folder / "tokens.json",
+        "CERTIFICATE": emulator.certificate,
+        "FOLDER": folder,
+        "TOOLS": tools,
+        "ROOT": HERE.parent,
+    }
+    filled = lambda text: text.format(**places)
+    env = os.environ | {"EMULATOR": emulator.endpoint}
+    # Where there is no TLS there is no certificate to be read.
+    own = driver.get("env", {}) if emulator.endpoint.startswith("https:") else {"PYTHONPATH": driver.get("env", {}).get("PYTHONPATH", "")}
+    env |= {name: filled(value) for name, value in own.items()}
+    for command in [*before, driver["command"]]:
+        done = subprocess.run([filled(word) for word in command], env=env, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise SystemExit(f"{driver['client']} over {driver['wire']}: {done.stderr[-3000:]}")
+    outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    whole = normal(outcomes)
+    return {outcome.pop("id"): outcome for outcome in whole}
+
+
+def only_http_1(gchat, tools, drivers, identities, measure):
+    """Where HTTP/1.1 alone gets through, each stub fails straight and works through our sidecar."""
+    failures = []
+    for driver in drivers:
+        with contextlib.ExitStack() as stack:
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            emulator = stack.enter_context(Emulator(gchat, folder, tls=False))
+            network = stack.enter_context(OnlyHttp1(emulator.endpoint))
+            straight = drive(tools, driver, identities, folder, emulator, network.endpoint)
+            codes = {outcome.get("error", {"code": "OK"})["code"] for outcome in straight.values()}
+            if codes != {"UNAVAILABLE"} or not network.cut_off:
+                failures.append(f"{driver['client']}, straight: {codes}, where UNAVAILABLE was to be")
+        with contextlib.ExitStack() as stack:
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            emulator = stack.enter_context(Emulator(gchat, folder, tls=False))
+            network = stack.enter_context(OnlyHttp1(emulator.endpoint))
+            sidecar = stack.enter_context(Sidecar(gchat, network.endpoint))
+            through = drive(tools, driver, identities, folder, emulator, sidecar.endpoint)
+            failures += [
+                f"{driver['client']}, {step}:\n  {json.dumps(through.get(step))}\n  not {json.dumps(expected)}"
+                for step, expected in measure.items()
+                if through.get(step) != expected
+            ]
+            if network.cut_off:
+                failures.append(f"{driver['client']}: the sidecar tried HTTP/2")
+    if failures:
+        raise SystemExit("\n".join(failures))
+    names = ", ".join(driver["client"] for driver in drivers)
+    print(f"where only HTTP/1.1 gets through, these fail straight and agree through the sidecar: {names}")
+
+
+def expanded(drivers):
+    """A driver for each of what may stand in between; and what that needs besides."""
+    for driver in drivers:
+        throughs = driver.get("through")
+        for through in throughs if isinstance(throughs, list) else [throughs]:
+            needs = driver["needs"] + [need for word, need in (("Envoy", "envoy"), ("grpc-gateway", "go")) if word in (through or "")]
+            one = driver | {"needs": needs, "through": through}
+            yield one if through else {name: value for name, value in one.items() if name != "through"}
 
 
 def main():
     gchat, tools, *present = sys.argv[1:]
-    drivers = json.load(open(HERE / "drivers.json", encoding="utf-8"))
+    drivers = list(expanded(json.load(open(HERE / "drivers.json", encoding="utf-8"))))
     for driver in drivers:
         if missing := set(driver["needs"]) - set(present):
             print(f"skipped: {driver['client']} over {driver['wire']}, for want of {' '.join(missing)}")
@@ -184,6 +244,8 @@ def main():
     if failures:
         raise SystemExit("\n" + "\n".join(failures))
     print(f"{len(ids)} calls, {len(heads)} clients and wires: all agree")
+    stubs = [driver for driver in drivers if driver.get("through") == "gchat sidecar"]
+    only_http_1(gchat, tools, stubs, table["identities"], measure)
 
 
 if __name__ == "__main__":

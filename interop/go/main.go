@@ -1,6 +1,7 @@
 // The parts of the matrix that are written in Go.
 //
-//	interop stub TABLE ENDPOINT TOKENS CERTIFICATE   runs the table of calls with the generated stub
+//	interop stub TABLE ENDPOINT TOKENS CERTIFICATE   runs the table of calls with the generated stub,
+//	                                                 and changes settings at the emulator that EMULATOR names
 //	interop relay BACKEND CERTIFICATE                is a gRPC service that asks the backend
 //	interop gateway BACKEND [CERTIFICATE]            is grpc-gateway in front of the backend
 //	interop streams                                  is grpc-gateway in front of a service that streams

@@ -2,7 +2,8 @@
 //
 // Usage: node stub.mjs TABLE ENDPOINT TOKENS, by a file with a token for each identity;
 // the generated code is in gen/ beside it. Prints a line of JSON for each call: its id,
-// and the answer or the error. The certificate comes from NODE_EXTRA_CA_CERTS.
+// and the answer or the error. The certificate comes from NODE_EXTRA_CA_CERTS, and the
+// emulator's URL, whatever stands before it, from EMULATOR.
 import fs from 'node:fs';
 import {fromJson, toJson} from '@bufbuild/protobuf';
 import {ConnectError, createClient} from '@connectrpc/connect';
@@ -23,7 +24,7 @@ async function main() {
     const headers = {authorization: `Bearer ${tokens[identity]}`};
     return toJson(method.output, await client[local](fromJson(method.input, request), {headers}));
   };
-  await table.run(steps, endpoint, call, described);
+  await table.run(steps, process.env.EMULATOR, call, described);
 }
 
 function described(error) {

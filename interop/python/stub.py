@@ -2,7 +2,8 @@
 
 Usage: stub.py TABLE ENDPOINT TOKENS, by a file with a token for each identity; the
 generated code is in PYTHONPATH. Prints a line of JSON for each call: its id, and the
-answer or the error. Certificates come from REQUESTS_CA_BUNDLE.
+answer or the error. Certificates come from REQUESTS_CA_BUNDLE, and the emulator's URL,
+whatever stands before it, from EMULATOR.
 """
 
 import json
@@ -30,12 +31,19 @@ def described(error):
     }
 
 
+def connect(endpoint):
+    scheme, address = endpoint.split("://")
+    if scheme == "http":
+        return grpc.insecure_channel(address)
+    certificate = open(os.environ["REQUESTS_CA_BUNDLE"], "rb").read()
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(certificate))
+
+
 def main():
     file, endpoint, tokens = sys.argv[1:]
     steps = json.load(open(file, encoding="utf-8"))["steps"]
     bearers = json.load(open(tokens, encoding="utf-8"))
-    certificate = open(os.environ["REQUESTS_CA_BUNDLE"], "rb").read()
-    with grpc.secure_channel(endpoint.removeprefix("https://"), grpc.ssl_channel_credentials(certificate)) as channel:
+    with connect(endpoint) as channel:
         stub = chat_service_pb2_grpc.ChatServiceStub(channel)
 
         def call(identity, method, text):
@@ -48,7 +56,7 @@ def main():
             except grpc.RpcError as error:
                 raise table.Refused(described(error)) from error
 
-        table.run(steps, endpoint, call)
+        table.run(steps, os.environ["EMULATOR"], call)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 //! The parts of the interoperability tests that are written in Rust.
 //!
 //! `interop table TABLE ENDPOINT KEY grpc|http` runs the table of calls;
-//! `interop random SET FLAWS GATEWAY COUNT` makes random calls through a gateway;
-//! `interop streams SET GATEWAY` reads the streams of one.
+//! `interop random SET FLAWS GATEWAY COUNT [sidecar]` makes random calls through a gateway;
+//! `interop streams SET GATEWAY [sidecar]` reads the streams of one. With `sidecar`, what is
+//! called is one in front of the gateway.
 
 mod random;
 mod streams;
@@ -27,8 +28,12 @@ async fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["table", table, endpoint, key, wire] => table::run(table, endpoint, key, wire).await,
-        ["random", set, flaws, gateway, count] => random::run(set, flaws, gateway, count.parse()?).await,
-        ["streams", set, gateway] => streams::run(set, gateway).await,
+        ["random", set, flaws, gateway, count] => random::run(set, flaws, gateway, count.parse()?, false).await,
+        ["random", set, flaws, gateway, count, "sidecar"] => {
+            random::run(set, flaws, gateway, count.parse()?, true).await
+        }
+        ["streams", set, gateway] => streams::run(set, gateway, false).await,
+        ["streams", set, gateway, "sidecar"] => streams::run(set, gateway, true).await,
         _ => Err("usage: interop table|random|streams ...".into()),
     }
 }

@@ -30,9 +30,12 @@ use prost_reflect::{
 };
 use tokio::net::TcpListener;
 use tonic::{Code, Status, body::Body, codegen::Bytes};
-use tower::service_fn;
+use tower::{service_fn, util::BoxCloneSyncService};
 
 use crate::{Failure, call, call_stream};
+
+/// What calls go through.
+pub(crate) type Through = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// The services, and the variables of their path templates.
 const SERVICES: [&str; 2] = ["google.chat.v1.ChatService", "kinds.Kinds"];
@@ -68,8 +71,9 @@ const WITHOUT_VALUE: &str = "a map entry without its value";
 const DEPTH: u32 = 6;
 
 /// Runs `count` calls through the gateway of that name, which may have the flaws of the
-/// file and no others: `{gateway: {flaw: reason}}`, by the names of [`flaws_of`].
-pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Result<(), Failure> {
+/// file and no others: `{gateway: {flaw: reason}}`, by the names of [`flaws_of`]. Calls go
+/// to a sidecar in front of the gateway where there is one.
+pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64, sidecar: bool) -> Result<(), Failure> {
     let set = std::fs::read(set)?;
     let pool = DescriptorPool::decode(&set[..])?;
     let flaws: serde_json::Value = serde_json::from_slice(&std::fs::read(flaws)?)?;
@@ -85,7 +89,10 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
 
     let schema = protojson::DescriptorPool::decode(&set)?;
     let direct = Grpc::new(Origin::parse(&format!("http://{address}"))?)?;
-    let through = HttpJson::builder(schema.clone(), line.trim()).build()?;
+    let through = match sidecar {
+        true => Through::new(Grpc::new(Origin::parse(line.trim())?)?),
+        false => Through::new(HttpJson::builder(schema.clone(), line.trim()).build()?),
+    };
     let methods: Vec<MethodDescriptor> = SERVICES
         .iter()
         .map(|name| pool.get_service_by_name(name).ok_or(*name))
@@ -168,8 +175,9 @@ pub(crate) async fn run(set: &str, flaws: &str, gateway: &str, count: u64) -> Re
         }
         return Err(format!("{} failures in {count} calls through {gateway}", failures.len()).into());
     }
+    let sidecar = if sidecar { "the sidecar and " } else { "" };
     println!(
-        "{gateway}: {alike} of {count} random calls, with all {} fields, give what they give over gRPC; the others are explained",
+        "{sidecar}{gateway}: {alike} of {count} random calls, with all {} fields, give what they give over gRPC; the others are explained",
         set_fields.len()
     );
     Ok(())
@@ -187,7 +195,7 @@ async fn streams(
     pool: &DescriptorPool,
     service: &Mutex<Exchange>,
     direct: &Grpc,
-    through: &HttpJson,
+    through: &Through,
     gateway: &str,
 ) -> Result<Vec<String>, Failure> {
     let method = schema.method("/kinds.Kinds/Watch").ok_or("the method Watch")?;

@@ -6,12 +6,16 @@
 
 use std::time::Duration;
 
-use google_chat::{grpc_transcoding::client::HttpJson, proto::google::rpc, protojson::DescriptorPool};
+use google_chat::{
+    grpc_transcoding::client::{Grpc, HttpJson, Origin},
+    proto::google::rpc,
+    protojson::DescriptorPool,
+};
 use prost::Message;
 use tokio::time::timeout;
 use tonic::{Code, Status, codegen::http::uri::PathAndQuery};
 
-use crate::{Failure, Raw, call};
+use crate::{Failure, Raw, call, random::Through};
 
 #[derive(Clone, PartialEq, Message)]
 struct CountRequest {
@@ -30,16 +34,20 @@ struct Number {
 /// How long a message may take; more means that it is held back.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Reads streams of the gateway at a URL, by a descriptor set that has `streams.proto`.
-pub(crate) async fn run(set: &str, gateway: &str) -> Result<(), Failure> {
+/// Reads streams of the gateway at a URL, or of a sidecar in front of one, by a descriptor
+/// set that has `streams.proto`.
+pub(crate) async fn run(set: &str, gateway: &str, sidecar: bool) -> Result<(), Failure> {
     let schema = DescriptorPool::decode(&std::fs::read(set)?)?;
-    let http = HttpJson::builder(schema.clone(), gateway).build()?;
+    let through = match sidecar {
+        true => Through::new(Grpc::new(Origin::parse(gateway)?)?),
+        false => Through::new(HttpJson::builder(schema.clone(), gateway).build()?),
+    };
     for (request, numbers) in [
         (CountRequest { to: 3, fails_at: 0 }, 3),
         (CountRequest { to: 5, fails_at: 3 }, 2),
         (CountRequest { to: 5, fails_at: 1 }, 0),
     ] {
-        let found = timeout(PATIENCE, count(&http, &schema, &request))
+        let found = timeout(PATIENCE, count(&through, &schema, &request))
             .await
             .map_err(|_| format!("{request:?}: a message is held back until the next"))??;
         let expected: Vec<i32> = (1..=numbers).collect();
@@ -51,18 +59,19 @@ pub(crate) async fn run(set: &str, gateway: &str) -> Result<(), Failure> {
             return Err(format!("{request:?}: {found:?}, where {expected:?} was to come").into());
         }
     }
-    println!("grpc-gateway: streams arrive message by message, with their errors");
+    let sidecar = if sidecar { "the sidecar and " } else { "" };
+    println!("{sidecar}grpc-gateway: streams arrive message by message, with their errors");
     Ok(())
 }
 
 /// The numbers that a call gives, and the status that it ends with unless that is OK.
 async fn count(
-    http: &HttpJson,
+    through: &Through,
     schema: &DescriptorPool,
     request: &CountRequest,
 ) -> Result<(Vec<i32>, Option<Status>), Failure> {
     let release = schema.method("/streams.Streams/Release").ok_or("the method Release")?;
-    let mut stub = tonic::client::Grpc::new(http.clone());
+    let mut stub = tonic::client::Grpc::new(through.clone());
     stub.ready().await?;
     let path = PathAndQuery::from_static("/streams.Streams/Count");
     let sent = tonic::Request::new(request.encode_to_vec().into());
@@ -78,7 +87,7 @@ async fn count(
             Err(status) => return Ok((numbers, Some(status))),
         }
         if numbers.len() < request.to as usize {
-            call(http.clone(), &release, Vec::new()).await?;
+            call(through.clone(), &release, Vec::new()).await?;
         }
     }
 }

@@ -13,7 +13,9 @@ import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import com.google.rpc.ErrorInfo;
 import io.grpc.CallCredentials;
+import io.grpc.ChannelCredentials;
 import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
@@ -73,11 +75,13 @@ public final class Stub {
   public static void main(String[] args) throws Exception {
     URI endpoint = URI.create(args[1]);
     JsonObject tokens = Table.read(args[2]);
-    ManagedChannel channel = Grpc.newChannelBuilder(endpoint.getAuthority(), TlsChannelCredentials.create()).build();
+    ChannelCredentials credentials =
+        endpoint.getScheme().equals("http") ? InsecureChannelCredentials.create() : TlsChannelCredentials.create();
+    ManagedChannel channel = Grpc.newChannelBuilder(endpoint.getAuthority(), credentials).build();
     ChatServiceGrpc.ChatServiceBlockingStub stub = ChatServiceGrpc.newBlockingStub(channel);
     Table.run(
         Table.read(args[0]),
-        endpoint,
+        URI.create(System.getenv("EMULATOR")),
         (identity, method, request) ->
             CALLS.get(method).make(stub.withCallCredentials(new Bearer(tokens.get(identity).getAsString())), request),
         Stub::described);
