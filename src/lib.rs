@@ -1,6 +1,7 @@
-//! A client of Google Chat whose generated tonic stub speaks gRPC or
-//! HTTP/JSON, and the engine that makes that possible for any API with
-//! `google.api.http` annotations.
+//! A client of Google Chat whose generated tonic stub speaks gRPC or HTTP/JSON.
+//!
+//! [`Client`] has a method for each rpc of the API. The engine under it is the crate
+//! [`grpc_transcoding`], which does the same for any API with `google.api.http` annotations.
 //!
 //! ```no_run
 //! # async fn create() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,9 +26,11 @@
 //!
 //! # Features
 //!
-//! `server` adds the generated server trait, and the server side of the engine. `generate` builds
-//! the generated code from `proto/`, in place of that which is checked in. A local
-//! server of Google Chat, for tests, is the crate `google-chat-emulator`.
+//! - `server` adds the generated server trait, and the server side of the engine.
+//! - `generate` builds the generated code from `proto/`; without it the code is that of the
+//!   package.
+//!
+//! The crate `google-chat-emulator` is a local Google Chat for tests.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

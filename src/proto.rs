@@ -1,6 +1,15 @@
 //! Generated code: the messages and the stub of Google Chat, and the standard
 //! types that they are made of.
 //!
+//! ```
+//! use google_chat::{Space, proto::google::chat::v1::{CreateSpaceRequest, space::SpaceType}};
+//!
+//! let space = Space { display_name: "Launch room".into(), ..Space::default() };
+//! let mut request = CreateSpaceRequest { space: Some(space), ..CreateSpaceRequest::default() };
+//! request.space.as_mut().unwrap().set_space_type(SpaceType::Space);
+//! assert_eq!(request, Space::named("Launch room").into());
+//! ```
+//!
 //! The modules follow the protobuf packages, so that a build of your own can
 //! map them with `extern_path`: `.google` is `::google_chat::proto::google`.
 //!

@@ -11,7 +11,27 @@
 //! - [`AuthLayer`] adds the access token.
 //!
 //! [`Stack`] is all of them in the right order, as one layer: the message of a unary call
-//! is taken out of its frame once and its method is looked up once, for all steps.
+//! is taken out of its frame once and its method is looked up once, for all steps. A layer alone
+//! goes under a stub in the same way:
+//!
+//! ```
+//! use google_chat::{
+//!     Client,
+//!     grpc_transcoding::client::HttpJson,
+//!     layer::{RetryLayer, RetryPolicy},
+//!     proto::google::chat::v1::chat_service_client::ChatServiceClient,
+//!     tower::Layer,
+//! };
+//!
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let rules = Client::http_rules();
+//! let http = HttpJson::builder(rules, "http://127.0.0.1:8086").build()?;
+//! let retry = RetryLayer::new(rules).policy(RetryPolicy::default().with_attempts(3));
+//! let stub = ChatServiceClient::new(retry.layer(http));
+//! # drop(stub);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! A call goes through a stack in this order:
 //!
@@ -22,7 +42,7 @@
 //!    a token, and is sent (`send`).
 //! 4. The response, or the status, goes back to the stub.
 //!
-//! Streams, and calls of methods that the schema does not have, get headers, spans and a
+//! Streams, and calls of methods that the descriptors do not have, get headers, spans and a
 //! token, and are passed on as they come.
 
 mod auth;

@@ -1,5 +1,24 @@
-//! The protobuf wire format: a cursor over the fields of an encoded message, and what
-//! appends fields to one.
+//! The protobuf wire format: a cursor over the fields of an encoded message, and functions
+//! that append fields to one.
+//!
+//! ```
+//! use protojson::wire;
+//!
+//! // message Room { string display_name = 1; int64 seats = 2; }
+//! let mut room = Vec::new();
+//! wire::put_len(&mut room, 1, b"Library");
+//! wire::put_uint(&mut room, 2, 12);
+//! assert_eq!(room, b"\x0a\x07Library\x10\x0c");
+//!
+//! for field in wire::fields(&room) {
+//!     let (tag, payload) = field?;
+//!     match (tag >> 3, payload) {
+//!         (1, payload) => assert_eq!(payload.bytes(), b"Library"),
+//!         (_, payload) => assert_eq!(payload.bits(), 12),
+//!     }
+//! }
+//! # Ok::<(), protojson::wire::WireError>(())
+//! ```
 //!
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
