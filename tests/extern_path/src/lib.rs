@@ -19,6 +19,8 @@ mod pages {
     struct GettingStarted;
     #[doc = include_str!("../../../docs/retries.md")]
     struct Retries;
+    #[doc = include_str!("../../../docs/sidecar.md")]
+    struct Sidecar;
 }
 
 /// The generated code.
