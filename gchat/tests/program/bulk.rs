@@ -63,96 +63,103 @@ fn last_two_records(journal: &[u8]) -> usize {
 /// Two runs are begun at the same moment and killed at any, again and again, under all the
 /// emulator's faults; then the journal is cut within its last two records. Display names
 /// are not unique, so that nothing else prevents a second space.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn runs_in_pairs_that_are_killed_again_and_again_create_every_space_once() {
-    for (wire, seed) in [("grpc", 1), ("http", 2)] {
-        let mut random = Random(seed);
-        let (kills, is_long) = (kills().div_ceil(2), kills() > 100);
-        let emulator = Emulator::start().await.unwrap();
-        emulator.configure(|settings| settings.unique_names = false);
-        let faults = [
-            Fault::Latency(Duration::from_millis(30)),
-            Fault::Unavailable,
-            Fault::QuotaExceeded { retry_after: Some(1) },
-            Fault::QuotaExceeded { retry_after: None },
-            Fault::Html,
-            Fault::ResetBefore,
-            Fault::ResetAfter,
-            Fault::Truncated,
-        ];
-        emulator.fail_share(0.1, seed, &faults);
-        let folder = folder(&format!("bulk-killed-{wire}"));
-        let journal = folder.join("rooms.ndjson.journal");
-        let rows: Vec<String> = (0..40 * kills).map(|row| format!("Room {row:05}")).collect();
-        let file: String = rows.iter().map(|name| format!("{{\"displayName\":\"{name}\"}}\n")).collect();
-        fs::write(folder.join("rooms.ndjson"), file).unwrap();
-        let command = || create(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson", "--wire", wire]);
-        let (mut at_work, mut shut_out, mut cuts) = (0, 0, 0);
-        for _ in 0..kills {
-            let mut pair: Vec<Child> =
-                (0..2).map(|_| command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()).collect();
-            // Not to wait for something: any moment will do.
-            tokio::time::sleep(Duration::from_millis(random.next() % 400)).await;
-            for run in &mut pair {
-                run.kill().unwrap();
-            }
-            for run in pair {
-                let output = run.wait_with_output().unwrap();
-                match output.status.code() {
-                    None => at_work += 1,
-                    Some(10) => {
-                        shut_out += 1;
-                        let told = text(&output.stderr);
-                        assert!(told.contains("is in use by another run of gchat, process "), "{told}");
-                    }
-                    Some(0) => {}
-                    code => panic!("{code:?}: {}", text(&output.stderr)),
+async fn runs_in_pairs_are_killed_again_and_again(wire: &str, seed: u64) {
+    let mut random = Random(seed);
+    let (kills, is_long) = (kills().div_ceil(2), kills() > 100);
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| settings.unique_names = false);
+    let faults = [
+        Fault::Latency(Duration::from_millis(30)),
+        Fault::Unavailable,
+        Fault::QuotaExceeded { retry_after: Some(1) },
+        Fault::QuotaExceeded { retry_after: None },
+        Fault::Html,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::Truncated,
+    ];
+    emulator.fail_share(0.1, seed, &faults);
+    let folder = folder(&format!("bulk-killed-{wire}"));
+    let journal = folder.join("rooms.ndjson.journal");
+    let rows: Vec<String> = (0..40 * kills).map(|row| format!("Room {row:05}")).collect();
+    let file: String = rows.iter().map(|name| format!("{{\"displayName\":\"{name}\"}}\n")).collect();
+    fs::write(folder.join("rooms.ndjson"), file).unwrap();
+    let command = || create(&folder, &emulator.endpoint(), &["--from", "rooms.ndjson", "--wire", wire]);
+    let (mut at_work, mut shut_out, mut cuts) = (0, 0, 0);
+    for _ in 0..kills {
+        let mut pair: Vec<Child> =
+            (0..2).map(|_| command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()).collect();
+        // Not to wait for something: any moment will do.
+        tokio::time::sleep(Duration::from_millis(random.next() % 400)).await;
+        for run in &mut pair {
+            run.kill().unwrap();
+        }
+        for run in pair {
+            let output = run.wait_with_output().unwrap();
+            match output.status.code() {
+                None => at_work += 1,
+                Some(10) => {
+                    shut_out += 1;
+                    let told = text(&output.stderr);
+                    assert!(told.contains("is in use by another run of gchat, process "), "{told}");
                 }
-            }
-            let Ok(whole) = fs::read(&journal) else { continue };
-            if whole.iter().filter(|byte| **byte == b'\n').count() > 4 {
-                let from = last_two_records(&whole);
-                let len = from + random.below(whole.len() - from);
-                fs::write(&journal, &whole[..len]).unwrap();
-                cuts += 1;
+                Some(0) => {}
+                code => panic!("{code:?}: {}", text(&output.stderr)),
             }
         }
-        let before = emulator.spaces().len();
-        let run = command().output().unwrap();
-        assert!(run.status.success(), "{}", text(&run.stderr));
-        assert_eq!(names(&emulator), rows, "{wire}");
-        let by_name: HashMap<String, String> =
-            emulator.spaces().into_iter().map(|space| (space.name, space.display_name)).collect();
-        let told = |run: &Output| -> Vec<String> {
-            lines(run).iter().map(|line| by_name[line["name"].as_str().unwrap()].clone()).collect()
-        };
-        assert_eq!(told(&run), rows, "{wire}");
-
-        // Cut at every byte of the last two records.
-        if !is_long {
-            emulator.fail_share(0.0, seed, &[]);
-        }
-        let whole = fs::read(&journal).unwrap();
-        let from = last_two_records(&whole);
-        for len in from..whole.len() {
+        let Ok(whole) = fs::read(&journal) else { continue };
+        if whole.iter().filter(|byte| **byte == b'\n').count() > 4 {
+            let from = last_two_records(&whole);
+            let len = from + random.below(whole.len() - from);
             fs::write(&journal, &whole[..len]).unwrap();
-            let run = command().output().unwrap();
-            assert!(run.status.success(), "cut to {len} of {}: {}", whole.len(), text(&run.stderr));
-            assert_eq!(lines(&run).len(), rows.len(), "{wire}, cut to {len}");
+            cuts += 1;
         }
-        assert_eq!(names(&emulator), rows, "{wire}");
-        let run = command().output().unwrap();
-        assert_eq!(told(&run), rows, "{wire}");
-        let all = format!("{0} spaces are created ({0} of them before), 0 rows failed, 0 retries", rows.len());
-        assert!(text(&run.stderr).contains(&all), "{run:?}");
-        println!(
-            "{wire}: {kills} pairs killed, {at_work} runs of them at work, {shut_out} shut out; the journal cut {cuts} \
-             times and at {} more bytes; {before} of {} rows created before the last run, each once after it",
-            whole.len() - from,
-            rows.len()
-        );
-        assert!(kills < 5 || shut_out > 0 && cuts > 0, "{shut_out} {cuts}");
     }
+    let before = emulator.spaces().len();
+    let run = command().output().unwrap();
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert_eq!(names(&emulator), rows, "{wire}");
+    let by_name: HashMap<String, String> =
+        emulator.spaces().into_iter().map(|space| (space.name, space.display_name)).collect();
+    let told = |run: &Output| -> Vec<String> {
+        lines(run).iter().map(|line| by_name[line["name"].as_str().unwrap()].clone()).collect()
+    };
+    assert_eq!(told(&run), rows, "{wire}");
+
+    // Cut at every byte of the last two records.
+    if !is_long {
+        emulator.fail_share(0.0, seed, &[]);
+    }
+    let whole = fs::read(&journal).unwrap();
+    let from = last_two_records(&whole);
+    for len in from..whole.len() {
+        fs::write(&journal, &whole[..len]).unwrap();
+        let run = command().output().unwrap();
+        assert!(run.status.success(), "cut to {len} of {}: {}", whole.len(), text(&run.stderr));
+        assert_eq!(lines(&run).len(), rows.len(), "{wire}, cut to {len}");
+    }
+    assert_eq!(names(&emulator), rows, "{wire}");
+    let run = command().output().unwrap();
+    assert_eq!(told(&run), rows, "{wire}");
+    let all = format!("{0} spaces are created ({0} of them before), 0 rows failed, 0 retries", rows.len());
+    assert!(text(&run.stderr).contains(&all), "{run:?}");
+    println!(
+        "{wire}: {kills} pairs killed, {at_work} runs of them at work, {shut_out} shut out; the journal cut {cuts} \
+             times and at {} more bytes; {before} of {} rows created before the last run, each once after it",
+        whole.len() - from,
+        rows.len()
+    );
+    assert!(kills < 5 || shut_out > 0 && cuts > 0, "{shut_out} {cuts}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_in_pairs_that_are_killed_create_every_space_once_over_grpc() {
+    runs_in_pairs_are_killed_again_and_again("grpc", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_in_pairs_that_are_killed_create_every_space_once_over_http() {
+    runs_in_pairs_are_killed_again_and_again("http", 2).await;
 }
 
 #[test]
