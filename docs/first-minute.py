@@ -19,8 +19,8 @@ COLUMNS, CHARACTER, LINE, MARGIN, BAR = 96, 8.4, 19, 16, 30
 
 
 def first_command():
-    """The first shell block of README.md."""
-    return re.search(r"^```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)[1].strip()
+    """The first line of the first shell block of README.md."""
+    return re.search(r"^```sh\n(.*)\n", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
 
 
 def run(command):
