@@ -114,8 +114,9 @@ fn access_token(
     let issued = Issued { principal: Principal::ServiceAccount(email.to_owned()), scopes, client_id: None };
     let token = tokens.give(issued, life, now);
     let token = token.ok_or_else(|| Reply::api(500, "INTERNAL", "Internal error encountered.", None))?;
-    // By the real clock, which clients go by when the emulator's was moved.
-    let end = Timestamp::from(SystemTime::now() + life).to_string();
+    // By the real clock, which clients go by when the emulator's was moved. In whole seconds,
+    // as Google's: google-auth for Python takes no others.
+    let end = Timestamp { nanos: 0, ..Timestamp::from(SystemTime::now() + life) }.to_string();
     Ok(Reply::json(&json!({"accessToken": token, "expireTime": end})))
 }
 

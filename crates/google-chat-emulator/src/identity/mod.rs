@@ -171,7 +171,7 @@ impl Issuer {
             Hop::Authorization => authorization::respond(asked, &mut tokens, &settings, now),
             Hop::Token if asked.path == "/revoke" => Ok(tokens.revoke(asked)),
             Hop::Token => tokens.exchange(asked, &self.key, &settings, now),
-            Hop::TokenInfo => tokens.info(asked, now),
+            Hop::TokenInfo => tokens.info(asked, &settings, now),
             Hop::Sts => sts::respond(asked, &mut tokens, &settings, now),
             Hop::Iam => iam::respond(asked, &mut tokens, &self.key, &settings, now),
             Hop::Metadata => Ok(metadata::respond(asked, &mut tokens, &settings, now)),
