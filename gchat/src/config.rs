@@ -50,7 +50,7 @@ Environment:
   NO_COLOR            no colors
 
 Files:
-  gchat/login.json in XDG_CONFIG_HOME or ~/.config: the login of gchat auth login
+  gchat/login.json in XDG_CONFIG_HOME or ~/.config, the login of a browser
   gchat/config.toml beside it, for example:
 
     endpoint = \"http://127.0.0.1:8086\"

@@ -20,8 +20,8 @@ Checks:
   on the way to an access token (metadata server, STS, IAM, token endpoint), the
   token, whether the API can be reached and is enabled in the project, the
   token's scopes, the configuration of the app, and an administrator's approval.
-  It explains how to fix the first problem. Nothing is created: the last checks send a request
-  that is invalid on purpose.
+  It explains how to fix the first problem. Nothing is created: the last checks
+  send a request that is invalid on purpose.
 
 Examples:
   gchat doctor

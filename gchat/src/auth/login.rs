@@ -101,7 +101,8 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     let (verifier, state) = (random()?, random()?);
     let url = authorization_url(args, &client, &redirect_uri, &verifier, &state);
     let opened = !args.no_browser && open(&url);
-    output::note(&format!("{}:\n\n{url}\n", if opened { "if no browser opens, open" } else { "open in a browser" }));
+    output::note(if opened { "if no browser opens, open this address:" } else { "open this address in a browser:" });
+    output::note(&url);
 
     let code = tokio::time::timeout(PATIENCE, code(&listener, &state, args.no_browser)).await;
     let code = code.map_err(|_| Failure::new(Exit::Missing, format!("nobody has logged in within {PATIENCE:?}")))??;

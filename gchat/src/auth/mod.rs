@@ -21,6 +21,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  gchat auth status\n  gchat auth status --credentials key.json")]
     Status(Show),
     /// End the login, at Google and here
+    #[command(after_help = "Examples:\n  gchat auth logout")]
     Logout,
     /// Print an access token, for other programs
     #[command(after_help = PRINT_HELP)]

@@ -28,7 +28,7 @@ async fn the_doctor_finds_what_is_missing_and_says_how_to_mend_it() {
     let nothing: Change = |_| {};
     for (args, change, step, mend) in [
         (&["--anonymous"][..], nothing, "fails the token is taken", "mend:  get a new access token"),
-        (&["--access-token", "old"], nothing, "fails the token is taken", "mend:  get a new access token"),
+        (&["--access-token", "old"], nothing, "fails the token is good", "mend:  get a new token"),
         (
             &user[..],
             |settings| settings.delegated_scopes = Some(vec!["chat.spaces".to_owned()]),

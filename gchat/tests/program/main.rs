@@ -1,6 +1,7 @@
 //! The built program, as a person or a script runs it: a file for each thing that it does.
 #![cfg(all(unix, feature = "full"))]
 
+mod auth;
 mod bulk;
 mod call;
 mod create;

@@ -116,7 +116,7 @@ async fn no_part_of_a_broken_key_comes_out_of_the_program() {
         assert!(text(&output.stdout).contains("ok    a token is given"), "{place}: {output:?}");
     }
     let output = run("GOOGLE_APPLICATION_CREDENTIALS", &good);
-    assert!(text(&output.stdout).contains("it holds JSON where the path of a key's file belongs"), "{output:?}");
+    assert!(text(&output.stdout).contains("it holds JSON where the path of a credentials file belongs"), "{output:?}");
     let output = run("--credentials", "no-such-file");
     assert!(text(&output.stdout).contains("--credentials: the file that it names cannot be read"), "{output:?}");
 }

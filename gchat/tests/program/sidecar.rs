@@ -124,7 +124,7 @@ fn a_sidecar_gives_away_neither_credentials_nor_access() {
             "not sent to http://10.0.0.1 in clear text",
         ),
         (&["--credentials", key.to_str().unwrap()], "--credentials: the file that it names cannot be read"),
-        (&["--subject", "alice@example.com"], "--subject needs a service account key"),
+        (&["--subject", "alice@example.com"], "--subject and --impersonate-service-account need credentials"),
         (&["--listen", "localhost:1"], "neither an address with a port"),
     ] {
         let (code, _, said) = owned(&run(&[&base[..], flags].concat()));
