@@ -84,6 +84,8 @@ async fn each_method_is_called_with_a_scope_of_its_own() {
         ("GetSpace", format!(r#"{{"name":"{name}","useAdminAccess":true}}"#), alice, "chat.admin.spaces.readonly"),
         ("CreateMembership", format!(r#"{{"parent":"{name}",{member}}}"#), alice, "chat.memberships"),
         ("ListMemberships", format!(r#"{{"parent":"{name}"}}"#), alice, "chat.memberships.readonly"),
+        ("CreateMessage", format!(r#"{{"parent":"{name}","message":{{"text":"a"}}}}"#), alice, "chat.messages.create"),
+        ("ListMessages", format!(r#"{{"parent":"{name}"}}"#), alice, "chat.messages.readonly"),
         (
             "CreateSpace",
             r#"{"space":{"importMode":true,"displayName":"i","spaceType":"SPACE"}}"#.to_owned(),
