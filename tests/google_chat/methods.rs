@@ -290,6 +290,8 @@ fn flatten(name: &str, value: &Json, out: &mut BTreeSet<(String, String)>) {
 #[derive(Default)]
 struct Exchange {
     answer: Option<DynamicMessage>,
+    /// What is answered in place of the message, over HTTP/JSON.
+    in_place: Option<&'static str>,
     request: Option<(String, String, Bytes)>,
 }
 
@@ -309,7 +311,8 @@ async fn answer(
         let length = u32::try_from(encoded.len()).unwrap().to_be_bytes();
         ("application/grpc", [&[0], &length[..], &encoded[..]].concat())
     } else {
-        ("application/json", to_json(message).to_string().into_bytes())
+        let json = exchange.in_place.map_or_else(|| to_json(message).to_string(), str::to_owned);
+        ("application/json", json.into_bytes())
     };
     let trailers =
         grpc.then(|| HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]));
@@ -452,6 +455,34 @@ async fn a_resource_without_a_name_is_no_answer() {
         }
     }
     assert!(resources > 40, "{resources}");
+}
+
+/// A success whose body is an error, or none.
+#[tokio::test]
+async fn an_error_in_place_of_a_message_is_that_error_and_nothing_is_none() {
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let (endpoint, exchange) = serve().await;
+    for Method { name, path, by } in &methods(&client(&endpoint, Wire::HttpJson)) {
+        let method = Client::http_rules().method(path).unwrap();
+        let (input, output) = (method.method().input(), method.method().output());
+        exchange.lock().unwrap().answer = Some(DynamicMessage::new(pool.get_message_by_name(output.name()).unwrap()));
+        let mut request = DynamicMessage::new(pool.get_message_by_name(input.name()).unwrap());
+        for (name, pattern) in template(&method.bindings()[0]).1 {
+            set(&mut request, &name, &pattern.replace('*', "a"));
+        }
+        let request = request.encode_to_vec();
+        let is_empty = output.name() == "google.protobuf.Empty";
+        for (body, code) in [
+            (r#"{"error":{"code":403,"message":"No.","status":"PERMISSION_DENIED"}}"#, Code::PermissionDenied),
+            ("", if is_empty { Code::Ok } else { Code::Internal }),
+        ] {
+            exchange.lock().unwrap().in_place = Some(body);
+            for call in by {
+                let answered = call(&request).await.map_or_else(|status| status.code(), |_| Code::Ok);
+                assert_eq!(answered, code, "{name}: {body}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
