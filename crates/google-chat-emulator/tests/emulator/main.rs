@@ -4,6 +4,7 @@ mod access;
 mod browser;
 #[cfg(feature = "store")]
 mod data;
+mod media;
 mod members;
 mod messages;
 mod reactions;
