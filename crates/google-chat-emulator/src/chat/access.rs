@@ -62,9 +62,9 @@ impl Caller {
         !self.grant.anonymous && !self.has_any(&wide) && self.has("chat.memberships.app")
     }
 
-    /// Whether the caller may import what others have said.
+    /// Whether the caller may import what others have said, which no app may.
     pub(super) fn imports(&self) -> bool {
-        self.grant.anonymous || self.has(IMPORT)
+        self.grant.anonymous || !self.is_app() && self.has(IMPORT)
     }
 
     pub(super) fn has(&self, scope: &str) -> bool {

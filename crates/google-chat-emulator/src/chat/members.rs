@@ -37,8 +37,7 @@ impl Room {
     /// What somebody is in this space who has joined it and has not left.
     pub(super) fn role_of(&self, member: &str) -> Option<MembershipRole> {
         let found = self.members.iter().find(|one| last(&one.name) == member)?;
-        let joined = found.state == MembershipState::Joined as i32 && found.delete_time.is_none();
-        joined.then(|| found.role())
+        has_joined(found).then(|| found.role())
     }
 
     /// Adds a member, who is invited where people do not join by being added.
@@ -252,8 +251,8 @@ impl Room {
 
     /// The people who have joined.
     pub(super) fn people(&self) -> impl Iterator<Item = &str> {
-        let joined = |one: &&Membership| one.state == MembershipState::Joined as i32 && Kind::of(one) == Kind::Person;
-        self.members.iter().filter(joined).map(|one| last(&one.name))
+        let people = self.members.iter().filter(|one| Kind::of(one) == Kind::Person && has_joined(one));
+        people.map(|one| last(&one.name))
     }
 }
 
@@ -282,6 +281,11 @@ fn id_of(input: &Membership) -> String {
         Some(MemberType::GroupMember(group)) => group.name.replace("groups/", "group."),
         None => String::new(),
     }
+}
+
+/// Whether a member has joined, and not left since: imported memberships may be of the past.
+fn has_joined(member: &Membership) -> bool {
+    member.state == MembershipState::Joined as i32 && member.delete_time.is_none()
 }
 
 fn last(name: &str) -> &str {

@@ -178,8 +178,14 @@ impl Room {
     /// # Errors
     ///
     /// PERMISSION_DENIED, or INVALID_ARGUMENT; nothing has changed then.
-    pub(super) fn update(&mut self, input: Space, paths: &[String], caller: &Caller) -> Result<(), Status> {
-        let problem = rules::check_update(&self.space, &input, paths);
+    pub(super) fn update(
+        &mut self,
+        input: Space,
+        paths: &[String],
+        caller: &Caller,
+        admin: bool,
+    ) -> Result<(), Status> {
+        let problem = rules::check_update(&self.space, &input, paths, admin);
         let app = caller.is_app();
         let has = |path: &str| paths.iter().any(|one| one == path || one.starts_with(&format!("{path}.")));
         let may = match app {

@@ -159,7 +159,7 @@ fn undiscoverable(space: &Space) -> Vec<&str> {
 /// # Errors
 ///
 /// INVALID_ARGUMENT with every violation.
-pub(super) fn check_update(space: &Space, input: &Space, paths: &[String]) -> Result<(), Status> {
+pub(super) fn check_update(space: &Space, input: &Space, paths: &[String], admin: bool) -> Result<(), Status> {
     const ALONE: [&str; 3] =
         ["space_history_state", "access_settings.audience", "access_settings.access_permission_settings"];
     const PERMISSIONS: [&str; 8] = [
@@ -182,6 +182,9 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String]) -> Re
         let permission = PERMISSIONS.contains(&path);
         if !permission && !ALONE.contains(&path) && !["display_name", "space_details", "space_type"].contains(&path) {
             violations.add("update_mask", format!("{path} cannot be updated"));
+        }
+        if admin && (ALONE.contains(&path) || path == "space_type") {
+            violations.add("update_mask", format!("{path} is not for use_admin_access"));
         }
         if ALONE.contains(&path) && paths.len() > 1 {
             violations.add("update_mask", format!("{path} must be the only path"));

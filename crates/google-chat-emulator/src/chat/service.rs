@@ -110,12 +110,13 @@ impl ChatService for Chat {
 
     async fn update_space(&self, request: Request<UpdateSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (caller, settings) = self.admit(&metadata, "UpdateSpace", request.use_admin_access)?;
+        let admin = request.use_admin_access;
+        let (caller, settings) = self.admit(&metadata, "UpdateSpace", admin)?;
         let space = request.space.ok_or_else(refusal::no_space)?;
         let paths = paths(request.update_mask);
         self.run(|store, now| {
             store.change("space.name", &space.name.clone(), &caller, now, &settings, |room| {
-                room.update(space, &paths, &caller)?;
+                room.update(space, &paths, &caller, admin)?;
                 Ok(room.seen(&caller))
             })
         })

@@ -8,6 +8,7 @@ use google_chat::{
     Space, Wire,
     proto::google::chat::v1::{
         Audience, CompleteImportSpaceRequest, DeleteSpaceRequest, GetSpaceRequest, HistoryState, ListSpacesRequest,
+        UpdateSpaceRequest,
         membership::MembershipRole,
         space::{
             AccessPermissionSetting, AccessPermissionSettings, AccessSettings, Principal, SpaceDetails,
@@ -16,6 +17,7 @@ use google_chat::{
     },
 };
 use google_chat_emulator::Emulator;
+use prost_types::FieldMask;
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -255,4 +257,30 @@ async fn a_group_chat_becomes_a_named_space() {
     let named = Space { name: group.name.clone(), ..Space::named("a") };
     let changed = update(&mut chat, named, &["space_type", "display_name"]).await.unwrap();
     assert_eq!((changed.space_type(), changed.display_name.as_str()), (SpaceType::Space, "a"));
+}
+
+/// Administrators change names and descriptions, and not what is the space's own to set.
+#[tokio::test]
+async fn administrators_change_some_of_a_space() {
+    for wire in WIRES {
+        let emulator = emulator().await;
+        let made = create(&mut alice(&emulator, wire), Space::named("a")).await;
+        let mut root = stub(&emulator, wire, "user:root@example.com");
+        let change = Space { name: made.name, space_history_state: 1, space_type: 1, ..Space::named("b") };
+        for (paths, problem) in [
+            ("display_name", ""),
+            ("space_history_state", "update_mask space_history_state is not for use_admin_access"),
+            ("space_type display_name", "update_mask space_type is not for use_admin_access"),
+            ("access_settings.audience", "update_mask access_settings.audience is not for use_admin_access"),
+        ] {
+            let paths = paths.split_whitespace().map(str::to_owned).collect();
+            let update_mask = Some(FieldMask { paths });
+            let request = UpdateSpaceRequest { space: Some(change.clone()), update_mask, use_admin_access: true };
+            let outcome = root.update_space(request).await.map(drop).map_err(|status| status.message().to_owned());
+            match problem {
+                "" => assert_eq!(outcome, Ok(()), "{wire}"),
+                problem => assert!(outcome.unwrap_err().contains(problem), "{wire} {problem}"),
+            }
+        }
+    }
 }
