@@ -5,7 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use crate::support::{alice, create, members, named, post, update};
 use google_chat::{
     Space, Wire,
-    proto::google::chat::v1::{DeleteSpaceRequest, GetMessageRequest},
+    proto::google::chat::v1::{
+        CreateMessageRequest, DeleteSpaceRequest, GetMessageRequest, ListMessagesRequest, Message,
+    },
 };
 use google_chat_emulator::Emulator;
 use serde_json::json;
@@ -90,6 +92,32 @@ async fn a_file_has_messages_and_reactions_after_a_restart() {
     let reply = format!("/v1/{}/messages?messageReplyOption=REPLY_MESSAGE_OR_FAIL", space.name);
     let (_, reply) = post(&emulator, &reply, ALICE, &thread).await;
     assert_eq!((&reply["thread"], &reply["threadReply"]), (&root["thread"], &true.into()), "the thread is known");
+}
+
+/// Whatever is written at the same time is in the file, each call's own.
+#[tokio::test]
+async fn many_at_once_are_all_kept() {
+    let file = fresh("many.db");
+    let emulator = start(&file, true).await;
+    let space = create(&mut alice(&emulator, Wire::Grpc), Space::named("a")).await;
+    let said = (0..200).map(|at| {
+        let mut chat = alice(&emulator, Wire::Grpc);
+        let message = Some(Message { text: at.to_string(), ..Message::default() });
+        let request = CreateMessageRequest { parent: space.name.clone(), message, ..CreateMessageRequest::default() };
+        tokio::spawn(async move { chat.create_message(request).await.unwrap().into_inner() })
+    });
+    let mut names = Vec::new();
+    for said in said.collect::<Vec<_>>() {
+        names.push(said.await.unwrap().name);
+    }
+    emulator.stop(Duration::ZERO).await;
+    let emulator = start(&file, true).await;
+    let request = ListMessagesRequest { parent: space.name, page_size: 1_000, ..ListMessagesRequest::default() };
+    let found = alice(&emulator, Wire::Grpc).list_messages(request).await.unwrap().into_inner().messages;
+    let mut found: Vec<String> = found.into_iter().map(|message| message.name).collect();
+    found.sort();
+    names.sort();
+    assert_eq!(found, names);
 }
 
 #[tokio::test]
