@@ -1,5 +1,5 @@
-//! Google Chat as a local server, for tests and development: spaces and memberships as the
-//! documentation of `spaces.create` has them.
+//! Google Chat as a local server, for tests and development: spaces with their members and
+//! messages, as Google's documentation has them.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -25,7 +25,7 @@
 //! HTTP/2), the servers that take part in getting a token (each a [`Hop`]: token endpoint,
 //! authorization, tokeninfo, STS, IAM Service Account Credentials, metadata server), which take
 //! the key of [`Emulator::credentials`] as Google's take any key, gRPC reflection and health, a
-//! page at `/` that shows the spaces and the last calls, and `/emulator/settings`,
+//! page at `/` that shows the spaces, the last messages and the last calls, and `/emulator/settings`,
 //! `/emulator/faults`, `/emulator/clock` and `/emulator/calls` for tests in other languages.
 //! What web pages of other origins have a browser send is refused by a
 //! [`BrowserGuardLayer`](google_chat::grpc_transcoding::server::BrowserGuardLayer).
@@ -33,7 +33,7 @@
 //! What the organization is like, and what the documentation leaves open, is in
 //! [`Settings`]; calls without credentials are taken unless they say otherwise.
 //!
-//! Spaces are kept in memory and, with the feature `store`, in a file
+//! What there is is kept in memory and, with the feature `store`, in a file
 #![cfg_attr(feature = "store", doc = "([`EmulatorBuilder::data`]).")]
 #![cfg_attr(not(feature = "store"), doc = "(`EmulatorBuilder::data`).")]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -277,9 +277,10 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Keeps spaces, members and request ids in a file, too, each before the call is
+    /// Keeps spaces, members, messages and request ids in a file, too, each before the call is
     /// answered, so that a killed emulator has them when it is started again. `durable`: they
-    /// survive a loss of power, too, for which each write waits for the disk.
+    /// survive a loss of power, too, for which each write waits for the disk; writes at the
+    /// same time wait together.
     #[cfg(feature = "store")]
     #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     pub fn data(mut self, file: impl Into<std::path::PathBuf>, durable: bool) -> Self {
