@@ -16,6 +16,7 @@ mod metadata;
 mod neighbour;
 mod program;
 mod routing;
+mod sidecar;
 mod slow;
 
 use std::{
@@ -86,6 +87,7 @@ fn attacks() -> Vec<Attack> {
         files::attacks(),
         certain::attacks(),
         encoding::attacks(),
+        sidecar::attacks(),
     ];
     families.into_iter().flatten().collect()
 }

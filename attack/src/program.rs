@@ -95,6 +95,13 @@ impl Stage {
         Process::start(command)
     }
 
+    /// Starts a sidecar in front of a server with the attacks' schema.
+    pub(crate) fn sidecar(&self, upstream: SocketAddr, more: &[&str]) -> Result<Process> {
+        let (upstream, schema) = (format!("http://{upstream}"), self.schema.display().to_string());
+        let arguments = ["sidecar", "--wire", "http", "--upstream", &upstream, "--descriptor-set", &schema];
+        Process::start(self.command(&[&arguments[..], &["--listen", "127.0.0.1:0"], more].concat()))
+    }
+
     /// Starts an emulator.
     pub(crate) fn emulator(&self, more: &[&str]) -> Result<Process> {
         Process::start(self.command(&[&["emulator", "--listen", "127.0.0.1:0"], more].concat()))

@@ -19,7 +19,6 @@ use std::{
 
 use google_chat::grpc_transcoding::{Binding, HttpRules};
 use http::Method;
-use tonic::Code;
 
 /// The upper bounds of the histograms, in seconds: those that OpenTelemetry recommends.
 const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -214,7 +213,6 @@ impl Metrics {
             text.head("process_open_fds", "gauge", "Open file descriptors.");
             text.line("process_open_fds", "", &open.count());
         }
-        #[cfg(unix)]
         if let Some(seconds) = cpu_seconds() {
             text.head("process_cpu_seconds_total", "counter", "Time that processors have spent.");
             text.line("process_cpu_seconds_total", "", &seconds);
@@ -223,7 +221,6 @@ impl Metrics {
 }
 
 /// Processor time of this process: user and system, in ticks of 10 ms as Linux has them.
-#[cfg(unix)]
 fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The name of the program may hold anything, and ends with the last parenthesis.
@@ -270,11 +267,6 @@ impl Text {
 /// A label's value.
 fn escaped(text: &str) -> String {
     text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
-}
-
-/// What is counted of a call that ended with a code.
-pub(super) fn outcome(code: Code) -> u16 {
-    code as u16
 }
 
 #[cfg(test)]

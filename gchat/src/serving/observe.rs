@@ -23,7 +23,7 @@ use tower::Service;
 
 use super::{
     access_log::{AccessLog, Entry},
-    metrics::{self, Metrics, Subject},
+    metrics::{Metrics, Subject},
 };
 
 /// HTTP's status of a request whose client was gone first, as nginx has it.
@@ -148,7 +148,7 @@ impl Drop for Seen {
         }
         if let Some(metrics) = &self.metrics {
             let outcome = match self.code.filter(|_| self.is_grpc) {
-                Some(code) => metrics::outcome(code),
+                Some(code) => code as u16,
                 None => self.status.unwrap_or(GONE),
             };
             metrics.end(self.subject.unwrap_or_else(|| metrics.route(&self.method, None)), outcome, took);

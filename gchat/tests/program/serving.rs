@@ -245,6 +245,12 @@ fn settings_come_from_a_file_and_flags_before_them() {
         };
         assert!(code == 2 && said.contains(problem) && !said.contains("secret"), "{line}: {said}");
     }
+    // A flag whose value may be left out is true or has one.
+    for line in ["reflection = true", "reflection = 'http://127.0.0.1:1'"] {
+        let config = file("serving-sidecar.toml", line);
+        let checked = run(&["sidecar", "--config", config.to_str().unwrap(), "--check-config"]);
+        assert_eq!(ended(&checked).0, 0, "{line}: {:?}", ended(&checked));
+    }
     let output = run(&["sidecar", "--config", "/nonexistent.toml"]);
     assert!(ended(&output).2.contains("--config: cannot read /nonexistent.toml"));
     // A flag comes before the file.
