@@ -86,7 +86,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 /// The curl command of creating a space as the client does it.
 pub(crate) async fn curl_of_create(target: &Target, request: &CreateSpaceRequest) -> Result<String, Failure> {
     target.client()?.check(request).map_err(Failure::usage)?;
-    let method = input::method(&output::schema()?, "google.chat.v1.ChatService/CreateSpace")?;
+    let method = input::method(output::schema(), "google.chat.v1.ChatService/CreateSpace")?;
     let sent = as_sent(target.builder(), &method, &mut request.encode_to_vec()).await?;
     Ok(as_curl(&sent, &target.endpoint, !target.is_anonymous()))
 }

@@ -30,10 +30,10 @@ impl Exit {
         (Self::Failed, "call failed, or local error (file, port, full disk)"),
         (Self::Usage, "wrong command line or input; nothing was sent"),
         (Self::Missing, "credentials missing or refused, or the app not set up"),
-        (Self::Taken, "display name is taken"),
-        (Self::NotFound, "space not found"),
+        (Self::Taken, "display name is taken, or the member is there already"),
+        (Self::NotFound, "space, member or message not found"),
         (Self::Later, "server not reached, too slow, or quota used up: try again"),
-        (Self::Rows, "some rows of a file failed"),
+        (Self::Rows, "some rows of a file, or some of several members, failed"),
         (Self::Findings, "schema --lint found something"),
         (Self::Unknown, "unknown whether some rows became spaces: run it again"),
         (Self::InUse, "another run works on the same file"),
@@ -102,26 +102,50 @@ impl Failure {
         Self::new(exit, Because { problem, cause: cause.into() })
     }
 
+    /// The same, with more to say.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self::new(self.exit, format!("{}; {more}", self.text())).because(self)
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
+    /// Whether it is about the caller, the project or the connection, so that another call of the
+    /// same method would fail as well.
+    pub(crate) fn concerns_all(&self) -> bool {
+        self.causes().find_map(|error| error.downcast_ref()).is_some_and(concerns_all)
+    }
+
     /// What people are told: the failure with all of its causes.
     pub(crate) fn text(&self) -> String {
-        let mut text = self.error.to_string();
-        let mut error: &(dyn Error + 'static) = &*self.error;
-        // The errors of calls say themselves what their causes do.
-        while !error.is::<google_chat::Error>()
-            && !error.is::<Refused>()
-            && let Some(cause) = error.source()
-        {
-            let next = cause.to_string();
-            if !text.contains(&next) {
+        let mut text = String::new();
+        for error in self.causes() {
+            let next = error.to_string();
+            if text.is_empty() {
+                text = next;
+            } else if !text.contains(&next) {
                 text = format!("{text}: {next}");
             }
-            error = cause;
+            // The errors of calls say themselves what their causes do.
+            if error.is::<google_chat::Error>() || error.is::<Refused>() {
+                break;
+            }
         }
         text
+    }
+
+    /// The error and its causes, the failures among them by what they hold.
+    fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        fn inner<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+            error.downcast_ref::<Failure>().map_or(error, |failure| inner(&*failure.error))
+        }
+        let mut next = Some(inner(&*self.error));
+        std::iter::from_fn(move || {
+            let error = next?;
+            next = error.source().map(inner);
+            Some(error)
+        })
     }
 }
 
@@ -135,6 +159,23 @@ impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.error.source()
     }
+}
+
+/// Whether an error is about the caller, the project or the connection, so that another call of
+/// the same method would fail as well.
+pub(crate) fn concerns_all(error: &google_chat::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Misconfigured
+            | ErrorKind::NoCredentials
+            | ErrorKind::NotDelegated
+            | ErrorKind::NoToken
+            | ErrorKind::Unauthenticated
+            | ErrorKind::MissingScope
+            | ErrorKind::ApiDisabled
+            | ErrorKind::AppNotConfigured
+            | ErrorKind::ChatTurnedOff
+    )
 }
 
 /// A problem and its cause.
@@ -237,6 +278,8 @@ mod tests {
             (Failure::machine(file()), "no such file"),
             (Failure::usage("x: no such file").because(file()), "x: no such file"),
             (denied().into(), "a.B/C over gRPC: PERMISSION_DENIED: no"),
+            (Failure::from(denied()).and("more"), "a.B/C over gRPC: PERMISSION_DENIED: no; more"),
+            (Failure::usage("x").because(Failure::from(denied())), "x: a.B/C over gRPC: PERMISSION_DENIED: no"),
             (tonic::Status::internal("no").into(), "INTERNAL: no"),
         ] {
             assert_eq!(failure.text(), text);

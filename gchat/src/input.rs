@@ -24,7 +24,7 @@ pub(crate) fn message(argument: &str) -> Result<String, Failure> {
 
 /// A schema from a file with a descriptor set, or the embedded one.
 pub(crate) fn schema(file: Option<&std::path::Path>) -> Result<DescriptorPool, Failure> {
-    let Some(file) = file else { return output::schema() };
+    let Some(file) = file else { return Ok(output::schema().clone()) };
     DescriptorPool::decode(&descriptor_set(file)?)
         .map_err(|error| Failure::usage(file.display().to_string()).because(error))
 }

@@ -16,7 +16,9 @@ mod input;
 mod limits;
 #[cfg(feature = "full")]
 mod man;
+mod members;
 mod output;
+mod people;
 mod serving;
 mod sidecar;
 mod signals;
@@ -66,6 +68,9 @@ enum Command {
     /// Work with spaces
     #[command(subcommand)]
     Spaces(spaces::Command),
+    /// Work with the members of spaces
+    #[command(subcommand)]
+    Members(members::Command),
     /// Log in with a browser, and see who is logged in
     #[command(subcommand)]
     Auth(auth::Command),
@@ -189,6 +194,7 @@ fn end(failure: &Failure) -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Spaces(command) => spaces::run(command).await,
+        Command::Members(command) => members::run(command).await,
         Command::Auth(command) => auth::run(command).await,
         Command::Call(args) => call::run(*args).await,
         Command::Explain(args) => explain::run(&args).await,

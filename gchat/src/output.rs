@@ -1,13 +1,15 @@
-//! What a command prints of a space.
+//! What a command prints of spaces, members, messages and the like.
 
 use std::io::{self, IsTerminal, Write};
 
 use google_chat::{
-    Space, proto,
+    Client, PageRequest, Pages, Space,
+    proto::google::chat::v1::{Membership, Message, Reaction, User, emoji, membership::MemberType},
     protojson::{DescriptorPool, WriteOptions},
 };
+use prost::Name;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, people::Role};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,22 +29,157 @@ impl Output {
     }
 }
 
-/// Prints spaces, a line for each.
-pub(crate) fn print_lines(spaces: &[Space], output: Output) -> Result<(), Failure> {
-    let schema = schema()?;
+/// What commands print.
+pub(crate) trait Resource: prost::Message + Name {
+    fn resource_name(&self) -> &str;
+
+    /// What a list says of it, in columns.
+    fn line(&self) -> String;
+}
+
+impl Resource for Space {
+    fn resource_name(&self) -> &str {
+        &self.name
+    }
+
+    fn line(&self) -> String {
+        format!("{:20} {:14} {}", self.name, self.space_type().as_str_name(), self.display_name)
+    }
+}
+
+impl Resource for Membership {
+    fn resource_name(&self) -> &str {
+        &self.name
+    }
+
+    fn line(&self) -> String {
+        let who = match &self.member_type {
+            Some(MemberType::Member(user)) => person(user),
+            Some(MemberType::GroupMember(group)) => group.name.clone(),
+            None => String::new(),
+        };
+        let role = Role::of(self.role()).map_or("-", Role::name);
+        format!("{:45} {role:8} {:8} {who}", self.name, self.state().as_str_name())
+    }
+}
+
+impl Resource for Message {
+    fn resource_name(&self) -> &str {
+        &self.name
+    }
+
+    fn line(&self) -> String {
+        let time = self.create_time.map(|time| time.to_string()).unwrap_or_default();
+        let text = match (&*self.text, &*self.fallback_text) {
+            _ if self.delete_time.is_some() => "(deleted)",
+            ("", "") if !self.cards_v2.is_empty() => "(a card)",
+            ("", "") if !self.attachment.is_empty() => "(an attachment)",
+            ("", fallback) => fallback,
+            (text, _) => text,
+        };
+        let sender = self.sender.as_ref().map(person).unwrap_or_default();
+        format!("{:45} {time:20} {sender:20} {}", self.name, shorten(text))
+    }
+}
+
+impl Resource for Reaction {
+    fn resource_name(&self) -> &str {
+        &self.name
+    }
+
+    fn line(&self) -> String {
+        let emoji = match self.emoji.as_ref().and_then(|emoji| emoji.content.as_ref()) {
+            Some(emoji::Content::Unicode(emoji)) => emoji,
+            Some(emoji::Content::CustomEmoji(emoji)) if emoji.emoji_name.is_empty() => &emoji.name,
+            Some(emoji::Content::CustomEmoji(emoji)) => &emoji.emoji_name,
+            None => "",
+        };
+        format!("{:65} {emoji} {}", self.name, self.user.as_ref().map(person).unwrap_or_default())
+    }
+}
+
+/// A person or an app by all that is known: not every caller gets more than the name.
+fn person(user: &User) -> String {
+    let known = [&*user.name, &user.email, &user.display_name];
+    known.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// As much of a text as a line has room for, in characters.
+const LINE: usize = 100;
+
+/// A text on one line, and not too long for it.
+pub(crate) fn shorten(text: &str) -> String {
+    let mut text = plain(text);
+    if let Some((end, _)) = text.char_indices().nth(LINE) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Prints resources, a line for each.
+pub(crate) fn print_lines<R: Resource>(resources: &[R], output: Output) -> Result<(), Failure> {
+    let schema = schema();
     let mut text = String::new();
-    for space in spaces {
+    for resource in resources {
         match output {
-            Output::Name => text.push_str(&plain(&space.name)),
-            Output::Json => text.push_str(&plain_json(&schema.to_json(space).map_err(Failure::machine)?)),
-            Output::Table => {
-                let kind = space.space_type().as_str_name();
-                text.push_str(&format!("{:20} {kind:14} {}", plain(&space.name), plain(&space.display_name)));
-            }
+            Output::Name => text.push_str(&plain(resource.resource_name())),
+            Output::Json => text.push_str(&plain_json(&schema.to_json(resource).map_err(Failure::machine)?)),
+            Output::Table => text.push_str(plain(&resource.line()).trim_end()),
         }
         text.push('\n');
     }
     write(text.as_bytes())
+}
+
+/// The flags of commands that list.
+#[derive(clap::Args)]
+pub(crate) struct Listing {
+    /// The most to list [default: all]
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+    /// How to print each, on a line [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+}
+
+impl Listing {
+    /// How many a page has at most, where the API has that maximum.
+    pub(crate) fn page_size(&self, most: i32) -> i32 {
+        self.limit.and_then(|limit| i32::try_from(limit).ok()).map_or(most, |limit| limit.min(most))
+    }
+
+    /// What prints the items.
+    pub(crate) fn lines(self) -> Lines {
+        Lines { output: Output::or_usual(self.output), left: self.limit.unwrap_or(usize::MAX) }
+    }
+
+    /// Prints what the pages have, each as it comes.
+    pub(crate) async fn print<Rq: PageRequest<Item: Resource>>(self, mut pages: Pages<Rq>) -> Result<(), Failure> {
+        let mut lines = self.lines();
+        while lines.left > 0
+            && let Some(page) = pages.next().await
+        {
+            lines.print(Rq::items(page?))?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints a list page by page.
+pub(crate) struct Lines {
+    output: Output,
+    left: usize,
+}
+
+impl Lines {
+    /// Prints a page, as far as the limit goes; whether another is wanted.
+    pub(crate) fn print<R: Resource>(&mut self, mut page: Vec<R>) -> Result<bool, Failure> {
+        page.truncate(self.left);
+        print_lines(&page, self.output)?;
+        self.left -= page.len();
+        Ok(self.left > 0)
+    }
 }
 
 /// Whether a terminal may take a letter for an order: the control characters of both
@@ -87,11 +224,11 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-pub(crate) fn print(space: &Space, output: Output) -> Result<(), Failure> {
+pub(crate) fn print<R: Resource>(resource: &R, output: Output) -> Result<(), Failure> {
     let text = match output {
-        Output::Name => format!("{}\n", plain(&space.name)),
-        Output::Json => plain_json(&json(space)?),
-        Output::Table => table(space)?,
+        Output::Name => format!("{}\n", plain(resource.resource_name())),
+        Output::Json => plain_json(&json(resource)?),
+        Output::Table => table(resource)?,
     };
     write(text.as_bytes())
 }
@@ -107,26 +244,26 @@ pub(crate) fn write(text: &[u8]) -> Result<(), Failure> {
 }
 
 /// The embedded schema.
-pub(crate) fn schema() -> Result<DescriptorPool, Failure> {
-    DescriptorPool::decode(proto::DESCRIPTOR_SET).map_err(Failure::machine)
+pub(crate) fn schema() -> &'static DescriptorPool {
+    Client::http_rules().pool()
 }
 
-fn json(space: &Space) -> Result<String, Failure> {
-    let schema = schema()?;
-    let compact = schema.to_json(space).map_err(Failure::machine)?;
-    let message = schema.message("google.chat.v1.Space").ok_or_else(|| Failure::machine("no message Space"))?;
-    let wire = message.from_json(&compact).map_err(Failure::machine)?;
+/// A message as JSON of several lines.
+fn json<M: prost::Message + Name>(message: &M) -> Result<String, Failure> {
+    let name = M::full_name();
+    let descriptor =
+        schema().message(&name).ok_or_else(|| Failure::machine(format!("the schema has no message {name}")))?;
     let mut options = WriteOptions::default();
     options.indent = Some(2);
     let mut text = Vec::new();
-    message.write_json(&wire, &mut text, &options).map_err(Failure::machine)?;
+    descriptor.write_json(&message.encode_to_vec(), &mut text, &options).map_err(Failure::machine)?;
     text.push(b'\n');
     String::from_utf8(text).map_err(Failure::machine)
 }
 
 /// The fields that people look for, one a line.
-fn table(space: &Space) -> Result<String, Failure> {
-    let compact = schema()?.to_json(space).map_err(Failure::machine)?;
+fn table<M: prost::Message + Name>(message: &M) -> Result<String, Failure> {
+    let compact = schema().to_json(message).map_err(Failure::machine)?;
     let fields: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(&compact).map_err(Failure::machine)?;
     let width = fields.keys().map(String::len).max().unwrap_or_default();

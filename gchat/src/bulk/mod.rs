@@ -110,7 +110,7 @@ pub(crate) async fn run(
 
 /// Writes the rows with one kind of outcome to their file.
 fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal, shard: Shard) -> Result<(), Failure> {
-    let schema = output::schema()?;
+    let schema = output::schema();
     file.write(|put| {
         let mut left = journal.count(kind);
         let mut rows = source.rows()?;

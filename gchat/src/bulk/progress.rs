@@ -11,9 +11,6 @@ use crate::output;
 /// How often a line is written where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
 
-/// How much of the last trouble is shown, in characters.
-const WHY: usize = 100;
-
 pub(super) struct Progress {
     bar: Option<Bar>,
     quiet: bool,
@@ -43,7 +40,7 @@ impl Progress {
             0 => String::new(),
             _ => format!(", {} left", time(self.total.saturating_sub(done) as f64 / rate)),
         };
-        let why = waits_for.map(|why| format!(", the last for {}", shorten(why))).unwrap_or_default();
+        let why = waits_for.map(|why| format!(", the last for {}", output::shorten(why))).unwrap_or_default();
         let text = format!("{:.0} a minute{left}, {retries} retries{why}", rate * 60.0);
         match &self.bar {
             Some(bar) => bar.show(done, text),
@@ -68,16 +65,6 @@ impl Progress {
             bar.end();
         }
     }
-}
-
-/// As much of a server's text as is shown.
-fn shorten(text: &str) -> String {
-    let mut text = output::plain(text);
-    if let Some((end, _)) = text.char_indices().nth(WHY) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 /// A time in the two largest units that it has.

@@ -140,7 +140,7 @@ impl Rows {
             Format::Ndjson => Form::Ndjson { reader, line: 0, text: Vec::new(), ended: false },
             Format::Csv => Form::Csv { reader: Csv::new(reader), columns: None },
         };
-        let space = output::schema()?.message("google.chat.v1.Space");
+        let space = output::schema().message("google.chat.v1.Space");
         let space = space.ok_or_else(|| Failure::machine("no message Space"))?;
         let defaults: Value = space
             .to_json(&template)

@@ -138,8 +138,7 @@ fn template(flags: &Value) -> Result<Vec<u8>, Failure> {
     if let Some(space) = flags.as_object_mut() {
         space.entry("spaceType").or_insert_with(|| "SPACE".into());
     }
-    let space =
-        output::schema()?.message("google.chat.v1.Space").ok_or_else(|| Failure::machine("no message Space"))?;
+    let space = output::schema().message("google.chat.v1.Space").ok_or_else(|| Failure::machine("no message Space"))?;
     space.from_json(flags.to_string()).map_err(|error| Failure::usage("the space").because(error))
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn run(args: Update) -> Result<(), Failure> {
     let json = args.space.to_json()?;
     let paths = mask(&json)?;
     let space: Space =
-        output::schema()?.from_json(json.to_string()).map_err(|error| Failure::usage("the space").because(error))?;
+        output::schema().from_json(json.to_string()).map_err(|error| Failure::usage("the space").because(error))?;
     let mut space = Space { name: args.name, ..space };
     let target = args.connection.target()?;
     // For both calls: who may change a space may read it.
