@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use google_chat::{CreateSpaceRequest, Space};
 
-use super::flags::NewSpaceFlags;
+use super::{find, flags::NewSpaceFlags};
 use crate::{
     bulk,
-    connection::ConnectionOrEmulator,
+    connection::{Connection, ConnectionOrEmulator, Target},
     explain,
-    failure::Failure,
+    failure::{Exit, Failure},
     input,
     output::{self, Output},
+    people::{self, Invitee},
 };
 
 pub(super) const HELP: &str = "\
@@ -21,6 +22,8 @@ Examples:
       --customer customers/my_customer
   gchat spaces create --display-name \"Launch room\" --credentials key.json \\
       --subject alice@example.com
+  gchat spaces create --display-name \"Launch room\" \\
+      --member alice@example.com=manager --member bob@example.com
   echo '{\"displayName\":\"Launch room\",\"spaceType\":\"SPACE\"}' |
       gchat spaces create --from-json -
   gchat spaces create --from rooms.csv --customer customers/my_customer \\
@@ -56,6 +59,10 @@ pub(crate) struct Create {
     /// A whole Space as JSON, from a file or standard input (-)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["SpaceFlags", "NewSpaceFlags", "from"])]
     from_json: Option<String>,
+    /// Who to add once the space is created, by e-mail address, users/ID, groups/ID or
+    /// app; with =ROLE for a role (manager, owner); can be repeated
+    #[arg(long, value_name = "MEMBER", conflicts_with = "dry_run")]
+    member: Vec<Invitee>,
     /// The id of the request; sent again, it creates no second space
     #[arg(long, value_name = "ID", conflicts_with = "from")]
     request_id: Option<String>,
@@ -95,17 +102,76 @@ pub(super) async fn run(args: Create) -> Result<(), Failure> {
             space.to_string()
         }
     };
-    let space: Space =
-        output::schema()?.from_json(&json).map_err(|error| Failure::usage("the space").because(error))?;
+    let space: Space = output::schema().from_json(&json).map_err(|error| Failure::usage("the space").because(error))?;
     // It may hold the emulator.
     let target = args.connection.target().await?;
     let request = CreateSpaceRequest { request_id: args.request_id.unwrap_or_default(), ..space.into() };
     if args.dry_run {
         return output::write(explain::curl_of_create(&target, &request).await?.as_bytes());
     }
-    let timeout = args.connection.connection.timeout();
+    let connection = &args.connection.connection;
     let client = target.client()?;
     client.check(&request).map_err(Failure::usage)?;
-    let space = client.create_space(request).timeout(timeout).await?;
-    if args.quiet { Ok(()) } else { output::print(&space, Output::or_usual(args.output)) }
+    let display_name = request.space.as_ref().map(|space| space.display_name.clone()).unwrap_or_default();
+    let space = match client.create_space(request).timeout(connection.timeout()).await {
+        Ok(space) => space,
+        Err(error) if error.is_already_exists() => {
+            let found = find::named(&client, &display_name, connection.timeout()).await;
+            let failure = Failure::from(error);
+            return Err(match found {
+                Some(space) => failure.and(&format!("the space that has the name is {}", space.name)),
+                None => failure,
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Before anything else, so that the space is not lost.
+    if !args.quiet {
+        output::print(&space, Output::or_usual(args.output))?;
+    }
+    add_members(&target, connection, &space, &args.member, args.quiet).await
+}
+
+/// Adds members to a space that was just created, and says what happened to each.
+async fn add_members(
+    target: &Target,
+    connection: &Connection,
+    space: &Space,
+    invitees: &[Invitee],
+    quiet: bool,
+) -> Result<(), Failure> {
+    let client = match space.import_mode {
+        // Nothing else in it can be done with another scope.
+        true if target.scopes.is_empty() => target.builder().scopes(["chat.import"]).build().map_err(Failure::usage)?,
+        _ => target.client()?,
+    };
+    let mut left = Vec::new();
+    for (at, invitee) in invitees.iter().enumerate() {
+        match people::add(&client, connection, &space.name, invitee, false).await {
+            Ok(added) if quiet => drop(added),
+            Ok(added) => output::note(&format!("gchat: {} was added: {}", invitee.name(), added.name)),
+            Err(failure) => {
+                output::say(&format!("{}: {}", invitee.name(), failure.text()));
+                // The others would fail as well.
+                let up_to = if failure.concerns_all() { invitees.len() } else { at + 1 };
+                left.extend(invitees[at..up_to].iter().map(Invitee::to_text));
+                if failure.concerns_all() {
+                    break;
+                }
+            }
+        }
+    }
+    match left.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(
+            Exit::Rows,
+            format!(
+                "{} was created, but {count} of {} members were not added; to add them: gchat members add {} {}",
+                space.name,
+                invitees.len(),
+                space.name,
+                left.join(" ")
+            ),
+        )),
+    }
 }

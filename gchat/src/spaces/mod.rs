@@ -1,7 +1,9 @@
 //! `gchat spaces`.
 
 mod create;
+mod find;
 mod flags;
+mod setup;
 mod update;
 
 use google_chat::proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, ListSpacesRequest};
@@ -9,7 +11,7 @@ use google_chat::proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, 
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{self, Output},
+    output::{self, Listing, Output},
 };
 
 #[derive(clap::Subcommand)]
@@ -17,12 +19,24 @@ pub(crate) enum Command {
     /// Create a space, or many from a file
     #[command(after_help = create::HELP)]
     Create(Box<create::Create>),
+    /// Set up a space with its members, a group chat or a direct message
+    #[command(after_help = setup::HELP)]
+    Setup(Box<setup::Setup>),
     /// Print a space
     #[command(after_help = "Examples:\n  gchat spaces get spaces/AAQAjCNSsU0 --output json")]
     Get(Get),
     /// List the spaces that the caller is a member of
     #[command(after_help = LIST_HELP)]
     List(List),
+    /// Search for spaces by their display name
+    #[command(after_help = find::SEARCH_HELP)]
+    Search(find::Search),
+    /// Find the direct message with a person
+    #[command(after_help = find::DIRECT_MESSAGE_HELP)]
+    FindDirectMessage(find::FindDirectMessage),
+    /// Find the group chats of the caller and other people
+    #[command(after_help = find::GROUP_CHATS_HELP)]
+    FindGroupChats(find::FindGroupChats),
     /// Update the given fields of a space
     #[command(after_help = update::HELP)]
     Update(Box<update::Update>),
@@ -58,12 +72,8 @@ pub(crate) struct List {
     /// A filter of the API, e.g. 'spaceType = "SPACE"'
     #[arg(long, value_name = "FILTER", default_value = "")]
     filter: String,
-    /// The most spaces to list [default: all]
-    #[arg(long, value_name = "COUNT")]
-    limit: Option<usize>,
-    /// How to print each space, on a line [default: table on a terminal, else json]
-    #[arg(long, value_enum)]
-    output: Option<Output>,
+    #[command(flatten)]
+    listing: Listing,
     #[command(flatten)]
     connection: Connection,
 }
@@ -96,8 +106,12 @@ pub(crate) struct CompleteImport {
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(args) => create::run(*args).await,
+        Command::Setup(args) => setup::run(*args).await,
         Command::Get(args) => get(args).await,
         Command::List(args) => list(args).await,
+        Command::Search(args) => find::search(args).await,
+        Command::FindDirectMessage(args) => find::direct_message(args).await,
+        Command::FindGroupChats(args) => find::group_chats(args).await,
         Command::Update(args) => update::run(*args).await,
         Command::Delete(args) => delete(args).await,
         Command::CompleteImport(args) => complete_import(args).await,
@@ -111,20 +125,10 @@ async fn get(args: Get) -> Result<(), Failure> {
 }
 
 async fn list(args: List) -> Result<(), Failure> {
-    let output = Output::or_usual(args.output);
-    let mut left = args.limit.unwrap_or(usize::MAX);
-    let request =
-        ListSpacesRequest { page_size: left.min(1_000) as i32, filter: args.filter, ..ListSpacesRequest::default() };
-    let mut pages = args.connection.client()?.list_spaces(request).timeout(args.connection.timeout()).pages();
-    while left > 0
-        && let Some(page) = pages.next().await
-    {
-        let mut spaces = page?.spaces;
-        spaces.truncate(left);
-        output::print_lines(&spaces, output)?;
-        left -= spaces.len();
-    }
-    Ok(())
+    let page_size = args.listing.page_size(1_000);
+    let request = ListSpacesRequest { page_size, filter: args.filter, ..ListSpacesRequest::default() };
+    let call = args.connection.client()?.list_spaces(request).timeout(args.connection.timeout());
+    args.listing.print(call.pages()).await
 }
 
 async fn delete(args: Delete) -> Result<(), Failure> {

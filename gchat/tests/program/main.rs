@@ -10,6 +10,7 @@ mod emulator;
 mod explain;
 mod gateway;
 mod help;
+mod members;
 mod output;
 mod proxy;
 mod schema;

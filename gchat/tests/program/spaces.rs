@@ -79,3 +79,46 @@ fn commands_offer_no_flag_that_can_only_fail() {
         }
     }
 }
+
+/// What is set up is found: a direct message by the person, a group chat by its people, a named
+/// space by its words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn spaces_are_set_up_and_found() {
+    for wire in ["grpc", "http"] {
+        let emulator = Emulator::start().await.unwrap();
+        emulator.configure(|settings| settings.shortcuts = true);
+        let endpoint = emulator.endpoint();
+        let run = |args: &[&str]| {
+            let there = ["--access-token", "user:alice@example.com", "--endpoint", &endpoint, "--wire", wire];
+            let output = gchat(&[&["spaces"], args, &there, &["--output", "name"]].concat()).output().unwrap();
+            let (code, out, error) = ended(&output);
+            (code, out.trim().to_owned(), error.to_owned())
+        };
+        let set_up = |args: &[&str]| {
+            let (code, out, error) = run(&[&["setup"], args].concat());
+            assert_eq!((code, &*error), (0, ""), "{args:?}");
+            out
+        };
+        let missing = run(&["find-direct-message", "bob@example.com"]);
+        assert!(missing.0 == 5 && missing.2.contains("NOT_FOUND"), "{missing:?}");
+        let direct = set_up(&["--member", "bob@example.com"]);
+        assert_eq!(run(&["find-direct-message", "bob@example.com"]), (0, direct.clone(), String::new()));
+        assert_eq!(set_up(&["--member", "users/bob@example.com"]), direct);
+        let group = set_up(&["--member", "bob@example.com", "--member", "carol@example.com"]);
+        assert_eq!(run(&["find-group-chats", "bob@example.com", "carol@example.com"]).1, group);
+        let named = set_up(&["--display-name", "Launch room", "--member", "bob@example.com", "--description", "d"]);
+        assert_eq!(run(&["search", "launch"]), (0, named.clone(), String::new()));
+        assert_eq!(run(&["search", "nothing"]).1, "");
+        assert_eq!(run(&["search", "--query", "space_type = \"SPACE\" AND display_name:\"room\""]).1, named);
+        let kinds: Vec<_> = [&direct, &group, &named]
+            .map(|name| {
+                let space = emulator.spaces().into_iter().find(|space| space.name == **name).unwrap();
+                space.space_type().as_str_name()
+            })
+            .into();
+        assert_eq!(kinds, ["DIRECT_MESSAGE", "GROUP_CHAT", "SPACE"]);
+        // The other space of the name is named, as a search finds it.
+        let taken = run(&["create", "--display-name", "Launch room"]);
+        assert!(taken.0 == 4 && taken.2.ends_with(&format!("; the space that has the name is {named}\n")), "{taken:?}");
+    }
+}
