@@ -35,7 +35,7 @@ impl Exit {
         (Self::Later, "server not reached, too slow, or quota used up: try again"),
         (Self::Rows, "some rows of a file, or some of several members, failed"),
         (Self::Findings, "schema --lint found something"),
-        (Self::Unknown, "unknown whether some rows became spaces: run it again"),
+        (Self::Unknown, "unknown whether some rows were carried out: run it again"),
         (Self::InUse, "another run works on the same file"),
         (Self::Interrupted, "stopped by Ctrl-C; with --from, run it again to resume"),
     ];

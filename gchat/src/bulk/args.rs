@@ -1,19 +1,19 @@
-//! What `gchat spaces create --from` can be told.
+//! What the commands that take a file of rows can be told.
 
 use std::{path::PathBuf, str::FromStr};
 
 use super::rows::Format;
 
 #[derive(clap::Args)]
-#[command(next_help_heading = "Many spaces")]
+#[command(next_help_heading = "Many rows")]
 pub(crate) struct Args {
     /// The format of the file [default: csv if its name ends in .csv, else ndjson]
     #[arg(long, value_enum, requires = "from")]
     pub(super) format: Option<Format>,
-    /// The most rows to send per minute, all shards together; 0 means no limit. Google
-    /// allows 60 per project
-    #[arg(long, value_name = "COUNT", requires = "from", default_value_t = 60.0, value_parser = rate)]
-    pub(super) rate: f64,
+    /// The most rows to send per minute, all shards together; 0 means no limit [default:
+    /// what Google allows a project, 60 for spaces and 300 for members]
+    #[arg(long, value_name = "COUNT", requires = "from", value_parser = rate)]
+    pub(super) rate: Option<f64>,
     /// The most rows to send at the same time
     #[arg(long, value_name = "COUNT", requires = "from", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     pub(super) patience: u64,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..1e9).contains(&rate) { Ok(rate) } else { Err("not a rate".to_owned()) }
 }

@@ -22,11 +22,16 @@ use std::{
 use ring::digest::{self, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::{files, outcome::Outcome};
+use super::{
+    files,
+    outcome::{Kind, Outcome},
+};
 use crate::failure::{Exit, Failure};
 
-/// The form of the journal that this version reads and writes.
-const FORM: u32 = 2;
+/// The form of the journals of rows that are spaces alone, which came first.
+const SPACES: u32 = 2;
+/// The form of those that have more: members, or another job. A version of before refuses them.
+const FORM: u32 = 3;
 /// How long the record of the run is, so that the next can write over it.
 const OWNER: usize = 256;
 /// The longest record that is read; an outcome's texts are far shorter.
@@ -44,6 +49,9 @@ pub(super) struct Head {
     shard: String,
     endpoint: String,
     identity: String,
+    /// What the rows ask for, unless it is spaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
 }
 
 impl Head {
@@ -52,14 +60,20 @@ impl Head {
         let mut bytes = [0; 16];
         getrandom::getrandom(&mut bytes)?;
         Ok(Self {
-            gchat_journal: FORM,
+            gchat_journal: SPACES,
             id: hex(&bytes),
             rows_sha256: rows_sha256.to_owned(),
             rows,
             shard: shard.to_owned(),
             endpoint: endpoint.to_owned(),
             identity: identity.to_owned(),
+            job: None,
         })
+    }
+
+    /// The same for rows that are more than spaces.
+    pub(super) fn of_more(self, job: Option<&str>) -> Self {
+        Self { gchat_journal: FORM, job: job.map(str::to_owned), ..self }
     }
 }
 
@@ -115,25 +129,6 @@ struct Entry {
     outcome: Outcome,
 }
 
-/// What kind of outcome a row has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    None,
-    Created,
-    Failed,
-    Unknown,
-}
-
-impl Kind {
-    fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Created { .. } => Self::Created,
-            Outcome::Failed(_) => Self::Failed,
-            Outcome::Unknown(_) => Self::Unknown,
-        }
-    }
-}
-
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
@@ -142,6 +137,8 @@ pub(super) struct Journal {
     index: Vec<(Kind, u64)>,
     /// How many rows have an outcome of each kind.
     counts: [u64; 4],
+    /// Another run has begun it, which may have sent rows that have no record.
+    resumed: bool,
     /// Where the next record is written.
     end: u64,
     /// Records that are not written yet, and where in them those of rows begin.
@@ -195,14 +192,14 @@ impl Journal {
                 return Err(io::Error::new(error.kind(), CannotUse("begun here", error)));
             }
         }
-        Ok(Some(Self::new(file, path, head.clone(), lines.len() as u64)))
+        Ok(Some(Self::new(file, path, head.clone(), lines.len() as u64, false)))
     }
 
-    fn new(file: File, path: &Path, head: Head, end: u64) -> Self {
+    fn new(file: File, path: &Path, head: Head, end: u64, resumed: bool) -> Self {
         let index = vec![(Kind::None, 0); head.rows as usize];
         let counts = [head.rows, 0, 0, 0];
         let path = path.to_owned();
-        Self { file, path, head, index, counts, end, pending: Vec::new(), pending_rows: Vec::new() }
+        Self { file, path, head, index, counts, resumed, end, pending: Vec::new(), pending_rows: Vec::new() }
     }
 
     fn resume(mut file: File, path: &Path, wanted: Head) -> Result<Self, Failure> {
@@ -230,7 +227,7 @@ impl Journal {
         file.seek(SeekFrom::Start(first.len() as u64 - 1)).map_err(trouble)?;
         let owner = owner().map_err(trouble)?;
         file.write_all(b"\n").and_then(|()| file.write_all(&owner)).map_err(trouble)?;
-        let mut journal = Self::new(file, path, head, (first.len() + owner.len()) as u64);
+        let mut journal = Self::new(file, path, head, (first.len() + owner.len()) as u64, true);
         match journal.read_entries().map_err(trouble)? {
             None => Ok(journal),
             Some((number, at)) => Err(refuse(&format!(
@@ -277,6 +274,11 @@ impl Journal {
 
     pub(super) fn id(&self) -> &str {
         &self.head.id
+    }
+
+    /// Whether another run has begun it: rows without a record may have been sent.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// How many rows have an outcome of a kind.
@@ -351,6 +353,11 @@ impl Head {
         if self.shard != wanted.shard {
             return Err(format!("belongs to the shard {}, not to {}; give each its own", self.shard, wanted.shard));
         }
+        if self.job != wanted.job {
+            let job = |head: &Self| head.job.clone().unwrap_or_else(|| "spaces".to_owned());
+            let problem = "give each job a journal of its own with --journal";
+            return Err(format!("belongs to the job {}, not to {}; {problem}", job(self), job(wanted)));
+        }
         if self.rows_sha256 != wanted.rows_sha256 || self.rows != wanted.rows {
             return Err("belongs to other rows: since it was begun, the file has changed, or the flags that fill in \
                         its rows. To go on, put them back as they were, and put new rows into a file of their own. \
@@ -405,7 +412,7 @@ pub(super) fn refuse_other_sharding(rows: &Path, wanted: &Head) -> Result<(), Fa
 
 fn read_head(line: &[u8]) -> Result<Head, &'static str> {
     if let Some(head) = content(line).and_then(|json| serde_json::from_slice::<Head>(json).ok())
-        && head.gchat_journal == FORM
+        && (SPACES..=FORM).contains(&head.gchat_journal)
     {
         return Ok(head);
     }
@@ -413,7 +420,7 @@ fn read_head(line: &[u8]) -> Result<Head, &'static str> {
     let start = b"{\"gchat_journal\":";
     let form = line.strip_prefix(start).map(|rest| rest.split(|byte| !byte.is_ascii_digit()).next().unwrap_or(rest));
     Err(match form {
-        Some(b"2") => {
+        Some(b"2" | b"3") => {
             "is damaged in its first record, of which the request ids are made. Put back a copy of the journal. If \
              there is none, look first which of the spaces exist (gchat spaces list): without the journal gchat \
              sends every row with a new request id, and so creates a second space for rows that have one"
@@ -482,7 +489,7 @@ fn in_use(path: &Path, reader: &mut impl BufRead) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bulk::outcome::Reason;
+    use crate::bulk::outcome::{End, MemberEnd, Reason};
 
     fn head() -> Head {
         Head::new(4, "00", "1/1", "http://127.0.0.1:1", "alice").unwrap()
@@ -496,7 +503,11 @@ mod tests {
     }
 
     fn created() -> Outcome {
-        Outcome::Created { name: "spaces/a".to_owned(), import_mode_expire_time: Some("2027-01-01T00:00:00Z".into()) }
+        Outcome::Created {
+            name: "spaces/a".to_owned(),
+            import_mode_expire_time: Some("2027-01-01T00:00:00Z".into()),
+            members: Vec::new(),
+        }
     }
 
     fn failed() -> Outcome {
@@ -545,6 +556,54 @@ mod tests {
             let refused = Journal::open(&path, other).err().unwrap().to_string();
             assert!(refused.contains(problem), "{refused}");
         }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// Written by the first version that had journals, byte for byte.
+    #[test]
+    fn a_journal_of_before_there_were_members_goes_on() {
+        let folder = folder("before");
+        let path = folder.join("journal");
+        let text = concat!(
+            r#"{"gchat_journal":2,"id":"00","rows_sha256":"00","rows":4,"shard":"1/1","#,
+            r#""endpoint":"http://127.0.0.1:1","identity":"alice"}"#
+        );
+        let owner = r#"{"pid":1,"host":"h","since":"2026-01-01T00:00:00Z"}"#;
+        let row = r#"{"row":2,"created":{"name":"spaces/a"}}"#;
+        let line = |json: &str, pad: usize| format!("{json:pad$} {}\n", checksum(json.as_bytes()));
+        fs::write(&path, [line(text, 0), line(owner, OWNER - 10), line(row, 0)].concat()).unwrap();
+        let mut journal = Journal::open(&path, head()).unwrap();
+        assert_eq!(journal.outcome(2).unwrap(), Some(Outcome::named("spaces/a".to_owned())));
+        assert!(journal.is_resumed() && journal.count(Kind::Created) == 1);
+        drop(journal);
+        let refused = Journal::open(&path, head().of_more(Some("members"))).err().unwrap().to_string();
+        assert!(refused.contains("belongs to the job spaces, not to members"), "{refused}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_row_is_done_when_its_members_are() {
+        let folder = folder("members");
+        let path = folder.join("journal");
+        let of = |end: End| Outcome::Created {
+            name: "spaces/a".to_owned(),
+            import_mode_expire_time: None,
+            members: vec![
+                MemberEnd { member: "users/a".to_owned(), end: End::Name("spaces/a/members/a".to_owned()) },
+                MemberEnd { member: "users/b".to_owned(), end },
+            ],
+        };
+        let outcomes =
+            [of(End::Name("x".to_owned())), of(End::Error(Reason::default())), of(End::Unknown(Reason::stopped()))];
+        let mut journal = Journal::open(&path, head().of_more(None)).unwrap();
+        for (row, outcome) in (0..).zip(&outcomes) {
+            journal.put(row, outcome).unwrap();
+        }
+        journal.write().unwrap();
+        drop(journal);
+        let mut journal = Journal::open(&path, head()).unwrap();
+        assert_eq!([0, 1, 2].map(|row| journal.outcome(row).unwrap().unwrap()), outcomes);
+        assert_eq!([0, 1, 2].map(|row| journal.kind(row)), [Kind::Created, Kind::Failed, Kind::Unknown]);
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -1,16 +1,19 @@
-//! `gchat spaces create --from`: many spaces from the rows of a file, each once.
+//! The commands that take `--from`: many spaces, members or imports from the rows of a file, each
+//! once.
 //!
-//! The file is looked at as a whole ([`source`], [`rows`], [`csv`]). The journal says what
+//! What a row asks for is a matter of the job ([`job`]); all else is the same for each. The file
+//! is looked at as a whole ([`source`], [`rows`], [`csv`]). The journal says what
 //! is known of each row, and keeps other runs away ([`journal`]). Rows that are open are
 //! taken one after the other ([`mod@run`]) and sent, each with its request id, until it is
 //! clear what became of it ([`send`], [`outcome`]). That is kept, and then printed in the
-//! order of the file ([`report`]). In the end the rows that are not spaces are written
-//! to files of their own ([`files`]).
+//! order of the file ([`report`]). In the end the rows that failed are written to files of
+//! their own ([`files`]).
 
 mod args;
 mod bar;
 mod csv;
 mod files;
+mod job;
 mod journal;
 mod outcome;
 mod pace;
@@ -27,7 +30,6 @@ use std::{
 };
 
 use google_chat::layer::RetryPolicy;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
@@ -35,41 +37,60 @@ use crate::{
     failure::{Exit, Failure},
     output,
 };
-pub(crate) use args::Args;
 use args::Shard;
+pub(crate) use args::{Args, rate};
 use files::RowFile;
-use journal::{Head, Journal, Kind};
+pub(crate) use job::Job;
+use journal::{Head, Journal};
+use outcome::{End, Kind, Outcome};
+use pace::Pace;
 use progress::Progress;
 use rows::Format;
 use run::Run;
 use send::{Shared, Stop};
 use source::Source;
 
-/// Creates the spaces of a file.
-pub(crate) async fn run(
-    path: &Path,
-    flags: &Value,
-    args: &Args,
-    target: &Target,
-    timeout: Duration,
-    quiet: bool,
-) -> Result<(), Failure> {
+/// What a run is told beside its flags.
+pub(crate) struct Order<'a> {
+    /// The file of rows.
+    pub(crate) path: &'a Path,
+    pub(crate) job: Job,
+    pub(crate) args: &'a Args,
+    /// How many members of new spaces to add a minute.
+    pub(crate) member_rate: f64,
+    pub(crate) target: &'a Target,
+    /// The time limit of a call.
+    pub(crate) timeout: Duration,
+    pub(crate) quiet: bool,
+}
+
+/// Does what the rows of a file ask for.
+pub(crate) async fn run(order: Order<'_>) -> Result<(), Failure> {
+    let Order { path, job, args, member_rate, target, timeout, quiet } = order;
     // The quota comes back within a minute, though others may use it as well.
     let quota_wait = Duration::from_secs(args.patience);
     let policy = RetryPolicy::default().with_total_timeout(timeout).with_quota_wait(quota_wait);
-    let client = target.builder().retry(policy).build().map_err(Failure::usage)?;
-    let source = Source::open(path, args.format.unwrap_or_else(|| Format::of(path)), flags, &client)?;
+    let client = target.builder().retry(policy.clone()).build().map_err(Failure::usage)?;
+    let import_client = if target.scopes.is_empty() && !target.is_anonymous() {
+        target.builder().retry(policy).scopes(["chat.import"]).build().map_err(Failure::usage)?
+    } else {
+        client.clone()
+    };
+    let source = Source::open(path, args.format.unwrap_or_else(|| Format::of(path)), job.clone(), &client)?;
+    let rate = args.rate.unwrap_or(job.rate());
 
     let path = files::resolved(path).map_err(|error| Failure::usage(path.display().to_string()).because(error))?;
-    let named = |kind: &str| files::with_suffix(&path, &format!("{}.{kind}", args.shard.suffix()));
+    let named = |kind: &str| files::with_suffix(&path, &format!("{}{}.{kind}", job.suffix(), args.shard.suffix()));
     let who = (&target.endpoint, &target.who.name);
     let head = Head::new(source.count(), source.digest(), &args.shard.to_string(), who.0, who.1);
     let journal = args.journal.clone().unwrap_or_else(|| named("journal"));
     let head = head.map_err(|error| Failure::machine("no random bytes for the journal's id").because(error))?;
+    let is_more = job.name().is_some() || source.has_members();
+    let head = if is_more { head.of_more(job.name()) } else { head };
     journal::refuse_other_sharding(&path, &head)?;
     let mut journal = Journal::open(&journal, head)?;
     let failed = RowFile::new(named("failed.ndjson"), journal.id(), "failed");
-    let unknown = RowFile::new(named("unknown.ndjson"), journal.id(), "may or may not be spaces");
+    let unknown = RowFile::new(named("unknown.ndjson"), journal.id(), "may or may not have been carried out");
     failed.look()?;
     unknown.look()?;
 
@@ -84,14 +105,17 @@ pub(crate) async fn run(
         }
     }
     let (stop, stopped) = watch::channel(Stop::No);
-    let shared = Shared::new(client, Duration::from_secs(args.patience), stopped);
+    let pace = |rate: f64| Pace::new(rate / args.shard.of as f64);
+    let paces = (pace(rate), pace(if rate == 0.0 { 0.0 } else { member_rate }));
+    let patience = Duration::from_secs(args.patience);
+    let shared = Shared::new(client, import_client, job.clone(), paces, patience, stopped);
     let progress = Progress::new(args.shard.count(source.count()), before, quiet);
     let begun = Instant::now();
     let run = Run::new(source.rows()?, &mut journal, shared, stop, args, progress);
     let (trouble, report) = run.finish().await;
 
     if !quiet {
-        report.summarize(&journal, begun.elapsed(), args.rate == 0.0);
+        report.summarize(&job, &journal, begun.elapsed(), rate == 0.0);
     }
     // Both are written, whatever becomes of the first.
     let written = [(&failed, Kind::Failed), (&unknown, Kind::Unknown)]
@@ -104,13 +128,12 @@ pub(crate) async fn run(
         }
         (Some(trouble), Ok(())) => Err(trouble),
         (None, Err(failure)) => Err(failure),
-        (None, Ok(())) => result(&journal, args.shard.count(source.count()), &failed, &unknown),
+        (None, Ok(())) => result(&job, &journal, args.shard.count(source.count()), &failed, &unknown),
     }
 }
 
 /// Writes the rows with one kind of outcome to their file.
 fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal, shard: Shard) -> Result<(), Failure> {
-    let schema = output::schema();
     file.write(|put| {
         let mut left = journal.count(kind);
         let mut rows = source.rows()?;
@@ -122,10 +145,22 @@ fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal
             }
             left -= 1;
             let Some(outcome) = journal.outcome(row.number).map_err(Failure::machine)? else { continue };
-            let space = schema.to_json(&row.space).map_err(Failure::machine)?;
+            let is_done = |name: &str| match &outcome {
+                Outcome::Created { members, .. } => {
+                    members.iter().any(|one| one.member == name && matches!(one.end, End::Name(_)))
+                }
+                _ => false,
+            };
             let mut told = outcome.to_json(row.line);
-            told["requestId"] = row.request_id.unwrap_or_else(|| journal.request_id(row.number)).into();
-            told["space"] = serde_json::from_str(&space).map_err(Failure::machine)?;
+            if let Some((reason, is_unknown)) = outcome.why() {
+                told[if is_unknown { "unknown" } else { "error" }] = serde_json::json!(reason);
+            }
+            if matches!(source.job(), Job::Spaces { .. }) {
+                told["requestId"] = row.request_id.unwrap_or_else(|| journal.request_id(row.number)).into();
+            }
+            for (name, value) in row.item.to_json(&|member| !is_done(member.name())).map_err(Failure::machine)? {
+                told[name] = value;
+            }
             put(&told).map_err(Failure::machine)?;
         }
         Ok(())
@@ -133,14 +168,14 @@ fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal
 }
 
 /// What the command comes to, when all of so many rows were taken.
-fn result(journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> Result<(), Failure> {
+fn result(job: &Job, journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> Result<(), Failure> {
     let known = [Kind::Created, Kind::Failed, Kind::Unknown].map(|kind| journal.count(kind)).iter().sum();
     let open = rows.saturating_sub(known);
     if open > 0 {
         return Err(Failure::new(
             Exit::Later,
             format!(
-                "the server had no time for {open} rows: they are not created, and not refused. Run the same command again; \
+                "the server had no time for {open} rows: they are not carried out, and not refused. Run the same command again; \
              --patience has it try each row for longer, --rate sends fewer a minute"
             ),
         ));
@@ -157,9 +192,10 @@ fn result(journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> 
             Err(Failure::new(
                 Exit::Unknown,
                 format!(
-                    "gchat does not know whether {rows} rows became spaces; they are in {}. Run the same command again: it \
-                 sends them with the same request ids, which creates no second space{others}",
-                    unknown.path().display()
+                    "gchat does not know whether {rows} rows {}; they are in {}. Run the same command again: {}{others}",
+                    job.became(),
+                    unknown.path().display(),
+                    job.again()
                 ),
             ))
         }

@@ -28,9 +28,25 @@ impl Pace {
         self.next
     }
 
-    /// A row is sent now. Time that was not used is not made up for.
-    pub(super) fn take(&mut self) {
-        let now = Instant::now();
-        self.next = self.next.max(now).checked_add(self.interval).unwrap_or(now);
+    /// Keeps the next place for a call; when that is. Time that was not used is not made up for.
+    pub(super) fn reserve(&mut self) -> Instant {
+        let at = self.next.max(Instant::now());
+        self.next = at.checked_add(self.interval).unwrap_or(at);
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_kept_one_after_the_other() {
+        let mut pace = Pace::new(60.0);
+        let first = pace.reserve();
+        assert_eq!(pace.reserve() - first, Duration::from_secs(1));
+        assert_eq!(pace.next() - first, Duration::from_secs(2));
+        let mut pace = Pace::new(0.0);
+        assert!(pace.is_unlimited() && pace.reserve() <= Instant::now());
     }
 }

@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    journal::{Journal, Kind},
-    outcome::Outcome,
+    job::Job,
+    journal::Journal,
+    outcome::{Kind, Outcome},
     progress,
 };
 use crate::{failure::Failure, output};
@@ -86,7 +87,7 @@ impl Report {
     }
 
     /// Says in the end how it went.
-    pub(super) fn summarize(&self, journal: &Journal, time: Duration, at_full_speed: bool) {
+    pub(super) fn summarize(&self, job: &Job, journal: &Journal, time: Duration, at_full_speed: bool) {
         let Counts { created: own, retries, imports, import_until, .. } = &self.counts;
         let [created, failed, unknown] = [Kind::Created, Kind::Failed, Kind::Unknown].map(|kind| journal.count(kind));
         let before = if *own < created { format!(" ({} of them before)", created - own) } else { String::new() };
@@ -94,13 +95,14 @@ impl Report {
         let seconds = time.as_secs_f64();
         let rate = if at_full_speed { format!(", {:.0} a second", *own as f64 / seconds) } else { String::new() };
         output::note(&format!(
-            "gchat: {created} spaces are created{before}, {failed} rows failed,{unknown} {retries} retries, in {}{rate}",
+            "gchat: {created} {}{before}, {failed} rows failed,{unknown} {retries} retries, in {}{rate}",
+            job.done(),
             progress::time(seconds)
         ));
         if let Some(until) = import_until {
             output::note(&format!(
                 "gchat: {imports} of them are in import mode: complete each by its importModeExpireTime, the first by \
-                 {until} (gchat spaces complete-import NAME); what is not complete by then is deleted"
+                 {until} (gchat spaces complete-import --from FILE); what is not complete by then is deleted"
             ));
         }
     }
@@ -114,7 +116,7 @@ mod tests {
     fn rows_are_printed_in_their_order_and_those_that_are_as_before_are_not() {
         let mut report = Report::default();
         let places = [(); 4].map(|()| report.place());
-        let created = |name: &str| Outcome::Created { name: name.to_owned(), import_mode_expire_time: None };
+        let created = |name: &str| Outcome::named(name.to_owned());
         report.tell(places[2], 3, Some(&created("c")));
         assert_eq!(report.text, "");
         report.tell(places[0], 1, Some(&created("a")));

@@ -1,4 +1,4 @@
-//! The rows of a file: a Space in each line, or CSV with a header of field paths.
+//! The rows of a file: an object of JSON in each line, or CSV with a header of field paths.
 
 use std::{
     fmt,
@@ -8,15 +8,22 @@ use std::{
 };
 
 use google_chat::{
-    Space,
-    protojson::{FieldPath, MessageDescriptor, TextError},
+    Membership, Space,
+    proto::google::chat::v1::membership::MemberType,
+    protojson::{FieldPath, MessageDescriptor, ParseError, TextError},
 };
-use prost::Message as _;
+use prost::Message;
 use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value};
 
-use super::csv::{Csv, NOT_UTF8, Record};
-use crate::{failure::Failure, output};
+use super::{
+    csv::{Csv, NOT_UTF8, Record},
+    job::{Item, Job},
+};
+use crate::{
+    failure::Failure,
+    people::{Invitee, Role},
+};
 
 /// The longest row that is read, in bytes: more than any Space may have.
 pub(super) const LONGEST: usize = 1 << 20;
@@ -24,7 +31,7 @@ pub(super) const LONGEST: usize = 1 << 20;
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// A Space as JSON in each line
+    /// An object of JSON in each line
     Ndjson,
     /// A header of field paths, then values
     Csv,
@@ -44,7 +51,7 @@ pub(super) struct Row {
     /// Its number among the rows of the file, from 0.
     pub(super) number: u64,
     pub(super) line: u64,
-    pub(super) space: Space,
+    pub(super) item: Item,
     /// The request id, if the file gives one.
     pub(super) request_id: Option<String>,
 }
@@ -54,7 +61,7 @@ impl Row {
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hash = Context::new(&SHA256);
         hash.update(self.request_id.as_deref().unwrap_or_default().as_bytes());
-        hash.update(&self.space.encode_to_vec());
+        hash.update(&self.item.bytes());
         hash.finish().as_ref()[..8].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
     }
 }
@@ -81,13 +88,7 @@ impl fmt::Display for Bad {
 /// Reads a file row by row.
 pub(super) struct Rows {
     form: Form,
-    space: MessageDescriptor,
-    /// What each row begins with, encoded; the row's own fields come after it, and so
-    /// count.
-    template: Vec<u8>,
-    /// The same as JSON, where it has more than the type of the space: a row's own `false`
-    /// or list is not to be joined with it.
-    defaults: Option<Map<String, Value>>,
+    reader: Reader,
     /// The number of the next row.
     number: u64,
 }
@@ -97,11 +98,38 @@ enum Form {
     Csv { reader: Csv<BufReader<Hashing>>, columns: Option<Vec<Column>> },
 }
 
+/// Reads a row as what its job asks for.
+struct Reader {
+    job: Job,
+    message: MessageDescriptor,
+    /// What each row begins with, encoded; the row's own fields come after it, and so
+    /// count.
+    template: Vec<u8>,
+    /// The same as JSON, where it has more than the type of the space: a row's own `false`
+    /// or list is not to be joined with it.
+    defaults: Option<Map<String, Value>>,
+}
+
 /// What the values of a column of CSV are.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Column {
     Field(String),
     RequestId,
+    Members,
+    Space,
+    Member,
+    Role,
+    Ignored,
+}
+
+/// What a row says beside the fields of its message.
+#[derive(Default)]
+struct Beside {
+    request_id: Option<String>,
+    members: Vec<Invitee>,
+    space: Option<String>,
+    member: Option<Invitee>,
+    role: Option<Role>,
 }
 
 /// A file, of which everything that is read goes into a hash.
@@ -124,7 +152,7 @@ impl Rows {
     /// # Errors
     ///
     /// If it cannot be read from its start, or is no UTF-8.
-    pub(super) fn new(mut file: File, format: Format, template: Vec<u8>) -> Result<Self, Failure> {
+    pub(super) fn new(mut file: File, format: Format, job: &Job) -> Result<Self, Failure> {
         file.rewind().map_err(|error| Failure::usage("the rows must be in a file").because(error))?;
         let mut reader = BufReader::with_capacity(1 << 16, Hashing { file, hash: Context::new(&SHA256) });
         let start = reader.fill_buf().map_err(|error| Failure::usage("the rows cannot be read").because(error))?;
@@ -140,14 +168,7 @@ impl Rows {
             Format::Ndjson => Form::Ndjson { reader, line: 0, text: Vec::new(), ended: false },
             Format::Csv => Form::Csv { reader: Csv::new(reader), columns: None },
         };
-        let space = output::schema().message("google.chat.v1.Space");
-        let space = space.ok_or_else(|| Failure::machine("no message Space"))?;
-        let defaults: Value = space
-            .to_json(&template)
-            .map_err(Failure::machine)
-            .and_then(|json| serde_json::from_str(&json).map_err(Failure::machine))?;
-        let defaults = defaults.as_object().filter(|defaults| defaults.len() > 1).cloned();
-        Ok(Self { form, space, template, defaults, number: 0 })
+        Ok(Self { form, reader: Reader::new(job)?, number: 0 })
     }
 
     /// How many rows were read.
@@ -156,14 +177,18 @@ impl Rows {
     }
 
     /// What the file holds, once all of it was read, as hexadecimal digits.
-    pub(super) fn digest(self) -> String {
+    ///
+    /// # Errors
+    ///
+    /// If the flags cannot be used.
+    pub(super) fn digest(self) -> Result<String, Failure> {
         let file = match self.form {
             Form::Ndjson { reader, .. } => reader.into_inner(),
             Form::Csv { reader, .. } => reader.into_inner().into_inner(),
         };
         let mut hash = file.hash;
-        hash.update(&self.template);
-        hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.update(&self.reader.job.digest()?);
+        Ok(hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The next row; `None` at the end.
@@ -193,10 +218,9 @@ impl Rows {
                 if json.is_empty() {
                     continue;
                 }
-                let template = Template { wire: &self.template, json: self.defaults.as_ref() };
-                match from_json(&self.space, &template, json, *line) {
+                match self.reader.json_row(json, *line) {
                     Ok(None) => {}
-                    Ok(Some((space, request_id))) => break Ok(Row { number, line: *line, space, request_id }),
+                    Ok(Some((item, request_id))) => break Ok(Row { number, line: *line, item, request_id }),
                     Err(bad) => break Err(bad),
                 }
             },
@@ -207,7 +231,7 @@ impl Rows {
                     Err(bad) => break Err(bad),
                 };
                 let Some(columns) = columns else {
-                    match read_header(&self.space, &record) {
+                    match self.reader.header(&record) {
                         Ok(header) => *columns = Some(header),
                         Err(bad) => {
                             // Nothing can be said of the rows under it.
@@ -217,12 +241,8 @@ impl Rows {
                     }
                     continue;
                 };
-                break from_csv(&self.space, &self.template, columns, &record).map(|(space, request_id)| Row {
-                    number,
-                    line: record.line,
-                    space,
-                    request_id,
-                });
+                let row = self.reader.csv_row(columns, &record);
+                break row.map(|(item, request_id)| Row { number, line: record.line, item, request_id });
             },
         };
         self.number += 1;
@@ -230,50 +250,241 @@ impl Rows {
     }
 }
 
-fn read_header(space: &MessageDescriptor, record: &Record) -> Result<Vec<Column>, Bad> {
-    let mut columns: Vec<Column> = Vec::new();
-    for (at, path) in record.values.iter().map(|path| path.trim()).enumerate() {
-        let bad = |problem| Err(Bad { line: record.line, column: Some(at as u64 + 1), problem });
-        let column = match path {
-            "requestId" | "request_id" => Column::RequestId,
-            _ => Column::Field(path.to_owned()),
-        };
-        if let Column::Field(path) = &column
-            && let Err(TextError::Path(problem)) =
-                FieldPath::parse(space, path).and_then(|path| path.put_text(&mut Vec::new(), ""))
-        {
-            return bad(format!("the header: {problem}"));
-        }
-        if columns.contains(&column) {
-            return bad(format!("the header: `{path}` comes twice"));
-        }
-        columns.push(column);
+type Values = (Item, Option<String>);
+
+impl Reader {
+    fn new(job: &Job) -> Result<Self, Failure> {
+        let (message, template) = (job.message()?, job.template()?);
+        let defaults: Value = message
+            .to_json(&template)
+            .map_err(Failure::machine)
+            .and_then(|json| serde_json::from_str(&json).map_err(Failure::machine))?;
+        let defaults = defaults.as_object().filter(|defaults| defaults.len() > 1).cloned();
+        Ok(Self { job: job.clone(), message, template, defaults })
     }
-    Ok(columns)
+
+    fn header(&self, record: &Record) -> Result<Vec<Column>, Bad> {
+        let mut columns: Vec<Column> = Vec::new();
+        for (at, path) in record.values.iter().map(|path| path.trim()).enumerate() {
+            let bad = |problem| Err(Bad { line: record.line, column: Some(at as u64 + 1), problem });
+            let column = self.column(path);
+            if let Column::Field(path) = &column
+                && let Err(TextError::Path(problem)) =
+                    FieldPath::parse(&self.message, path).and_then(|path| path.put_text(&mut Vec::new(), ""))
+            {
+                return bad(format!("the header: {problem}"));
+            }
+            if column != Column::Ignored && columns.contains(&column) {
+                return bad(format!("the header: `{path}` comes twice"));
+            }
+            columns.push(column);
+        }
+        let missing = match &self.job {
+            Job::Spaces { .. } => None,
+            Job::Members { space, .. } => (!columns.contains(&Column::Member))
+                .then_some("member")
+                .or((space.is_none() && !columns.contains(&Column::Space)).then_some("space")),
+            Job::Imports => (!columns.contains(&Column::Space)).then_some("space"),
+        };
+        match missing {
+            None => Ok(columns),
+            Some(column) => {
+                let problem = format!("the header: there is no column `{column}`");
+                Err(Bad { line: record.line, column: None, problem })
+            }
+        }
+    }
+
+    /// What stands in a column, by its head.
+    fn column(&self, head: &str) -> Column {
+        match (&self.job, head) {
+            (Job::Spaces { .. }, "requestId" | "request_id") => Column::RequestId,
+            (Job::Spaces { .. }, "members") => Column::Members,
+            (Job::Members { .. }, "space") => Column::Space,
+            (Job::Members { .. }, "member") => Column::Member,
+            (Job::Members { .. }, "role") => Column::Role,
+            (Job::Imports, "space" | "name") => Column::Space,
+            // The list of what was created has other columns as well.
+            (Job::Imports, _) => Column::Ignored,
+            (_, path) => Column::Field(path.to_owned()),
+        }
+    }
+
+    fn csv_row(&self, columns: &[Column], record: &Record) -> Result<Values, Bad> {
+        let Record { line, values } = record;
+        if values.len() != columns.len() {
+            let problem = format!("{} values, where the header has {} fields", values.len(), columns.len());
+            return Err(Bad { line: *line, column: None, problem });
+        }
+        let (mut wire, mut beside) = (self.template.clone(), Beside::default());
+        for (at, (column, text)) in columns.iter().zip(values).enumerate() {
+            let bad = |problem: String| Bad { line: *line, column: Some(at as u64 + 1), problem };
+            match column {
+                // An empty value is none.
+                _ if text.is_empty() => {}
+                Column::Ignored => {}
+                Column::RequestId => beside.request_id = Some(text.clone()),
+                Column::Space => beside.space = Some(text.trim().to_owned()),
+                Column::Member => beside.member = Some(text.trim().parse().map_err(bad)?),
+                Column::Role => beside.role = Some(text.trim().parse().map_err(bad)?),
+                Column::Members => beside.members = members(text).map_err(bad)?,
+                Column::Field(path) => {
+                    put_text(&self.message, &mut wire, path, text).map_err(|error| bad(format!("{path}: {error}")))?
+                }
+            }
+        }
+        self.item(&wire, beside, *line)
+    }
+
+    /// A row of NDJSON: the fields of the message, perhaps with others beside them, or an object
+    /// as a run writes the rows that failed. `None` for the line by which a run knows that file
+    /// again.
+    fn json_row(&self, json: &[u8], line: u64) -> Result<Option<Values>, Bad> {
+        let bad = |column, problem| Bad { line, column, problem };
+        let text = std::str::from_utf8(json).map_err(|_| bad(None, NOT_UTF8.to_owned()))?;
+        let explain = |error: &ParseError| {
+            let place = if error.path().is_empty() { String::new() } else { format!("{}: ", error.path()) };
+            format!("{place}{}", error.problem())
+        };
+        let error = match self.message.from_json(text) {
+            Ok(wire) if matches!(self.job, Job::Spaces { .. }) => {
+                let row = || serde_json::from_str(text).unwrap_or_default();
+                let wire = self.complete(&wire, row, line)?;
+                return self.item(&wire, Beside::default(), line).map(Some);
+            }
+            // The fields alone do not say all.
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        let unreadable = |error: &Option<ParseError>| match error {
+            Some(error) => bad(Some(error.column() as u64), explain(error)),
+            None => bad(None, "expected an object".to_owned()),
+        };
+        let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(text) else { return Err(unreadable(&error)) };
+        if object.contains_key("gchat") && object.contains_key("journal") {
+            return Ok(None);
+        }
+        let found = self.beside(&mut object).map_err(|problem| bad(None, problem))?;
+        let Some((inner, beside)) = found else { return Err(unreadable(&error)) };
+        let wire = self.message.from_json(inner.to_string()).map_err(|error| bad(None, explain(&error)))?;
+        let wire = self.complete(&wire, || inner, line)?;
+        self.item(&wire, beside, line).map(Some)
+    }
+
+    /// Takes out of a row what is beside the fields of the message, and gives what is left of it;
+    /// `None` if it has nothing but fields.
+    fn beside(&self, object: &mut Map<String, Value>) -> Result<Option<(Value, Beside)>, String> {
+        let mut beside = Beside::default();
+        let mut take = |names: &[&str]| names.iter().find_map(|name| object.shift_remove(*name));
+        match &self.job {
+            Job::Spaces { .. } => {
+                let id = take(&["requestId", "request_id"]);
+                let members = take(&["members"]);
+                let wrapped = take(&["space"]);
+                if let (None, None, None) = (&id, &members, &wrapped) {
+                    return Ok(None);
+                }
+                beside.request_id = text("requestId", id)?.filter(|id| !id.is_empty());
+                beside.members = match members {
+                    None | Some(Value::Null) => Vec::new(),
+                    Some(Value::String(text)) => self::members(&text)?,
+                    Some(Value::Array(list)) => {
+                        let invitee = |one: Value| match one {
+                            Value::String(text) => text.parse().map_err(|problem| format!("members: {problem}")),
+                            other => Err(format!("members: expected strings, found {other}")),
+                        };
+                        list.into_iter().map(invitee).collect::<Result<_, _>>()?
+                    }
+                    Some(other) => return Err(format!("members: expected a list, found {other}")),
+                };
+                match wrapped {
+                    Some(wrapped) => {
+                        let known = ["line", "error", "unknown", "name"];
+                        match object.keys().find(|key| !known.contains(&key.as_str())) {
+                            Some(other) => Err(format!("{other}: unknown field beside `space`")),
+                            None => Ok(Some((wrapped, beside))),
+                        }
+                    }
+                    None => Ok(Some((Value::Object(std::mem::take(object)), beside))),
+                }
+            }
+            Job::Members { .. } => {
+                drop([take(&["line"]), take(&["error"]), take(&["unknown"])]);
+                beside.space = text("space", take(&["space"]))?;
+                beside.role = text("role", take(&["role"]))?.map(|role| role.parse()).transpose()?;
+                if object.get("member").is_some_and(Value::is_string) {
+                    let member = text("member", object.shift_remove("member"))?;
+                    beside.member = member.map(|member| member.parse()).transpose()?;
+                }
+                Ok(Some((Value::Object(std::mem::take(object)), beside)))
+            }
+            Job::Imports => {
+                // The list of what was created has other fields as well.
+                beside.space = text("space", take(&["space", "name"]))?;
+                Ok(Some((Value::Object(Map::new()), beside)))
+            }
+        }
+    }
+
+    /// What a row asks for.
+    fn item(&self, wire: &[u8], beside: Beside, line: u64) -> Result<Values, Bad> {
+        let bad = |problem: &str| Bad { line, column: None, problem: problem.to_owned() };
+        let Beside { request_id, members, space, member, role } = beside;
+        let item = match &self.job {
+            Job::Spaces { .. } => Item::Space(Box::new(decode::<Space>(wire, line)?), members),
+            Job::Members { space: usual, role: usual_role, .. } => {
+                let mut membership: Membership = decode(wire, line)?;
+                let own_role = member.as_ref().and_then(|member| member.role);
+                let of_field = match &membership.member_type {
+                    Some(MemberType::Member(user)) => Some(user.name.parse::<Invitee>()),
+                    Some(MemberType::GroupMember(group)) => Some(group.name.parse()),
+                    None => None,
+                };
+                let invitee = match (member, of_field) {
+                    (Some(member), _) => member,
+                    (None, Some(member)) => member.map_err(|problem| bad(&problem))?,
+                    (None, None) => {
+                        return Err(bad("member is missing: an e-mail address, users/ID, groups/ID or app"));
+                    }
+                };
+                membership.member_type = invitee.membership.member_type;
+                let space = space.or_else(|| usual.clone()).ok_or_else(|| bad("space is missing: spaces/{space}"))?;
+                Item::Member(space, Box::new(Invitee { membership, role: own_role.or(role).or(*usual_role) }))
+            }
+            Job::Imports => Item::Import(space.ok_or_else(|| {
+                bad("space is missing: spaces/{space}; of rows that became no space, nothing can be completed")
+            })?),
+        };
+        Ok((item, request_id))
+    }
+
+    /// The message of a row, which is given both encoded and as JSON, with what the row
+    /// does not say.
+    fn complete(&self, wire: &[u8], row: impl FnOnce() -> Value, line: u64) -> Result<Vec<u8>, Bad> {
+        let Some(defaults) = &self.defaults else { return Ok([&self.template, wire].concat()) };
+        let mut row = row();
+        if let Value::Object(row) = &mut row {
+            fill_in(row, defaults);
+        }
+        let wire = self.message.from_json(row.to_string());
+        wire.map_err(|error| Bad { line, column: None, problem: error.to_string() })
+    }
 }
 
-type Values = (Space, Option<String>);
+/// A text that a row has beside its fields.
+fn text(name: &str, value: Option<Value>) -> Result<Option<String>, String> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(format!("{name}: expected a string, found {other}")),
+    }
+}
 
-fn from_csv(space: &MessageDescriptor, template: &[u8], columns: &[Column], record: &Record) -> Result<Values, Bad> {
-    let Record { line, values } = record;
-    if values.len() != columns.len() {
-        let problem = format!("{} values, where the header has {} fields", values.len(), columns.len());
-        return Err(Bad { line: *line, column: None, problem });
-    }
-    let (mut wire, mut request_id) = (template.to_vec(), None);
-    for (at, (column, text)) in columns.iter().zip(values).enumerate() {
-        match column {
-            // An empty value is none.
-            _ if text.is_empty() => {}
-            Column::RequestId => request_id = Some(text.clone()),
-            Column::Field(path) => put_text(space, &mut wire, path, text).map_err(|error| Bad {
-                line: *line,
-                column: Some(at as u64 + 1),
-                problem: format!("{path}: {error}"),
-            })?,
-        }
-    }
-    Ok((decode(&wire, *line)?, request_id))
+/// Members in one value: spaces, commas, semicolons and line ends part them.
+fn members(text: &str) -> Result<Vec<Invitee>, String> {
+    let parts = text.split(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ';'));
+    let invitees = parts.filter(|part| !part.is_empty()).map(str::parse);
+    invitees.collect::<Result<_, String>>().map_err(|problem| format!("members: {problem}"))
 }
 
 fn put_text(space: &MessageDescriptor, wire: &mut Vec<u8>, path: &str, text: &str) -> Result<(), TextError> {
@@ -285,80 +496,6 @@ fn put_text(space: &MessageDescriptor, wire: &mut Vec<u8>, path: &str, text: &st
         Some(lower) => field.put_text(wire, &lower).map_err(|_| error),
         None => Err(error),
     })
-}
-
-/// A row of NDJSON: a Space, perhaps with a `requestId` beside its fields, or an object
-/// with a `space` and a `requestId`, as a run writes the rows that it could not create.
-/// `None` for the line by which a run knows that file again.
-fn from_json(
-    space: &MessageDescriptor,
-    template: &Template<'_>,
-    json: &[u8],
-    line: u64,
-) -> Result<Option<Values>, Bad> {
-    let bad = |column, problem| Bad { line, column, problem };
-    let text = std::str::from_utf8(json).map_err(|_| bad(None, NOT_UTF8.to_owned()))?;
-    let explain = |error: &google_chat::protojson::ParseError| {
-        let place = if error.path().is_empty() { String::new() } else { format!("{}: ", error.path()) };
-        format!("{place}{}", error.problem())
-    };
-    let error = match space.from_json(text) {
-        Ok(wire) => {
-            let row = || serde_json::from_str(text).unwrap_or_default();
-            return Ok(Some((template.complete(space, &wire, row, line)?, None)));
-        }
-        Err(error) => error,
-    };
-    let mut object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
-    if object.contains_key("gchat") && object.contains_key("journal") {
-        return Ok(None);
-    }
-    let id = object.shift_remove("requestId").or_else(|| object.shift_remove("request_id"));
-    let wrapped = object.shift_remove("space");
-    let inner = match (wrapped, &id) {
-        (Some(wrapped), _) => {
-            let beside = ["line", "error", "unknown"];
-            if let Some(other) = object.keys().find(|key| !beside.contains(&key.as_str())) {
-                return Err(bad(None, format!("{other}: unknown field beside `space`")));
-            }
-            wrapped
-        }
-        (None, Some(_)) => Value::Object(object),
-        (None, None) => return Err(bad(Some(error.column() as u64), explain(&error))),
-    };
-    let request_id = match id {
-        None | Some(Value::Null) => None,
-        Some(Value::String(id)) => Some(id).filter(|id| !id.is_empty()),
-        Some(other) => return Err(bad(None, format!("requestId: expected a string, found {other}"))),
-    };
-    let wire = space.from_json(inner.to_string()).map_err(|error| bad(None, explain(&error)))?;
-    Ok(Some((template.complete(space, &wire, || inner, line)?, request_id)))
-}
-
-/// What the flags give to every row.
-struct Template<'t> {
-    wire: &'t [u8],
-    json: Option<&'t Map<String, Value>>,
-}
-
-impl Template<'_> {
-    /// The space of a row, which is given both encoded and as JSON, with what the row
-    /// does not say.
-    fn complete(
-        &self,
-        space: &MessageDescriptor,
-        wire: &[u8],
-        row: impl FnOnce() -> Value,
-        line: u64,
-    ) -> Result<Space, Bad> {
-        let Some(defaults) = self.json else { return decode(&[self.wire, wire].concat(), line) };
-        let mut row = row();
-        if let Value::Object(row) = &mut row {
-            fill_in(row, defaults);
-        }
-        let wire = space.from_json(row.to_string());
-        decode(&wire.map_err(|error| Bad { line, column: None, problem: error.to_string() })?, line)
-    }
 }
 
 /// Adds the members of `defaults` that an object has under neither of their names.
@@ -395,6 +532,6 @@ fn proto_name(json_name: &str) -> String {
     name
 }
 
-fn decode(wire: &[u8], line: u64) -> Result<Space, Bad> {
-    Space::decode(wire).map_err(|error| Bad { line, column: None, problem: error.to_string() })
+fn decode<M: Message + Default>(wire: &[u8], line: u64) -> Result<M, Bad> {
+    M::decode(wire).map_err(|error| Bad { line, column: None, problem: error.to_string() })
 }

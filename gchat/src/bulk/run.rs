@@ -7,8 +7,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use super::{
     args::{Args, Shard},
     journal::Journal,
-    outcome::Outcome,
-    pace::Pace,
+    outcome::Kind,
     progress::Progress,
     report::Report,
     send::{Sent, Shared, Stop, Task, send},
@@ -30,7 +29,6 @@ pub(super) struct Run<'a> {
     shard: Shard,
     retry_failed: bool,
     concurrency: usize,
-    pace: Pace,
     progress: Progress,
     report: Report,
     /// The row that is sent next.
@@ -57,7 +55,6 @@ impl<'a> Run<'a> {
             shard: args.shard,
             retry_failed: args.retry_failed,
             concurrency: usize::from(args.concurrency),
-            pace: Pace::new(args.rate / args.shard.of as f64),
             progress,
             report: Report::default(),
             next: None,
@@ -82,7 +79,7 @@ impl<'a> Run<'a> {
             let give_up = self.trouble.as_ref().map(|(_, at)| *at);
             tokio::select! {
                 Some(first) = self.under_way.join_next() => self.end_rows(first),
-                () = tokio::time::sleep_until(self.pace.next()), if may_send => {}
+                () = tokio::time::sleep_until(self.shared.rows().next()), if may_send => {}
                 () = until(give_up), if is_stopping && *self.stop.borrow() != Stop::Now => {
                     self.stop.send_replace(Stop::Now);
                 }
@@ -124,11 +121,11 @@ impl<'a> Run<'a> {
             {
                 return self.stop(failure);
             }
-            if self.pace.next() > Instant::now() {
+            if self.shared.rows().next() > Instant::now() {
                 return;
             }
             let Some(task) = self.next.take() else { return };
-            self.pace.take();
+            self.shared.rows().reserve();
             self.under_way.spawn(send(task, Arc::clone(&self.shared)));
         }
     }
@@ -143,17 +140,18 @@ impl<'a> Run<'a> {
             let known = self.journal.outcome(row.number).map_err(|error| self.no_journal(error))?;
             let place = self.report.place();
             match known {
-                Some(outcome) if !is_open(&outcome, self.retry_failed) => {
+                Some(outcome) if !Kind::of(&outcome).is_open(self.retry_failed) => {
                     self.report.tell(place, row.line, Some(&outcome));
                     if self.report.has_much() {
                         self.print();
                     }
                 }
-                open => {
-                    let was_unknown = matches!(open, Some(Outcome::Unknown(_)));
+                before => {
                     let derived = || self.journal.request_id(row.number);
                     let request_id = row.request_id.clone().unwrap_or_else(derived);
-                    self.next = Some(Task { row, request_id, was_unknown, place });
+                    let maybe_sent = self.journal.is_resumed();
+                    self.next =
+                        Some(Task { row, request_id, before, maybe_sent, retry_failed: self.retry_failed, place });
                     return Ok(());
                 }
             }
@@ -176,7 +174,7 @@ impl<'a> Run<'a> {
             .and_then(|()| self.journal.write());
         for Sent { task, outcome, trouble } in ended {
             match &outcome {
-                Some(Outcome::Created { .. }) => {
+                Some(outcome) if Kind::of(outcome) == Kind::Created => {
                     self.report.counts.created += 1;
                     self.report.counts.ended += 1;
                 }
@@ -193,7 +191,7 @@ impl<'a> Run<'a> {
             self.stop(self.no_journal(error));
         }
         // Who reads along is to see each row; of many, what came since the last look.
-        if !self.pace.is_unlimited() || self.report.has_much() {
+        if !self.shared.rows().is_unlimited() || self.report.has_much() {
             self.print();
         }
     }
@@ -209,15 +207,6 @@ impl<'a> Run<'a> {
 
     fn no_journal(&self, error: std::io::Error) -> Failure {
         Failure::machine(format!("the journal {}", self.journal.path().display())).because(error)
-    }
-}
-
-/// Whether a row is sent (again) by this run.
-pub(super) fn is_open(outcome: &Outcome, retry_failed: bool) -> bool {
-    match outcome {
-        Outcome::Created { .. } => false,
-        Outcome::Failed(_) => retry_failed,
-        Outcome::Unknown(_) => true,
     }
 }
 

@@ -6,18 +6,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use google_chat::{Client, CreateSpaceRequest};
-use serde_json::Value;
+use google_chat::Client;
 
-use super::rows::{Format, Row, Rows};
+use super::{
+    job::{Item, Job},
+    rows::{Format, Row, Rows},
+};
 use crate::{failure::Failure, output};
 
 pub(super) struct Source {
     path: PathBuf,
     file: File,
     format: Format,
-    /// What the flags give to every row, encoded.
-    template: Vec<u8>,
+    job: Job,
+    /// Whether any row has members beside its space.
+    has_members: bool,
     /// Of each row, so that none is sent with the request id of another because the file
     /// was changed meanwhile.
     fingerprints: Vec<u64>,
@@ -30,12 +33,11 @@ impl Source {
     /// # Errors
     ///
     /// If the file cannot be read, or a row is wrong.
-    pub(super) fn open(path: &Path, format: Format, flags: &Value, client: &Client) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, format: Format, job: Job, client: &Client) -> Result<Self, Failure> {
         let unusable = || Failure::usage(path.display().to_string());
         let file = File::open(path).map_err(|error| unusable().because(error))?;
-        let template = template(flags)?;
-        let mut source =
-            Self { path: path.to_owned(), file, format, template, fingerprints: Vec::new(), digest: String::new() };
+        let (fingerprints, digest) = (Vec::new(), String::new());
+        let mut source = Self { path: path.to_owned(), file, format, job, has_members: false, fingerprints, digest };
         let mut rows = source.read().map_err(|failure| unusable().because(failure))?;
         let mut ids = HashMap::new();
         let (mut count, mut wrong) = (0_u64, 0_u64);
@@ -45,6 +47,7 @@ impl Source {
                 Err(bad) => vec![bad.to_string()],
                 Ok(row) => {
                     source.fingerprints.push(row.fingerprint());
+                    source.has_members |= matches!(&row.item, Item::Space(_, members) if !members.is_empty());
                     problems(row, client, &mut ids)
                 }
             };
@@ -53,7 +56,7 @@ impl Source {
                 output::note(&format!("{}:{problem}", source.path.display()));
             }
         }
-        source.digest = rows.digest();
+        source.digest = rows.digest()?;
         match wrong {
             0 => Ok(source),
             _ => Err(Failure::usage(format!("{wrong} of {count} rows are wrong; nothing was sent"))),
@@ -62,12 +65,20 @@ impl Source {
 
     fn read(&self) -> Result<Rows, Failure> {
         let file = self.file.try_clone().map_err(Failure::machine)?;
-        Rows::new(file, self.format, self.template.clone())
+        Rows::new(file, self.format, &self.job)
     }
 
     /// How many rows there are.
     pub(super) fn count(&self) -> u64 {
         self.fingerprints.len() as u64
+    }
+
+    pub(super) fn job(&self) -> &Job {
+        &self.job
+    }
+
+    pub(super) fn has_members(&self) -> bool {
+        self.has_members
     }
 
     /// What the file and the flags hash to.
@@ -82,22 +93,15 @@ impl Source {
 }
 
 /// What is wrong with a row that can be read.
-fn problems(row: Row, client: &Client, ids: &mut HashMap<String, u64>) -> Vec<String> {
-    let Row { line, space, request_id, .. } = row;
-    let request_id = request_id.unwrap_or_default();
-    if let Some(other) = Some(&request_id).filter(|id| !id.is_empty()).and_then(|id| ids.insert(id.clone(), line)) {
-        return vec![format!(
-            "{line}: requestId: the row in line {other} has the same, so that both would be one space"
-        )];
+fn problems(row: Row, client: &Client, once: &mut HashMap<String, u64>) -> Vec<String> {
+    let Row { line, item, request_id, .. } = row;
+    if let Some((key, problem)) = item.once(request_id.as_deref())
+        && let Some(other) = once.insert(key, line)
+    {
+        return vec![format!("{line}: {}", problem.replace("{}", &other.to_string()))];
     }
-    match client.check(&CreateSpaceRequest { space: Some(space), request_id }) {
-        Ok(()) => Vec::new(),
-        Err(error) => error
-            .field_violations()
-            .iter()
-            .map(|one| format!("{line}: {} {}", one.field.trim_start_matches("space."), one.description))
-            .collect(),
-    }
+    let problems = item.problems(&request_id.unwrap_or_default(), client);
+    problems.into_iter().map(|problem| format!("{line}: {problem}")).collect()
 }
 
 /// The rows, as long as they are what they were.
@@ -132,16 +136,6 @@ impl Unchanged<'_> {
     }
 }
 
-/// What the flags give to every row: a named space, if nothing says otherwise.
-fn template(flags: &Value) -> Result<Vec<u8>, Failure> {
-    let mut flags = flags.clone();
-    if let Some(space) = flags.as_object_mut() {
-        space.entry("spaceType").or_insert_with(|| "SPACE".into());
-    }
-    let space = output::schema().message("google.chat.v1.Space").ok_or_else(|| Failure::machine("no message Space"))?;
-    space.from_json(flags.to_string()).map_err(|error| Failure::usage("the space").because(error))
-}
-
 #[cfg(test)]
 mod tests {
     use google_chat::Credentials;
@@ -156,6 +150,7 @@ mod tests {
             |rows: &[&str]| rows.iter().map(|name| format!("{{\"displayName\":\"{name}\"}}\n")).collect::<String>();
         let client = Client::builder().endpoint("http://127.0.0.1:1").credentials(Credentials::anonymous());
         let client = client.build().unwrap();
+        let job = Job::Spaces { flags: serde_json::json!({}) };
         for (changed, problem) in [
             (&["a", "b", "c"][..], None),
             (&["a", "c", "b"], Some(":2 was changed")),
@@ -164,7 +159,7 @@ mod tests {
             (&["a", "b", "\""], Some(":3 was changed")),
         ] {
             std::fs::write(&path, file(&["a", "b", "c"])).unwrap();
-            let source = Source::open(&path, Format::Ndjson, &Value::Object(Default::default()), &client).unwrap();
+            let source = Source::open(&path, Format::Ndjson, job.clone(), &client).unwrap();
             assert_eq!((source.count(), source.digest().len()), (3, 64));
             std::fs::write(&path, file(changed)).unwrap();
             let mut rows = source.rows().unwrap();

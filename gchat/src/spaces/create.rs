@@ -36,6 +36,10 @@ Rows:
   fill in what a row does not say. gchat checks the whole file first and sends
   nothing if a row is wrong.
 
+  A column `members` (in NDJSON a list) has who to add to the space: e-mail
+  addresses, users/ID, groups/ID or app, with =manager or =owner for a role,
+  separated by spaces, commas or semicolons.
+
   Each row has a request id, so that sending a row again creates no second
   space. A file can give its rows ids of its own: requestId, as a column or
   beside the fields. Otherwise gchat makes them from its journal. Run the same
@@ -78,8 +82,13 @@ pub(crate) struct Create {
     #[command(flatten)]
     space: NewSpaceFlags,
     /// Create a space for each row of an NDJSON or CSV file
-    #[arg(long, value_name = "FILE", help_heading = "Many spaces", conflicts_with_all = ["emulator", "dry_run", "output"])]
+    #[arg(long, value_name = "FILE", help_heading = "Many rows",
+          conflicts_with_all = ["emulator", "dry_run", "output", "member"])]
     from: Option<PathBuf>,
+    /// The most members of new spaces to add per minute, all shards together
+    #[arg(long, value_name = "COUNT", help_heading = "Many rows", requires = "from", default_value_t = 300.0,
+          value_parser = bulk::rate)]
+    member_rate: f64,
     #[command(flatten)]
     bulk: bulk::Args,
     #[command(flatten)]
@@ -89,8 +98,16 @@ pub(crate) struct Create {
 pub(super) async fn run(args: Create) -> Result<(), Failure> {
     if let Some(file) = &args.from {
         let target = args.connection.target().await?;
-        let timeout = args.connection.connection.timeout();
-        return bulk::run(file, &args.space.to_json()?, &args.bulk, &target, timeout, args.quiet).await;
+        return bulk::run(bulk::Order {
+            path: file,
+            job: bulk::Job::Spaces { flags: args.space.to_json()? },
+            args: &args.bulk,
+            member_rate: args.member_rate,
+            target: &target,
+            timeout: args.connection.connection.timeout(),
+            quiet: args.quiet,
+        })
+        .await;
     }
     let json = match &args.from_json {
         Some(source) => input::read(source)?,

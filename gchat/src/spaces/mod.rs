@@ -3,6 +3,7 @@
 mod create;
 mod find;
 mod flags;
+mod import;
 mod setup;
 mod update;
 
@@ -43,9 +44,9 @@ pub(crate) enum Command {
     /// Delete a space, with its messages and memberships
     #[command(after_help = "Examples:\n  gchat spaces delete spaces/AAQAjCNSsU0 --yes")]
     Delete(Delete),
-    /// Complete the import of a space, so that people see it
-    #[command(after_help = "Examples:\n  gchat spaces complete-import spaces/AAQAjCNSsU0")]
-    CompleteImport(CompleteImport),
+    /// Complete the import of a space, so that people see it, or of many from a file
+    #[command(after_help = import::HELP)]
+    CompleteImport(Box<import::CompleteImport>),
 }
 
 const LIST_HELP: &str = "\
@@ -92,17 +93,6 @@ pub(crate) struct Delete {
     connection: Connection,
 }
 
-#[derive(clap::Args)]
-pub(crate) struct CompleteImport {
-    /// The space: spaces/{space}
-    name: String,
-    /// How to print the space [default: table on a terminal, else json]
-    #[arg(long, value_enum)]
-    output: Option<Output>,
-    #[command(flatten)]
-    connection: Connection,
-}
-
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(args) => create::run(*args).await,
@@ -114,7 +104,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::FindGroupChats(args) => find::group_chats(args).await,
         Command::Update(args) => update::run(*args).await,
         Command::Delete(args) => delete(args).await,
-        Command::CompleteImport(args) => complete_import(args).await,
+        Command::CompleteImport(args) => import::run(*args).await,
     }
 }
 
@@ -150,10 +140,4 @@ fn confirmed(name: &str) -> Result<bool, Failure> {
     let mut answer = String::new();
     stdin().read_line(&mut answer).map_err(Failure::machine)?;
     Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
-}
-
-async fn complete_import(args: CompleteImport) -> Result<(), Failure> {
-    let call = args.connection.client()?.complete_import_space(args.name);
-    let answer = call.timeout(args.connection.timeout()).await?;
-    output::print(&answer.space.unwrap_or_default(), Output::or_usual(args.output))
 }

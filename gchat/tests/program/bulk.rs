@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     shared::random::Random,
-    support::{answering, folder, gchat, signal, text},
+    support::{answering, folder, gchat, json_answer, signal, text},
 };
 
 /// Creates spaces there; those of a file without a limit of their rate.
@@ -738,4 +738,252 @@ fn many_spaces_stop_at_once_where_no_connection_can_be_made() {
     assert!(error.contains("does not speak TLS; if that is intended, use http://127.0.0.1:"), "{error}");
     // No row has come to its end.
     assert!(output.stdout.is_empty() && error.contains("0 spaces are created, 0 rows failed"), "{output:?}");
+}
+
+/// The names of the members of a space.
+fn members(emulator: &Emulator, space: &str) -> Vec<String> {
+    let endpoint = emulator.endpoint();
+    let list = ["members", "list", space, "--groups", "--anonymous", "--endpoint", &endpoint];
+    let output = gchat(&list).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    lines(&output).iter().map(|member| member["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A command of a file of rows other than to create spaces.
+fn rows(folder: &Path, emulator: &Emulator, command: &[&str], args: &[&str]) -> Command {
+    let endpoint = emulator.endpoint();
+    let mut command = gchat(&[command, args, &["--anonymous", "--endpoint", &endpoint, "--rate", "0"]].concat());
+    command.current_dir(folder);
+    command
+}
+
+/// Class rooms from a spreadsheet: each with its members, once, though runs are killed and
+/// connections break.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spaces_get_their_members_once_however_often_the_run_is_killed() {
+    for (wire, seed) in [("grpc", 3), ("http", 4)] {
+        let mut random = Random(seed);
+        let emulator = Emulator::start().await.unwrap();
+        emulator.configure(|settings| settings.unique_names = false);
+        let faults = [
+            Fault::Latency(Duration::from_millis(20)),
+            Fault::Unavailable,
+            Fault::ResetBefore,
+            Fault::ResetAfter,
+            Fault::Truncated,
+        ];
+        emulator.fail_share(0.1, seed, &faults);
+        let folder = folder(&format!("bulk-rooms-{wire}"));
+        let rooms: Vec<String> = (0..30).map(|room| format!("Class {room:02}")).collect();
+        let file: String = rooms
+            .iter()
+            .map(|room| format!("{room},\"teacher@example.com, a@example.com b@example.com;groups/7\"\n"))
+            .collect();
+        fs::write(folder.join("rooms.csv"), format!("displayName,members\n{file}")).unwrap();
+        let command = || create(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--wire", wire]);
+        for _ in 0..5 {
+            let mut run = command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            // Not to wait for something: any moment will do.
+            tokio::time::sleep(Duration::from_millis(100 + random.next() % 300)).await;
+            run.kill().unwrap();
+            run.wait().unwrap();
+        }
+        let run = command().output().unwrap();
+        assert!(run.status.success(), "{}", text(&run.stderr));
+        assert_eq!(names(&emulator), rooms, "{wire}");
+        emulator.fail_share(0.0, seed, &[]);
+        let told = lines(&run);
+        assert_eq!(told.len(), rooms.len());
+        for line in told {
+            let space = line["name"].as_str().unwrap();
+            let names: Vec<&str> =
+                line["members"].as_array().unwrap().iter().map(|member| member["member"].as_str().unwrap()).collect();
+            let expected = ["users/teacher@example.com", "users/a@example.com", "users/b@example.com", "groups/7"];
+            assert_eq!(names, expected, "{line}");
+            assert!(line["members"].as_array().unwrap().iter().all(|member| member["name"].is_string()), "{line}");
+            // And the one that created it.
+            assert_eq!(members(&emulator, space).len(), 5, "{line}");
+        }
+    }
+}
+
+/// What the rows ask for is done once, whatever befalls the answers; and the next run has
+/// nothing to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_and_imports_are_done_once_after_unclear_answers() {
+    for wire in ["grpc", "http"] {
+        let emulator = Emulator::start().await.unwrap();
+        let folder = folder(&format!("bulk-members-{wire}"));
+        fs::write(folder.join("rooms.csv"), "displayName\na\nb\n").unwrap();
+        let created =
+            create(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--import-mode"]).output().unwrap();
+        assert!(created.status.success(), "{}", text(&created.stderr));
+        fs::write(folder.join("created.ndjson"), &created.stdout).unwrap();
+        let spaces: Vec<String> =
+            lines(&created).iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect();
+
+        let import = ["--from", "created.ndjson", "--wire", wire];
+        // The import is completed, and nobody hears of it; then a proxy has only a page.
+        for fault in [Fault::ResetAfter, Fault::Html] {
+            emulator.fail_next(fault);
+        }
+        let done = rows(&folder, &emulator, &["spaces", "complete-import"], &import).output().unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        assert!(text(&done.stderr).contains("gchat: 2 imports are complete, 0 rows failed"), "{done:?}");
+        assert!(emulator.spaces().iter().all(|space| !space.import_mode));
+        let told: Vec<String> = lines(&done).iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(told, spaces);
+
+        let (a, b) = (&spaces[0], &spaces[1]);
+        fs::write(
+            folder.join("members.csv"),
+            format!("space,member\n{a},alice@example.com\n{b},alice@example.com\n{b},groups/7\n"),
+        )
+        .unwrap();
+        for fault in [Fault::ResetAfter, Fault::Html, Fault::ResetAfter] {
+            emulator.fail_next(fault);
+        }
+        let add = || {
+            let args = ["--from", "members.csv", "--wire", wire, "--concurrency", "1"];
+            rows(&folder, &emulator, &["members", "add"], &args).output().unwrap()
+        };
+        let done = add();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        assert!(text(&done.stderr).contains("gchat: 3 members are added, 0 rows failed"), "{done:?}");
+        let counts = [a, b].map(|space| members(&emulator, space).len());
+        assert_eq!(counts, [2, 3]);
+        let sent = emulator.received().len();
+        let again = add();
+        assert_eq!((again.status.code(), lines(&again).len()), (Some(0), 3));
+        assert_eq!(emulator.received().len(), sent);
+
+        // Who is a member already, without any doubt, is refused.
+        fs::write(folder.join("more.ndjson"), "{\"member\":\"alice@example.com\"}\n{\"member\":\"bob@example.com\"}\n")
+            .unwrap();
+        let more = rows(&folder, &emulator, &["members", "add", a], &["--from", "more.ndjson"]).output().unwrap();
+        let told = lines(&more);
+        assert_eq!(more.status.code(), Some(7), "{}", text(&more.stderr));
+        assert_eq!((&told[0]["error"]["code"], told[1]["name"].is_string()), (&"ALREADY_EXISTS".into(), true));
+        let failed = &rows_of(&folder.join("more.ndjson.members.failed.ndjson"))[0];
+        assert_eq!((&failed["space"], &failed["member"]), (&a.as_str().into(), &"users/alice@example.com".into()));
+        // The file of what failed is one of rows.
+        let again = ["--from", "more.ndjson.members.failed.ndjson"];
+        let again = rows(&folder, &emulator, &["members", "add"], &again).output().unwrap();
+        assert_eq!(lines(&again)[0]["error"]["code"], "ALREADY_EXISTS", "{}", text(&again.stderr));
+        // A journal is for one job.
+        let other = ["--from", "more.ndjson", "--journal", "rooms.csv.journal"];
+        let other = rows(&folder, &emulator, &["members", "add", a], &other).output().unwrap();
+        assert!(text(&other.stderr).contains("belongs to the job spaces, not to members"), "{other:?}");
+    }
+}
+
+/// A space whose members were not all added is there, says who is missing, and is mended by the
+/// same command, which does not create it again.
+#[test]
+fn a_member_that_is_refused_fails_the_row_and_not_the_space() {
+    let folder = folder("bulk-partly");
+    fs::write(
+        folder.join("rooms.ndjson"),
+        "{\"displayName\":\"a\",\"members\":[\"x@example.com=owner\",\"alice@example.com\"]}\n",
+    )
+    .unwrap();
+    let (endpoint, calls) = answering([
+        json_answer("200 OK", "{\"name\":\"spaces/a\"}"),
+        json_answer("404 Not Found", "{\"error\":{\"status\":\"NOT_FOUND\",\"message\":\"no x\"}}"),
+        json_answer("200 OK", "{\"name\":\"spaces/a/members/1\"}"),
+        // When it is run again: x is added, and made an owner.
+        json_answer("200 OK", "{\"name\":\"spaces/a/members/2\"}"),
+        json_answer("200 OK", "{\"name\":\"spaces/a/members/2\",\"role\":\"ROLE_MANAGER\"}"),
+    ]);
+    let run = |args: &[&str]| {
+        let from = ["--from", "rooms.ndjson", "--wire", "http"];
+        create(&folder, &endpoint, &[&from, args].concat()).output().unwrap()
+    };
+    let first = run(&[]);
+    assert_eq!(first.status.code(), Some(7), "{}", text(&first.stderr));
+    let told = &lines(&first)[0];
+    let of = |at: usize, field: &str| told["members"][at][field].clone();
+    assert_eq!(
+        (&told["name"], of(0, "member"), of(1, "member")),
+        (&"spaces/a".into(), "users/x@example.com".into(), "users/alice@example.com".into())
+    );
+    assert_eq!((&of(0, "error")["code"], of(1, "name")), (&"NOT_FOUND".into(), "spaces/a/members/1".into()), "{told}");
+    let failed = &rows_of(&folder.join("rooms.ndjson.failed.ndjson"))[0];
+    assert_eq!(
+        (&failed["members"], &failed["error"]["message"]),
+        (&serde_json::json!(["users/x@example.com=owner"]), &"no x".into())
+    );
+    assert!(failed["requestId"].is_string() && failed["space"]["displayName"] == "a", "{failed}");
+    // As it is, it is told again, and nothing is sent.
+    assert_eq!(lines(&run(&[]))[0], *told);
+    let mended = run(&["--retry-failed"]);
+    assert!(mended.status.success(), "{}", text(&mended.stderr));
+    assert_eq!(lines(&mended)[0]["members"][0]["name"], "spaces/a/members/2");
+    assert_eq!(calls.try_iter().count(), 5);
+    assert!(!folder.join("rooms.ndjson.failed.ndjson").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_rows_of_members_and_imports_are_told_before_anything_is_sent() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder("bulk-members-bad");
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    write("a.csv", "member,role\na@b.c,boss\n,\nx y,owner\na@b.c,\n");
+    write("b.csv", "role\nowner\n");
+    write("c.ndjson", "{\"member\":3}\n{\"member\":\"a@b.c\",\"space\":\"rooms/a\"}\n{\"x\":1}\n[]\n{\"member\":\n");
+    write("d.ndjson", "{\"line\":1,\"name\":\"spaces/a\"}\n{\"line\":2,\"error\":{}}\n{\"space\":\"spaces/a\"}\n");
+    write("e.csv", "displayName,members\na,\"b@c.d b@c.d\"\nb,b@c.d=boss\n");
+    let add = &["members", "add", "spaces/a"][..];
+    for (command, file, expected) in [
+        (
+            add,
+            "a.csv",
+            &[
+                "a.csv:2:2: unknown role `boss`; the roles are member, manager and owner",
+                "a.csv:3: member is missing: an e-mail address, users/ID, groups/ID or app",
+                "a.csv:4:1: `x y` is no member; give an e-mail address, users/ID, groups/ID or app",
+                "gchat: 3 of 4 rows are wrong; nothing was sent",
+            ][..],
+        ),
+        (
+            add,
+            "b.csv",
+            &["b.csv:1: the header: there is no column `member`", "gchat: 1 of 1 rows are wrong; nothing was sent"],
+        ),
+        (
+            add,
+            "c.ndjson",
+            &[
+                "c.ndjson:1: member: expected an object, found the number 3",
+                "c.ndjson:2: `rooms/a` is no space; write spaces/{space}",
+                "c.ndjson:3: x: unknown field",
+                "c.ndjson:4:1: expected an object, found a list",
+                "c.ndjson:5:11: member: expected an object, found the end",
+                "gchat: 5 of 5 rows are wrong; nothing was sent",
+            ],
+        ),
+        (
+            &["spaces", "complete-import"],
+            "d.ndjson",
+            &[
+                "d.ndjson:2: space is missing: spaces/{space}; of rows that became no space, nothing can be completed",
+                "d.ndjson:3: the row in line 1 completes the same space",
+                "gchat: 2 of 3 rows are wrong; nothing was sent",
+            ],
+        ),
+        (
+            &["spaces", "create"],
+            "e.csv",
+            &[
+                "e.csv:2: members: users/b@c.d comes twice",
+                "e.csv:3:2: members: unknown role `boss`; the roles are member, manager and owner",
+                "gchat: 2 of 2 rows are wrong; nothing was sent",
+            ],
+        ),
+    ] {
+        let run = rows(&folder, &emulator, command, &["--from", file]).output().unwrap();
+        assert_eq!(run.status.code(), Some(2), "{run:?}");
+        assert_eq!(text(&run.stderr).lines().collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(emulator.received().len(), 0);
 }

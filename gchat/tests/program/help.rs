@@ -69,8 +69,8 @@ fn flags_stand_under_the_heading_of_what_they_are_about() {
         ("--from-json", "Options:"),
         ("--display-name", "Space:"),
         ("--customer", "Space:"),
-        ("--from", "Many spaces:"),
-        ("--rate", "Many spaces:"),
+        ("--from", "Many rows:"),
+        ("--rate", "Many rows:"),
         ("--endpoint", "Connection:"),
     ] {
         assert_eq!(heading(flag), expected, "{flag}");
