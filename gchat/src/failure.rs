@@ -224,8 +224,11 @@ impl From<google_chat::Error> for Failure {
     fn from(error: google_chat::Error) -> Self {
         let exit = Exit::of(error.kind(), error.code());
         match error.kind() {
-            ErrorKind::NoCredentials => {
-                Self::new(exit, format!("{error}; an emulator needs none: add --anonymous")).because(error)
+            ErrorKind::NoCredentials => Self::new(exit, error).and("an emulator needs none: add --anonymous"),
+            // The id may be one that the client has made up.
+            ErrorKind::Unavailable | ErrorKind::DeadlineExceeded if !error.request_id().is_empty() => {
+                let again = format!("to make the same call: --request-id {}", error.request_id());
+                Self::new(exit, error).and(&again)
             }
             _ => Self::new(exit, error),
         }

@@ -22,6 +22,29 @@ pub(crate) fn message(argument: &str) -> Result<String, Failure> {
     if argument == "-" { read("-") } else { Ok(argument.to_owned()) }
 }
 
+/// Asks whether to delete, unless `yes` says so. To ask, somebody must be there.
+///
+/// # Errors
+///
+/// If the answer is not yes, or there is none.
+pub(crate) fn confirm(what: &str, yes: bool) -> Result<(), Failure> {
+    use std::io::{IsTerminal, Write, stderr, stdin};
+    if yes {
+        return Ok(());
+    }
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        return Err(Failure::usage(format!("deleting {what} cannot be undone; add --yes to do it")));
+    }
+    let question = format!("Delete {}? This cannot be undone. [y/N] ", output::plain(what));
+    stderr().write_all(question.as_bytes()).map_err(Failure::machine)?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer).map_err(Failure::machine)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::usage("nothing was deleted")),
+    }
+}
+
 /// A schema from a file with a descriptor set, or the embedded one.
 pub(crate) fn schema(file: Option<&std::path::Path>) -> Result<DescriptorPool, Failure> {
     let Some(file) = file else { return Ok(output::schema().clone()) };

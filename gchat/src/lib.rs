@@ -16,9 +16,12 @@ mod input;
 mod limits;
 #[cfg(feature = "full")]
 mod man;
+mod media;
 mod members;
+mod messages;
 mod output;
 mod people;
+mod reactions;
 mod serving;
 mod sidecar;
 mod signals;
@@ -71,6 +74,15 @@ enum Command {
     /// Work with the members of spaces
     #[command(subcommand)]
     Members(members::Command),
+    /// Send, read, change and delete messages
+    #[command(subcommand)]
+    Messages(messages::Command),
+    /// Work with the reactions to messages
+    #[command(subcommand)]
+    Reactions(reactions::Command),
+    /// Download attachments
+    #[command(subcommand)]
+    Media(media::Command),
     /// Log in with a browser, and see who is logged in
     #[command(subcommand)]
     Auth(auth::Command),
@@ -195,6 +207,9 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Spaces(command) => spaces::run(command).await,
         Command::Members(command) => members::run(command).await,
+        Command::Messages(command) => messages::run(command).await,
+        Command::Reactions(command) => reactions::run(command).await,
+        Command::Media(command) => media::run(command).await,
         Command::Auth(command) => auth::run(command).await,
         Command::Call(args) => call::run(*args).await,
         Command::Explain(args) => explain::run(&args).await,

@@ -36,7 +36,7 @@ Rows:
 Files:
   FILE.members.journal          the results so far
   FILE.members.failed.ndjson    the rows that were refused, for --from
-  FILE.members.unknown.ndjson   the rows without a clear answer, for --from";
+  FILE.members.unknown.ndjson   the rows without a clear response, for --from";
 
 #[derive(clap::Args)]
 pub(crate) struct Add {

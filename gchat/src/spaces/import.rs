@@ -25,7 +25,7 @@ Rows:
 Files:
   FILE.imports.journal          the results so far
   FILE.imports.failed.ndjson    the rows that were refused, for --from
-  FILE.imports.unknown.ndjson   the rows without a clear answer, for --from";
+  FILE.imports.unknown.ndjson   the rows without a clear response, for --from";
 
 #[derive(clap::Args)]
 pub(crate) struct CompleteImport {

@@ -12,6 +12,7 @@ use google_chat::proto::google::chat::v1::{DeleteSpaceRequest, GetSpaceRequest, 
 use crate::{
     connection::Connection,
     failure::Failure,
+    input,
     output::{self, Listing, Output},
 };
 
@@ -122,22 +123,7 @@ async fn list(args: List) -> Result<(), Failure> {
 }
 
 async fn delete(args: Delete) -> Result<(), Failure> {
-    if !args.yes && !confirmed(&args.name)? {
-        return Err(Failure::usage("nothing was deleted"));
-    }
+    input::confirm(&format!("{} with its messages and memberships", args.name), args.yes)?;
     let request = DeleteSpaceRequest { use_admin_access: args.admin, ..args.name.into() };
     Ok(args.connection.client()?.delete_space(request).timeout(args.connection.timeout()).await?)
-}
-
-/// Asks whether to go on, which needs somebody to be asked.
-fn confirmed(name: &str) -> Result<bool, Failure> {
-    use std::io::{IsTerminal, Write, stderr, stdin};
-    if !stdin().is_terminal() || !stderr().is_terminal() {
-        return Err(Failure::usage(format!("deleting {name} cannot be undone; add --yes to do it")));
-    }
-    let question = format!("Delete {name} with its messages and memberships? This cannot be undone. [y/N] ");
-    stderr().write_all(question.as_bytes()).map_err(Failure::machine)?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer).map_err(Failure::machine)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }

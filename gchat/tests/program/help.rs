@@ -3,7 +3,7 @@
 use super::support::{ended, folder, gchat, text};
 
 /// Every command by its words.
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 37] = [
     &[],
     &["spaces"],
     &["spaces", "create"],
@@ -27,6 +27,18 @@ const COMMANDS: [&[&str]; 25] = [
     &["members", "list"],
     &["members", "get"],
     &["members", "update"],
+    &["messages"],
+    &["messages", "send"],
+    &["messages", "list"],
+    &["messages", "get"],
+    &["messages", "edit"],
+    &["messages", "delete"],
+    &["reactions"],
+    &["reactions", "add"],
+    &["reactions", "list"],
+    &["reactions", "remove"],
+    &["media"],
+    &["media", "download"],
     &["call"],
     &["explain"],
     &["doctor"],
@@ -53,7 +65,11 @@ fn examples_are_whole_at_80_columns() {
         let (narrow, wide) = (help(command, "80"), help(command, "200"));
         assert_eq!(below(&narrow), below(&wide), "{command:?}");
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{command:?}: {narrow}");
-        assert!(matches!(command, ["auth" | "spaces" | "members"]) || !below(&narrow).is_empty(), "{command:?}: {narrow}");
+        assert!(
+            matches!(command, ["auth" | "spaces" | "members" | "messages" | "reactions" | "media"])
+                || !below(&narrow).is_empty(),
+            "{command:?}: {narrow}"
+        );
     }
 }
 

@@ -11,6 +11,7 @@ mod explain;
 mod gateway;
 mod help;
 mod members;
+mod messages;
 mod output;
 mod proxy;
 mod schema;
