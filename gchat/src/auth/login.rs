@@ -269,8 +269,6 @@ async fn exchange(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn only_the_login_that_was_begun_brings_a_code() {
         for (query, outcome) in [

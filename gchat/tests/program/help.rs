@@ -3,7 +3,7 @@
 use super::support::{ended, folder, gchat, text};
 
 /// Every command by its words.
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: [&[&str]; 43] = [
     &[],
     &["spaces"],
     &["spaces", "create"],
@@ -44,6 +44,7 @@ const COMMANDS: [&[&str]; 37] = [
     &["doctor"],
     &["emulator"],
     &["gateway"],
+    &["sidecar"],
     &["schema"],
     &["completions"],
 ];
