@@ -489,7 +489,7 @@ async fn every_hop_that_fails_says_what_it_answered_and_what_to_do() {
             Nothing,
             "Unavailable: UNAVAILABLE: no access token was given by the metadata server http://OTHER: what \
              answers there is no metadata server (Metadata-Flavor: Google) after 5 attempts; try again with the same \
-             request id, which creates nothing twice",
+             request id, which creates no second space",
         ),
         (
             vec![("GCE_METADATA_HOST", "not a host".to_owned())],
@@ -524,7 +524,7 @@ async fn every_hop_that_fails_says_what_it_answered_and_what_to_do() {
             Fault(Hop::Sts, answer(200, "{}")),
             "Unavailable: UNAVAILABLE: no access token was given by STS (https://sts.googleapis.com): HTTP 200 OK \
              without an access_token (credentials of DIR/ci.json) after 5 attempts; try again with the same request \
-             id, which creates nothing twice",
+             id, which creates no second space",
         ),
         (
             aws_key,
