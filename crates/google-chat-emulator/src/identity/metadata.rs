@@ -57,11 +57,18 @@ fn service_account(
         "email" => Reply::text(account),
         "scopes" => Reply::text(allowed.iter().map(|scope| format!("{scope}\n")).collect::<String>()),
         "token" => {
-            // What is asked for and not allowed is left out, without a word.
+            // What is asked for and not allowed is left out, without a word. A part of
+            // `cloud-platform` is allowed with it; the scopes of Google Chat are none.
+            let chat = format!("{SCOPE}chat.");
+            let all_of_cloud = allowed.contains(&format!("{SCOPE}cloud-platform"));
+            let is_given = |scope: &&str| {
+                allowed.iter().any(|allowed| allowed == scope) || all_of_cloud && !scope.starts_with(&chat)
+            };
             let wanted = asked.parameter("scopes");
-            let wanted: Option<Vec<&str>> = wanted.as_deref().map(|wanted| wanted.split(',').collect());
-            let is_given = |scope: &&String| wanted.as_ref().is_none_or(|wanted| wanted.contains(&scope.as_str()));
-            let given: Vec<String> = allowed.iter().filter(is_given).cloned().collect();
+            let given: Vec<&str> = match &wanted {
+                Some(wanted) => wanted.split(',').filter(is_given).collect(),
+                None => allowed.iter().map(String::as_str).collect(),
+            };
             let issued = Issued {
                 principal: Principal::ServiceAccount(account.to_owned()),
                 scopes: super::scopes(&given.join(" ")),
