@@ -7,11 +7,14 @@ use std::{io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 
 /// The largest head of a request, and how long it may take.
 const HEAD: usize = 16 * 1024;
 const TIME: Duration = Duration::from_secs(10);
+/// How many connections may be open at once.
+const VISITS: usize = 32;
 
 pub(super) struct Listener(TcpListener);
 
@@ -26,30 +29,46 @@ impl Listener {
     }
 
     /// Waits for a request whose query `outcome` makes something of. Others, as for the icon of
-    /// the page, or by whoever else comes, change nothing.
-    pub(super) async fn outcome<T>(&self, outcome: impl Fn(&str) -> Option<T>) -> io::Result<T> {
+    /// the page, or by whoever else comes, change nothing; nor do connections that browsers open
+    /// to have them ready.
+    pub(super) async fn outcome<T: Send + 'static>(
+        &self,
+        outcome: impl Fn(&str) -> Option<T> + Clone + Send + 'static,
+    ) -> io::Result<T> {
+        let mut visits = JoinSet::new();
         loop {
-            let (mut stream, _) = self.0.accept().await?;
-            let query = tokio::time::timeout(TIME, query(&mut stream)).await.ok().flatten();
-            let found = query.and_then(|query| outcome(&query));
-            let (status, text) = match &found {
-                Some(_) => ("200 OK", "You can close this window, and go back to the terminal."),
-                None => ("404 Not Found", "Nothing is here. The login goes on in its own window."),
-            };
-            let page = format!("<!DOCTYPE html><title>gchat</title><p>{text}</p>\n");
-            let head = format!(
-                "HTTP/1.1 {status}\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {}\r\n\
-                 referrer-policy: no-referrer\r\nconnection: close\r\n\r\n",
-                page.len()
-            );
-            // The login goes on, whether the page is seen or not.
-            let _ = tokio::time::timeout(TIME, stream.write_all(format!("{head}{page}").as_bytes())).await;
-            let _ = stream.shutdown().await;
-            if let Some(found) = found {
-                return Ok(found);
+            tokio::select! {
+                accepted = self.0.accept(), if visits.len() < VISITS => {
+                    visits.spawn(visit(accepted?.0, outcome.clone()));
+                }
+                Some(visited) = visits.join_next() => {
+                    if let Ok(Some(found)) = visited {
+                        return Ok(found);
+                    }
+                }
             }
         }
     }
+}
+
+/// Answers one request.
+async fn visit<T>(mut stream: TcpStream, outcome: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let query = tokio::time::timeout(TIME, query(&mut stream)).await.ok().flatten();
+    let found = query.and_then(|query| outcome(&query));
+    let (status, text) = match &found {
+        Some(_) => ("200 OK", "You can close this window, and go back to the terminal."),
+        None => ("404 Not Found", "Nothing is here. The login goes on in its own window."),
+    };
+    let page = format!("<!DOCTYPE html><title>gchat</title><p>{text}</p>\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {}\r\n\
+         referrer-policy: no-referrer\r\nconnection: close\r\n\r\n",
+        page.len()
+    );
+    // The login goes on, whether the page is seen or not.
+    let _ = tokio::time::timeout(TIME, stream.write_all(format!("{head}{page}").as_bytes())).await;
+    let _ = stream.shutdown().await;
+    found
 }
 
 /// The query of the address that a GET is for.

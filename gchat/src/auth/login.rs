@@ -160,12 +160,15 @@ fn open(url: &str) -> bool {
 
 /// Waits for the code that the browser brings, or that the user pastes.
 async fn code(listener: &Listener, state: &str, read_input: bool) -> Result<String, Failure> {
-    let at_port = listener.outcome(|query| outcome(query, state));
+    let state = state.to_owned();
+    let at_port = listener.outcome({
+        let state = state.clone();
+        move |query| outcome(query, &state)
+    });
     let outcome = if read_input {
         output::note("then paste the address that the browser ends at, which begins with http://127.0.0.1:");
         let (sender, pasted) = tokio::sync::oneshot::channel();
         // A thread of its own, which may wait for a line that never comes.
-        let state = state.to_owned();
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
                 let query = line.trim().split_once('?').map_or("", |(_, query)| query);

@@ -110,6 +110,8 @@ async fn a_login_is_kept_for_its_owner_used_by_default_and_ended() {
             writeln!(waiting.child.stdin.as_mut().unwrap(), "http://127.0.0.1:1/?state=x&code=y\n{location}").unwrap();
         } else {
             let (port, _) = location.split_once('?').unwrap();
+            // Browsers open connections to have them ready.
+            let _idle = TcpStream::connect(port.trim_start_matches("http://")).unwrap();
             assert!(get(&format!("{port}/favicon.ico")).starts_with("HTTP/1.1 404"));
             assert!(get(&format!("{port}?state=x&code=y")).starts_with("HTTP/1.1 404"));
             assert!(get(&location).starts_with("HTTP/1.1 200"));
