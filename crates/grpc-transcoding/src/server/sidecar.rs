@@ -44,20 +44,37 @@ use crate::{
 /// It holds the limits that such a service does not, since a stub in the same process is no
 /// stranger. What is no gRPC over HTTP/2 is refused with an HTTP status.
 ///
-/// ```no_run
-/// # #[cfg(feature = "client")]
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+#[cfg_attr(feature = "client", doc = "```")]
+#[cfg_attr(not(feature = "client"), doc = "```ignore")]
+/// mod library {
+///     include!("../../tests/library/stub.rs"); // in your crate: tonic::include_proto!("example.library.v1");
+/// }
 /// use grpc_transcoding::{
 ///     DescriptorPool, HttpRules,
-///     client::HttpJson,
+///     client::{Grpc, HttpJson, Origin},
 ///     server::{ServeOptions, Sidecar, serve},
 /// };
+/// use library::{SearchBooksRequest, library_client::LibraryClient};
 ///
-/// let pool = DescriptorPool::decode(include_bytes!("../../tests/library/library.bin"))?;
-/// let rules = HttpRules::new(&pool);
-/// let http = HttpJson::builder(rules.clone(), "https://library.example").build()?;
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:50051").await?;
-/// serve(listener, Sidecar::new(rules, http), ServeOptions::default()).await;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # // A REST API that answers each search with the title that was asked for.
+/// # let api = tower::service_fn(|request: http::Request<_>| async move {
+/// #     let title = request.uri().query().and_then(|query| query.strip_prefix("title=")).unwrap_or_default();
+/// #     let body = format!(r#"{{"books": [{{"title": "{title}"}}]}}"#);
+/// #     Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::<bytes::Bytes>::from(body)))
+/// # });
+/// let rules = HttpRules::new(&DescriptorPool::decode(include_bytes!("../../tests/library/library.bin"))?);
+/// // With `build()` in place of this it goes over the network.
+/// let http = HttpJson::builder(&rules, "https://library.example").build_over(api)?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let address = listener.local_addr()?;
+/// tokio::spawn(serve(listener, Sidecar::new(rules, http), ServeOptions::default()));
+///
+/// // Now the stub of any language can call the API. This one is Rust's.
+/// let mut stub = LibraryClient::new(Grpc::new(Origin::parse(&format!("http://{address}"))?)?);
+/// let request = SearchBooksRequest { parent: "shelves/1".into(), title: "Dune".into() };
+/// assert_eq!(stub.search_books(request).await?.into_inner().books[0].title, "Dune");
 /// # Ok(())
 /// # }
 /// ```
