@@ -230,7 +230,8 @@ impl Client {
     /// # let data_ref = google_chat::proto::google::chat::v1::AttachmentDataRef::default();
     /// let media = chat.download(&data_ref.resource_name).await?;
     /// println!("{:?}, {:?} bytes", media.content_type(), media.length());
-    /// media.to_writer(&mut tokio::io::stdout()).await?;
+    /// let mut content = Vec::new(); // or a file
+    /// media.to_writer(&mut content).await?;
     /// # Ok(())
     /// # }
     /// ```
