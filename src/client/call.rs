@@ -84,7 +84,7 @@ impl<Rq: MethodRequest> Call<Rq> {
         Self { client: client.clone(), request, timeout: None, retry: None }
     }
 
-    /// Sets how long the call may take, from the token to the whole answer; where
+    /// Sets how long the call may take, from the token to the whole response; where
     /// [pages](Call::pages) are asked for, each of them.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -97,7 +97,7 @@ impl<Rq: MethodRequest> Call<Rq> {
         self
     }
 
-    /// Has the call answer with what lies beside the message, too.
+    /// Has the call give what lies beside the message, too.
     pub fn with_response(self) -> WithResponse<Rq> {
         WithResponse(self)
     }
@@ -135,7 +135,7 @@ impl<Rq: MethodRequest> Call<Rq> {
         }
     }
 
-    /// The error of a call that is not made, or whose answer cannot be used.
+    /// The error of a call that is not made, or whose response cannot be used.
     pub(super) fn failed(&self, status: tonic::Status) -> Error {
         Error::new(status, method::<Rq>(), self.client.wire(), String::new())
     }
@@ -166,7 +166,7 @@ impl<Rq: MethodRequest> IntoFuture for Call<Rq> {
     }
 }
 
-/// A [`Call`] that answers with a [`Response`].
+/// A [`Call`] that gives a [`Response`].
 #[derive(Clone, Debug)]
 #[must_use = "a call is made by awaiting it"]
 pub struct WithResponse<Rq>(Call<Rq>);
@@ -186,7 +186,7 @@ impl<Rq: MethodRequest> IntoFuture for WithResponse<Rq> {
 pub struct Response<M> {
     /// The message.
     pub message: M,
-    /// The metadata of the answer; over HTTP/JSON its headers.
+    /// The metadata of the response; over HTTP/JSON its headers.
     pub metadata: MetadataMap,
     /// The wire that the call went over.
     pub wire: Wire,

@@ -68,7 +68,7 @@ impl Error {
         &self.0.status
     }
 
-    /// The HTTP status of the answer, where there was one; over gRPC, only if the answer
+    /// The HTTP status of the response, where there was one; over gRPC, only if the response
     /// was not gRPC.
     pub fn http_status(&self) -> Option<u16> {
         http_status(&self.0.status)

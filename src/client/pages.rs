@@ -17,7 +17,7 @@ use super::{
     call::{Boxed, Call, MethodRequest},
 };
 
-/// The request of a method that answers with a page of a list
+/// The request of a method that responds with a page of a list
 /// ([AIP-158](https://google.aip.dev/158)). Generated from the protos.
 pub trait PageRequest: MethodRequest {
     /// What the list holds.
