@@ -181,9 +181,6 @@ impl ErrorKind {
             Self::DeadlineExceeded | Self::Unavailable if name == "UploadAttachment" => {
                 "upload it again: what no message refers to does nothing"
             }
-            Self::DeadlineExceeded | Self::Unavailable if name == "UploadAttachment" => {
-                "upload it again: what no message refers to does nothing"
-            }
             Self::DeadlineExceeded if methods::only_reads(method) == Some(true) => "try again: the call only reads",
             Self::DeadlineExceeded => WRITTEN,
             Self::Unavailable if lost() && methods::only_reads(method) != Some(true) => WRITTEN,
