@@ -704,6 +704,12 @@ async fn a_download_that_is_not_what_it_was_fails() {
         );
         assert_eq!(seen[1].uri(), "https://chat.example/v1/media/name?alt=media");
     }
+    // Bytes that came before are no progress, which would bring new attempts.
+    let (chat, server) = scripted(vec![(200, whole, "abc"), (200, whole, "abc")]);
+    let error = chat.download("name").await.unwrap().bytes().await.unwrap_err();
+    assert_eq!((error.code(), error.attempts()), (Code::Unavailable, 2), "{error}");
+    assert!(error.message().contains("the data ended too early"), "{error}");
+    assert!(server.answers.lock().unwrap().is_empty());
     // Nothing comes behind the last byte.
     let (chat, _) = scripted(vec![(StatusCode::OK.as_u16(), &[], "abc")]);
     assert_eq!(chat.download("a+/b==").await.unwrap().bytes().await.unwrap(), "abc");

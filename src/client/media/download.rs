@@ -137,8 +137,8 @@ enum State {
         body: Body,
         /// How many bytes come that were given before.
         skip: u64,
-        /// Something has come since the last wait for it.
-        came: bool,
+        /// What has come since the last wait for it.
+        came: Came,
         /// `idle` is set.
         waits: bool,
     },
@@ -147,9 +147,31 @@ enum State {
     Ended,
 }
 
+/// Whether bytes have come.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Came {
+    #[default]
+    Nothing,
+    /// Only bytes that were given before.
+    Before,
+    New,
+}
+
+impl Came {
+    /// Only new bytes give the download new attempts: a server that knows no ranges, and whose
+    /// responses all break at the same byte, would be asked for ever.
+    fn renew(self, attempts: &mut Attempts) {
+        match self {
+            Self::Nothing => {}
+            Self::Before => attempts.moved(),
+            Self::New => attempts.progressed(),
+        }
+    }
+}
+
 impl State {
     fn open(rest: Box<Rest>, body: Body, skip: u64) -> Self {
-        Self::Open { rest, body, skip, came: false, waits: false }
+        Self::Open { rest, body, skip, came: Came::Nothing, waits: false }
     }
 }
 
@@ -237,14 +259,19 @@ impl Media {
             let broken = match Pin::new(body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(mut data) = frame.into_data() else { continue };
-                    (*came, *waits) = (true, false);
+                    if data.is_empty() {
+                        continue;
+                    }
+                    *waits = false;
                     // It fits, since it is not more than there is.
                     let skipped = (*skip).min(data.len() as u64);
                     data.advance(skipped as usize);
                     *skip -= skipped;
                     if data.is_empty() {
+                        *came = (*came).max(Came::Before);
                         continue;
                     }
+                    *came = Came::New;
                     self.at += data.len() as u64;
                     if self.length.is_some_and(|length| self.at > length) {
                         return Poll::Ready(Some(Err(changed("it has more bytes than it had"))));
@@ -264,9 +291,7 @@ impl Media {
                 Poll::Pending => {
                     if !*waits {
                         // Time in which the reader did not ask for more does not count.
-                        if std::mem::take(came) {
-                            rest.attempts.progressed();
-                        }
+                        std::mem::take(came).renew(&mut rest.attempts);
                         let limit = rest.attempts.begin();
                         let far = Duration::from_secs(86_400);
                         self.idle.as_mut().reset(Instant::now() + limit.min(far));
@@ -277,9 +302,7 @@ impl Media {
                 }
             };
             let State::Open { mut rest, came, .. } = std::mem::replace(&mut self.state, State::Ended) else { continue };
-            if came {
-                rest.attempts.progressed();
-            }
+            came.renew(&mut rest.attempts);
             rest.at = self.at;
             self.state = State::Opening(Box::pin(rest.open(Some(broken))));
         }

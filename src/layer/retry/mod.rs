@@ -284,6 +284,12 @@ impl Attempts {
     /// has a deadline for the whole, with all the time.
     pub(crate) fn progressed(&mut self) {
         (self.progress, self.before) = (Progress::default(), None);
+        self.moved();
+    }
+
+    /// Gives the call all its time again, unless the caller has a deadline for the whole, but no
+    /// more attempts: something comes or goes that did so before.
+    pub(crate) fn moved(&mut self) {
         if !self.asked {
             self.time = Time::of(self.policy.total_timeout);
         }
