@@ -17,7 +17,8 @@ use google_chat::{
 };
 use google_chat_emulator::{Emulator, Fault, Received};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::Code;
@@ -665,6 +666,35 @@ async fn a_server_that_loses_what_it_had_gets_it_again_or_the_upload_fails() {
     let error =
         chat.upload_reader("spaces/a", "a.bin", reader, None).resumable_over(0).chunk_size(1).await.unwrap_err();
     assert!(error.message().contains("the server has lost what it was sent"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_behind_the_last_byte_takes_nothing_from_a_download() {
+    // Where the length is known, nothing is left to ask for; else the server says that nothing is.
+    for (length, expected) in [(Some("3"), 1), (None, 2)] {
+        let requests = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&requests);
+        let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
+            *counted.lock().unwrap() += 1;
+            let refused = request.headers().contains_key("range");
+            let mut response = Response::builder().status(if refused { 416 } else { 200 });
+            response = match length {
+                _ if refused => response.header("content-range", "bytes */3"),
+                Some(length) => response.header("content-length", length),
+                None => response,
+            };
+            let frames = match refused {
+                true => vec![Ok(Frame::data(Bytes::from("<h1>Nothing is there.</h1>")))],
+                false => vec![Ok(Frame::data(Bytes::from("abc"))), Err(std::io::Error::other("reset"))],
+            };
+            let body = StreamBody::new(futures_util::stream::iter(frames));
+            std::future::ready(Ok::<_, Infallible>(response.body(body).unwrap()))
+        });
+        let builder = Client::builder().endpoint("https://chat.example").credentials(Credentials::anonymous());
+        let chat = builder.retry(policy()).build_over(service).unwrap();
+        assert_eq!(chat.download("name").await.unwrap().bytes().await.unwrap(), "abc", "{length:?}");
+        assert_eq!(*requests.lock().unwrap(), expected, "{length:?}");
+    }
 }
 
 #[tokio::test]

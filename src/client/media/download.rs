@@ -13,18 +13,19 @@ use grpc_transcoding::{
     rpc::{self, Broken},
 };
 use http::{
-    HeaderMap, HeaderValue, Method,
+    HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE},
     response::Parts,
 };
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::Full;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     time::{Instant, Sleep},
 };
 use tonic::Status;
 
-use super::{Body, Http, LARGEST, again, failed, not_the_api, within};
+use super::{Body, Http, LARGEST, again, boxed, failed, not_the_api, within};
 use crate::{
     Client, Error,
     client::{checks, methods::DOWNLOAD as METHOD},
@@ -228,6 +229,11 @@ impl Media {
         Ok(self.at - before)
     }
 
+    /// Whether all bytes were given, as far as it is known how many they are.
+    fn is_whole(&self) -> bool {
+        self.length == Some(self.at)
+    }
+
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         let piece = ready!(self.poll_open(context));
         if !matches!(piece, Some(Ok(_))) {
@@ -238,7 +244,10 @@ impl Media {
 
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         loop {
-            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) && !self.is_end_stream() {
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+                && !self.is_end_stream()
+                && !self.is_whole()
+            {
                 let late = Status::deadline_exceeded("the download was not done within its time");
                 return Poll::Ready(Some(Err(late)));
             }
@@ -281,9 +290,7 @@ impl Media {
                     }
                     return Poll::Ready(Some(Ok(data)));
                 }
-                Poll::Ready(None) if *skip == 0 && self.length.is_none_or(|length| length == self.at) => {
-                    return Poll::Ready(None);
-                }
+                Poll::Ready(None) if *skip == 0 && self.length.is_none() => return Poll::Ready(None),
                 Poll::Ready(None) => Broken::Lost.cause(Status::unavailable("the data ended too early")),
                 Poll::Ready(Some(Err(error))) => {
                     Broken::Lost.cause(Status::unavailable(format!("the data broke off: {}", rpc::chain(&*error))))
@@ -301,6 +308,9 @@ impl Media {
                     Status::deadline_exceeded("nothing came for too long")
                 }
             };
+            if self.is_whole() {
+                return Poll::Ready(None);
+            }
             let State::Open { mut rest, came, .. } = std::mem::replace(&mut self.state, State::Ended) else { continue };
             came.renew(&mut rest.attempts);
             rest.at = self.at;
@@ -375,6 +385,9 @@ impl Rest {
             match within(limit, self.ask()).await {
                 Ok((head, body)) => {
                     let skip = self.check(&head, &body)?;
+                    // The body of a refusal is none of the attachment's data.
+                    let body =
+                        if head.status == StatusCode::RANGE_NOT_SATISFIABLE { boxed(Full::default()) } else { body };
                     return Ok(Opened { rest: self, head, body, skip });
                 }
                 Err(status) => before = Some(status),
