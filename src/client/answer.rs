@@ -1,4 +1,5 @@
-//! Whether a response that says OK is one: where a method gives a resource, it has a name.
+//! Whether a response that says OK is one: where a method gives a resource, or a message with a
+//! resource alone, the resource has a name.
 //!
 //! An empty message is a valid one, and so is `{}` in JSON. A proxy that answers every path with 200
 //! would have a call counted as done that never reached the API.
@@ -8,7 +9,7 @@ use std::sync::LazyLock;
 use grpc_transcoding::{
     MessageDescriptor,
     client::HTTP_STATUS,
-    protojson::{Kind, wire},
+    protojson::{Cardinality, Kind, wire},
     rpc,
 };
 use http::{HeaderName, Response};
@@ -32,25 +33,23 @@ const LARGEST: usize = 4 * 1024 * 1024;
 ///
 /// INTERNAL if the response is to be a resource and is none.
 pub(super) fn check(call: &UnaryCall<'_>, wire: Wire, response: Response<Whole>) -> Result<Response<Whole>, Status> {
-    static NAMES: LazyLock<Vec<Option<u32>>> =
-        LazyLock::new(|| Client::http_rules().pool().methods().map(|method| name_of(&method.output())).collect());
-    let method = call.bindings.method();
-    let (Some(name), false) = (NAMES[method.index()], call.head.headers.contains_key(FIELD_MASK)) else {
+    static DUE: LazyLock<Vec<Option<Due>>> =
+        LazyLock::new(|| Client::http_rules().pool().methods().map(|method| Due::of(method.output())).collect());
+    let (Some(due), false) = (&DUE[call.bindings.method().index()], call.head.headers.contains_key(FIELD_MASK)) else {
         return Ok(response);
     };
     let encoding = response.headers().get("grpc-encoding").map(|encoding| encoding.as_bytes());
     let message = response.body().framed().map(|framed| rpc::unary(framed.clone(), encoding, LARGEST));
     // What cannot be read is the stub's to refuse.
     let Some(Ok(message)) = message else { return Ok(response) };
-    let is_named = |(tag, payload): (u32, wire::Payload<'_>)| tag >> 3 == name && !payload.bytes().is_empty();
     let is_answer = match call.head.extensions.get::<NameIsDue>() {
-        Some(_) => wire::fields(&message).map_while(Result::ok).any(is_named),
+        Some(_) => due.is_in(&message),
         None => !message.is_empty(),
     };
     if is_answer {
         return Ok(response);
     }
-    let resource = in_words(method.output().name());
+    let resource = in_words(due.resource.name());
     let mut status = Status::internal(if call.reads {
         format!("the answer is {resource} without a name, so that it is none; make the call again")
     } else if call.idempotent_write {
@@ -73,6 +72,42 @@ pub(super) fn check(call: &UnaryCall<'_>, wire: Wire, response: Response<Whole>)
     Err(status)
 }
 
+/// The resource that a method gives.
+struct Due {
+    resource: MessageDescriptor,
+    /// The field with its name.
+    name: u32,
+    /// The field of the response that holds it, if the response is not the resource itself.
+    holder: Option<u32>,
+}
+
+impl Due {
+    fn of(response: MessageDescriptor) -> Option<Self> {
+        if let Some(name) = name_of(&response) {
+            return Some(Self { resource: response, name, holder: None });
+        }
+        let mut fields = response.fields();
+        let (field, None) = (fields.next()?, fields.next()) else { return None };
+        let resource = field.message().filter(|_| field.cardinality() == Cardinality::Singular)?;
+        Some(Self { name: name_of(&resource)?, resource, holder: Some(field.number()) })
+    }
+
+    /// Whether an encoded response has the resource with its name.
+    fn is_in(&self, message: &[u8]) -> bool {
+        let has_name = |resource| values(resource, self.name).any(|name| !name.is_empty());
+        match self.holder {
+            Some(holder) => values(message, holder).any(has_name),
+            None => has_name(message),
+        }
+    }
+}
+
+/// The values of a field of an encoded message, which are texts or messages.
+fn values(encoded: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    let fields = wire::fields(encoded).map_while(Result::ok);
+    fields.filter(move |(tag, _)| tag >> 3 == number).map(|(_, payload)| payload.bytes())
+}
+
 /// The field with the name of a resource, for messages that are one.
 ///
 /// Field numbers are those of `google/api/resource.proto`.
@@ -80,12 +115,8 @@ fn name_of(message: &MessageDescriptor) -> Option<u32> {
     /// `google.api.resource`, an extension of `MessageOptions`.
     const RESOURCE: u32 = 1053;
     const NAME_FIELD: u32 = 3;
-    let find = |encoded, number| {
-        let field = wire::fields(encoded).map_while(Result::ok).filter(|(tag, _)| tag >> 3 == number).last();
-        field.map(|(_, payload)| payload.bytes())
-    };
-    let resource = find(message.options(), RESOURCE)?;
-    let name = find(resource, NAME_FIELD).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or("name");
+    let resource = values(message.options(), RESOURCE).last()?;
+    let name = values(resource, NAME_FIELD).last().and_then(|name| std::str::from_utf8(name).ok()).unwrap_or("name");
     let field = message.field_named(name)?;
     (field.kind() == Kind::String).then_some(field.number())
 }
@@ -117,6 +148,22 @@ mod tests {
         }
         for other in ["ListSpacesResponse", "CompleteImportSpaceResponse", "UploadAttachmentResponse", "User"] {
             assert_eq!(of(other), None, "{other}");
+        }
+        let due = |name: &str| {
+            let due = Due::of(pool.message(&format!("google.chat.v1.{name}")).unwrap())?;
+            Some((due.resource.name().rsplit('.').next().unwrap().to_owned(), due.holder))
+        };
+        for (response, resource, holder) in [
+            ("Space", "Space", None),
+            ("CompleteImportSpaceResponse", "Space", Some(1)),
+            ("PositionSectionResponse", "Section", Some(1)),
+            ("MoveSectionItemResponse", "SectionItem", Some(1)),
+        ] {
+            assert_eq!(due(response), Some((resource.to_owned(), holder)), "{response}");
+        }
+        // A list may be empty, and a data ref is no resource.
+        for other in ["ListSpacesResponse", "ListMessagePinsResponse", "UploadAttachmentResponse"] {
+            assert_eq!(due(other), None, "{other}");
         }
     }
 

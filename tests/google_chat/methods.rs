@@ -425,7 +425,12 @@ async fn a_resource_without_a_name_is_no_answer() {
                 set(&mut request, &name, &pattern.replace('*', "a"));
             }
             let request = request.encode_to_vec();
-            let is_resource = output.options().has_extension(&resource);
+            // The response is a resource, or holds one alone.
+            let is_of_resource = |message: &MessageDescriptor| message.options().has_extension(&resource);
+            let holder = output.fields().next().filter(|field| {
+                output.fields().len() == 1 && !field.is_list() && field.kind().as_message().is_some_and(is_of_resource)
+            });
+            let is_resource = is_of_resource(&output) || holder.is_some();
             resources += usize::from(is_resource);
 
             exchange.lock().unwrap().answer = Some(DynamicMessage::new(output.clone()));
@@ -447,7 +452,10 @@ async fn a_resource_without_a_name_is_no_answer() {
             // All but the name: the stub may be a mock's.
             if is_resource {
                 let mut nameless = full(&output, 0, &mut Vec::new());
-                nameless.clear_field_by_name("name");
+                match &holder {
+                    Some(holder) => clear(&mut nameless, &format!("{}.name", holder.name())),
+                    None => clear(&mut nameless, "name"),
+                }
                 exchange.lock().unwrap().answer = Some(nameless);
                 assert_eq!(typed(&request).await.unwrap_err().code(), Code::Internal, "{wire} {name}");
                 stub(&request).await.unwrap();

@@ -116,6 +116,12 @@ impl Reason {
         Self { code: code_name(Code::Cancelled).to_owned(), message, ..Self::default() }
     }
 
+    /// The response does not say what was done.
+    pub(super) fn nameless() -> Self {
+        let message = "the response has no space with a name, so that it is not known whether the call was carried out";
+        Self { code: code_name(Code::Internal).to_owned(), message: message.to_owned(), ..Self::default() }
+    }
+
     /// The run came to its end before the call was made.
     pub(super) fn not_sent() -> Self {
         let message = "it was not sent yet".to_owned();

@@ -368,7 +368,7 @@ impl Sender<'_> {
         match settled {
             Settled::Done(response) => {
                 let named = response.space.map(|space| space.name).filter(|name| !name.is_empty());
-                (Some(Outcome::named(named.unwrap_or_else(|| name.to_owned()))), trouble)
+                (Some(named.map_or_else(|| Outcome::Unknown(Reason::nameless()), Outcome::named)), trouble)
             }
             Settled::Refused { error, unclear } => {
                 let in_doubt = task.maybe_sent || unclear.is_some() || matches!(task.before, Some(Outcome::Unknown(_)));
