@@ -668,6 +668,42 @@ async fn a_server_that_loses_what_it_had_gets_it_again_or_the_upload_fails() {
     assert!(error.message().contains("the server has lost what it was sent"), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_after_a_lost_session_has_its_time_anew() {
+    const PARTS: usize = 12;
+    // Each part takes 3 seconds, so that all but one take longer than the 30 seconds of the policy.
+    let puts = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&puts);
+    let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
+        let range = request.headers().get("content-range").map(|range| range.to_str().unwrap().to_owned());
+        let mut response = Response::builder().status(308);
+        let mut body = "";
+        if let Some(range) = range {
+            *counted.lock().unwrap() += 1;
+            let (_, last) = range.split_once('/').unwrap().0.split_once('-').unwrap();
+            let is_last = last.parse() == Ok(PARTS * GRAIN - 1);
+            response = match (*counted.lock().unwrap(), is_last) {
+                // The session is lost with the last part.
+                (PARTS, _) => response.status(404),
+                (_, true) => response.status(200),
+                _ => response.header("range", format!("bytes=0-{last}")),
+            };
+            body = DONE;
+        } else {
+            response = response.status(200).header("location", "/session");
+        }
+        async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            Ok::<_, Infallible>(response.body(Full::from(body)).unwrap())
+        }
+    });
+    let builder = Client::builder().endpoint("https://chat.example").credentials(Credentials::anonymous());
+    let chat = builder.retry(policy()).build_over(service).unwrap();
+    let upload = chat.upload_bytes("spaces/a", "a.bin", content(PARTS * GRAIN)).resumable_over(0).chunk_size(1);
+    assert_eq!(upload.await.unwrap().attachment_upload_token, "token");
+    assert_eq!(*puts.lock().unwrap(), 2 * PARTS);
+}
+
 #[tokio::test]
 async fn a_connection_that_breaks_behind_the_last_byte_takes_nothing_from_a_download() {
     // Where the length is known, nothing is left to ask for; else the server says that nothing is.

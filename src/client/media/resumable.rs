@@ -124,6 +124,9 @@ impl Parted<'_> {
                         reached = kept;
                         self.attempts.progressed();
                         (self.progress)(kept, self.window.total());
+                    } else if kept > place {
+                        // After a lost session the same bytes take their time once more.
+                        self.attempts.moved();
                     }
                     if asked {
                         continue;
