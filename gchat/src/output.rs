@@ -149,36 +149,18 @@ impl Listing {
         self.limit.and_then(|limit| i32::try_from(limit).ok()).map_or(most, |limit| limit.min(most))
     }
 
-    /// What prints the items.
-    pub(crate) fn lines(self) -> Lines {
-        Lines { output: Output::or_usual(self.output), left: self.limit.unwrap_or(usize::MAX) }
-    }
-
     /// Prints what the pages have, each as it comes.
     pub(crate) async fn print<Rq: PageRequest<Item: Resource>>(self, mut pages: Pages<Rq>) -> Result<(), Failure> {
-        let mut lines = self.lines();
-        while lines.left > 0
+        let (output, mut left) = (Output::or_usual(self.output), self.limit.unwrap_or(usize::MAX));
+        while left > 0
             && let Some(page) = pages.next().await
         {
-            lines.print(Rq::items(page?))?;
+            let mut items = Rq::items(page?);
+            items.truncate(left);
+            left -= items.len();
+            print_lines(&items, output)?;
         }
         Ok(())
-    }
-}
-
-/// Prints a list page by page.
-pub(crate) struct Lines {
-    output: Output,
-    left: usize,
-}
-
-impl Lines {
-    /// Prints a page, as far as the limit goes; whether another is wanted.
-    pub(crate) fn print<R: Resource>(&mut self, mut page: Vec<R>) -> Result<bool, Failure> {
-        page.truncate(self.left);
-        print_lines(&page, self.output)?;
-        self.left -= page.len();
-        Ok(self.left > 0)
     }
 }
 

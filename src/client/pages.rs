@@ -16,6 +16,7 @@ use super::{
     Error,
     call::{Boxed, Call, MethodRequest},
 };
+use crate::proto::google::chat::v1::{SearchSpacesRequest, SearchSpacesResponse, Space};
 
 /// The request of a method that responds with a page of a list
 /// ([AIP-158](https://google.aip.dev/158)). Generated from the protos.
@@ -31,6 +32,27 @@ pub trait PageRequest: MethodRequest {
 
     /// The items of a page.
     fn items(page: Self::Response) -> Vec<Self::Item>;
+}
+
+/// Not generated, since its pages have two lists.
+impl PageRequest for SearchSpacesRequest {
+    type Item = Space;
+
+    fn page_token_mut(&mut self) -> &mut String {
+        &mut self.page_token
+    }
+
+    fn next_page_token(page: &SearchSpacesResponse) -> &str {
+        &page.next_page_token
+    }
+
+    fn items(page: SearchSpacesResponse) -> Vec<Space> {
+        let found: Vec<Space> = page.results.into_iter().filter_map(|result| result.space).collect();
+        // Before there were results, a page had its spaces in this field.
+        #[allow(deprecated, reason = "servers of before have no other")]
+        let before = page.spaces;
+        if found.is_empty() { before } else { found }
+    }
 }
 
 impl<Rq: PageRequest> Call<Rq> {

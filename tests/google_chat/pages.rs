@@ -1,13 +1,14 @@
 //! All pages of a list, and their items, as streams.
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use google_chat::{Client, Credentials, layer::RetryPolicy, proto::google::chat::v1::ListSpacesRequest};
+use google_chat::{Client, Credentials, PageRequest, Space, layer::RetryPolicy, proto::google::chat::v1::*};
 use google_chat_emulator::Emulator;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -131,4 +132,44 @@ async fn the_pages_of_a_server_are_a_stream() {
         chat.list_spaces(request.clone()).pages().map(|page| page.unwrap().spaces.len()).collect().await;
     assert_eq!(pages, [2, 2, 1]);
     assert_eq!(chat.list_spaces(request).items().take(3).collect::<Vec<_>>().await.len(), 3);
+}
+
+#[test]
+fn every_method_that_gives_a_page_gives_all_of_them() {
+    fn path<Rq: PageRequest>() -> &'static str {
+        Rq::PATH
+    }
+    let paged = BTreeSet::from([
+        path::<FindGroupChatsRequest>(),
+        path::<ListCustomEmojisRequest>(),
+        path::<ListMembershipsRequest>(),
+        path::<ListMessagePinsRequest>(),
+        path::<ListMessagesRequest>(),
+        path::<ListReactionsRequest>(),
+        path::<ListSectionItemsRequest>(),
+        path::<ListSectionsRequest>(),
+        path::<ListSpaceEventsRequest>(),
+        path::<ListSpacesRequest>(),
+        path::<SearchMessagesRequest>(),
+        path::<SearchSpacesRequest>(),
+    ]);
+    let methods = Client::http_rules().methods().map(|method| method.method());
+    let with_tokens = methods.filter(|method| method.input().field_named("page_token").is_some());
+    assert_eq!(paged, with_tokens.map(|method| method.path()).collect());
+}
+
+#[test]
+#[allow(deprecated, reason = "servers of before have no results")]
+fn a_search_gives_the_spaces_of_its_results_and_of_servers_that_have_none() {
+    let space = |name: &str| Space { name: name.to_owned(), ..Space::default() };
+    let result = |space| search_spaces_response::SearchSpaceResult { space };
+    let new = SearchSpacesResponse {
+        results: vec![result(Some(space("a"))), result(None), result(Some(space("b")))],
+        ..SearchSpacesResponse::default()
+    };
+    let old = SearchSpacesResponse { spaces: vec![space("a"), space("b")], ..SearchSpacesResponse::default() };
+    let both = SearchSpacesResponse { spaces: old.spaces.clone(), ..new.clone() };
+    for page in [new, old, both] {
+        assert_eq!(SearchSpacesRequest::items(page), [space("a"), space("b")]);
+    }
 }

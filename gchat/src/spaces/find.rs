@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use google_chat::{
-    Client, Error, Space,
+    Client, PageRequest, Space,
     proto::google::chat::v1::{FindGroupChatsRequest, ListSpacesRequest, SearchSpacesRequest},
 };
 
@@ -82,34 +82,14 @@ pub(super) async fn search(args: Search) -> Result<(), Failure> {
         let customer = if args.admin { "customer = \"customers/my_customer\" AND " } else { "" };
         format!("{customer}{}", by_display_name(&args.words.unwrap_or_default()))
     });
-    let mut request = SearchSpacesRequest {
+    let request = SearchSpacesRequest {
         page_size: args.listing.page_size(if args.admin { 1_000 } else { 100 }),
         order_by: args.order_by,
         use_admin_access: args.admin,
         ..query.into()
     };
-    let (chat, mut lines) = (args.connection.client()?, args.listing.lines());
-    loop {
-        let page = search_page(&chat, request.clone(), args.connection.timeout()).await?;
-        if !lines.print(page.0)? || page.1.is_empty() {
-            return Ok(());
-        }
-        request.page_token = page.1;
-    }
-}
-
-/// One page of a search, and the token of the next.
-async fn search_page(
-    chat: &Client,
-    request: SearchSpacesRequest,
-    timeout: Duration,
-) -> Result<(Vec<Space>, String), Error> {
-    let page = chat.search_spaces(request).timeout(timeout).await?;
-    let spaces: Vec<Space> = page.results.into_iter().filter_map(|result| result.space).collect();
-    // Before there were results, a page had its spaces in this field.
-    #[allow(deprecated, reason = "servers of before have no other")]
-    let before = page.spaces;
-    Ok((if spaces.is_empty() { before } else { spaces }, page.next_page_token))
+    let call = args.connection.client()?.search_spaces(request).timeout(args.connection.timeout());
+    args.listing.print(call.pages()).await
 }
 
 /// How many pages are looked through for a display name.
@@ -120,8 +100,8 @@ const PAGES: usize = 10;
 pub(super) async fn named(chat: &Client, display_name: &str, timeout: Duration) -> Option<Space> {
     let has_name = |space: &Space| space.display_name == display_name;
     let request = SearchSpacesRequest { page_size: 100, ..by_display_name(display_name).into() };
-    if let Ok((spaces, _)) = search_page(chat, request, timeout).await
-        && let Some(space) = spaces.into_iter().find(has_name)
+    if let Ok(page) = chat.search_spaces(request).timeout(timeout).await
+        && let Some(space) = SearchSpacesRequest::items(page).into_iter().find(has_name)
     {
         return Some(space);
     }
