@@ -107,7 +107,9 @@ impl Window {
         }
         // A copy of what is left over, so that the memory around it is free before more is used.
         let rest = std::mem::take(&mut self.held).to_vec();
-        let left = self.length.map_or(limit, |length| length - self.start.min(length));
+        // What goes on behind its own length is refused, and none of it is read before.
+        let most = limit.min(self.length.unwrap_or(limit));
+        let left = most.saturating_sub(self.start);
         let room = usize::try_from(left).unwrap_or(usize::MAX).min(size);
         let mut held = BytesMut::with_capacity(room.max(rest.len()).saturating_add(SLACK));
         held.extend_from_slice(&rest);
@@ -123,7 +125,7 @@ impl Window {
                     self.ended = true;
                     break Ok(());
                 }
-                Ok(_) if held.len() > size || self.start + held.len() as u64 > limit => break Ok(()),
+                Ok(_) if held.len() > size || self.start + held.len() as u64 > most => break Ok(()),
                 Ok(_) => {}
                 Err(error) => break Err(unreadable("the content", error)),
             }
@@ -254,6 +256,11 @@ mod tests {
             let status = window.fill(100, limit).await.unwrap_err();
             assert!(status.message().contains(problem), "{status}");
         }
+        // No more is read than shows it.
+        let mut window = Content::Reader(Box::pin(tokio::io::repeat(0)), Some(9)).open().await.unwrap();
+        let status = window.fill(usize::MAX, 10_000_000).await.unwrap_err();
+        assert!(status.message().contains("more than the 9 bytes"), "{status}");
+        assert!(window.held().len() <= 9 + SLACK, "{}", window.held().len());
         let missing = Content::File("/there/is/no/such/file".into()).open().await.err().unwrap();
         assert!(missing.message().starts_with("the file /there/is/no/such/file cannot be read: "), "{missing}");
         assert!(std::error::Error::source(&missing).is_some());
