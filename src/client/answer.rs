@@ -26,6 +26,9 @@ pub(super) struct NameIsDue;
 /// By this a caller asks for some of the fields only, which may leave out the name.
 const FIELD_MASK: HeaderName = HeaderName::from_static("x-goog-fieldmask");
 
+/// What the messages of [`check`] have in common.
+const NAMELESS: &str = " without a name, so that ";
+
 /// The largest message that is unpacked to look for a name: as large as a stub takes it by default.
 const LARGEST: usize = 4 * 1024 * 1024;
 
@@ -50,19 +53,14 @@ pub(super) fn check(call: &UnaryCall<'_>, wire: Wire, response: Response<Whole>)
         return Ok(response);
     }
     let resource = in_words(due.resource.name());
-    let mut status = Status::internal(if call.reads {
-        format!("the answer is {resource} without a name, so that it is none; make the call again")
+    let so_that = if call.reads {
+        "it is none; make the call again"
     } else if call.idempotent_write {
-        format!(
-            "the answer is {resource} without a name, so that it is not known whether one was created; make the call \
-             again with the same request id"
-        )
+        "it is not known whether one was created; make the call again with the same request id"
     } else {
-        format!(
-            "the answer is {resource} without a name, so that it is not known whether the call was carried out; look \
-             before it is made again"
-        )
-    });
+        "it is not known whether the call was carried out; look before it is made again"
+    };
+    let mut status = Status::internal(format!("the answer is {resource}{NAMELESS}{so_that}"));
     let (head, _) = response.into_parts();
     let http_status = head.status.as_u16();
     *status.metadata_mut() = MetadataMap::from_headers(rpc::metadata(head.headers, None));
@@ -70,6 +68,11 @@ pub(super) fn check(call: &UnaryCall<'_>, wire: Wire, response: Response<Whole>)
         status.metadata_mut().insert(HTTP_STATUS, http_status.into());
     }
     Err(status)
+}
+
+/// Whether a status is one of [`check`], whose message says what to do.
+pub(super) fn has_advice(status: &Status) -> bool {
+    status.message().starts_with("the answer is ") && status.message().contains(NAMELESS)
 }
 
 /// The resource that a method gives.

@@ -8,7 +8,7 @@ use grpc_transcoding::{
 };
 use tonic::{Code, Status};
 
-use super::{MethodScopes, SCOPE, Wire, methods};
+use super::{MethodScopes, SCOPE, Wire, answer, methods};
 use crate::{
     credentials::TokenErrorKind,
     proto::google::rpc::{self, bad_request::FieldViolation},
@@ -170,10 +170,17 @@ impl ErrorKind {
     pub(super) fn advice(self, method: &str, status: &Status, has_request_id: bool) -> Option<Cow<'static, str>> {
         let name = method.rsplit('/').next().unwrap_or(method);
         let lost = || status.metadata().get(BROKEN).is_some_and(|broken| broken == Broken::Lost.name());
+        let reads = methods::only_reads(method) == Some(true);
+        let unclear = self == Self::Other
+            && matches!(
+                status.code(),
+                Code::Cancelled | Code::Unknown | Code::Aborted | Code::Internal | Code::DataLoss
+            );
         let advice = match self {
+            Self::Other if !unclear || reads || answer::has_advice(status) => return None,
             Self::MissingScope => return Some(scopes(method)),
             Self::QuotaExceeded => return Some(quota(method)),
-            Self::DeadlineExceeded | Self::Unavailable if has_request_id => match name {
+            Self::DeadlineExceeded | Self::Unavailable | Self::Other if has_request_id => match name {
                 "CreateSpace" | "SetUpSpace" => "try again with the same request id, which creates no second space",
                 "CreateMessage" => "try again with the same request id, which posts no second message",
                 _ => "try again with the same request id, which does nothing twice",
@@ -181,9 +188,12 @@ impl ErrorKind {
             Self::DeadlineExceeded | Self::Unavailable if name == "UploadAttachment" => {
                 "upload it again: what no message refers to does nothing"
             }
-            Self::DeadlineExceeded if methods::only_reads(method) == Some(true) => "try again: the call only reads",
-            Self::DeadlineExceeded => WRITTEN,
-            Self::Unavailable if lost() && methods::only_reads(method) != Some(true) => WRITTEN,
+            // Where no server has said it, it is this crate that says what to do.
+            Self::Other if name == "UploadAttachment" && http_status(status).is_none() => return None,
+            Self::Other if name == "UploadAttachment" => "upload it again: what no message refers to does nothing",
+            Self::DeadlineExceeded if reads => "try again: the call only reads",
+            Self::DeadlineExceeded | Self::Other => WRITTEN,
+            Self::Unavailable if lost() && !reads => WRITTEN,
             Self::NotTheApi => "check the endpoint, and whether a proxy stands in the way",
             Self::Unauthenticated => "get a new access token",
             Self::ApiDisabled => {
@@ -430,10 +440,28 @@ mod tests {
             ("GetMessage", DeadlineExceeded, "try again: the call only reads"),
             ("SearchMessages", DeadlineExceeded, "try again: the call only reads"),
             ("DeleteMessage", DeadlineExceeded, "the call may have been carried out"),
+            // What does not say whether a write was carried out.
+            ("DeleteMessage", Internal, "the call may have been carried out"),
+            ("CreateSpace", Unknown, "the call may have been carried out"),
+            ("UpdateMessage", Aborted, "the call may have been carried out"),
+            ("UpdateMessage", DataLoss, "the call may have been carried out"),
+            ("UpdateMessage", Cancelled, "the call may have been carried out"),
+            ("DeleteMessage", FailedPrecondition, ""),
+            ("DeleteMessage", Unimplemented, ""),
+            ("GetMessage", Internal, ""),
+            ("SearchMessages", DataLoss, ""),
+            ("UploadAttachment", Internal, ""),
         ] {
             let found = advice_of(method, status(code, "m", "", "", 0));
             assert!(found.contains(advice) && found.is_empty() == advice.is_empty(), "{method} {code:?}: {found}");
         }
+        let of_the_server = advice_of("UploadAttachment", status(Internal, "m", "", "", 500));
+        assert!(of_the_server.starts_with("upload it again"), "{of_the_server}");
+        let with_id = Error::new(Status::internal("m"), METHOD, Wire::Grpc, "id".to_owned());
+        assert_eq!(
+            with_id.advice().as_deref(),
+            Some("try again with the same request id, which creates no second space")
+        );
         // Only where a request holds neither memberships nor users is it the request id.
         let text = "Invalid membership state, user, or request ID";
         for (method, advice) in

@@ -340,7 +340,11 @@ impl Method {
         let typed = move |request: &[u8]| -> Answer {
             let call = typed(Rq::decode(request).unwrap());
             Box::pin(async move {
-                let answer = call.await.map_err(|error| error.status().clone())?;
+                let answer = call.await.map_err(|error| {
+                    let has_advice = error.advice().is_some_and(|advice| advice.contains("look before"));
+                    assert!(!has_advice || !error.message().contains("look before"), "twice the same: {error}");
+                    error.status().clone()
+                })?;
                 Ok(answer.encode_to_vec())
             })
         };
