@@ -185,6 +185,16 @@ async fn content_goes_in_parts_and_progress_says_how_far() {
 }
 
 #[tokio::test]
+async fn what_is_larger_than_the_smallest_part_goes_in_parts() {
+    let (emulator, chat, space) = start().await;
+    for (len, calls) in [(GRAIN, 1), (GRAIN + 1, 2)] {
+        let before = media_calls(&emulator).len();
+        chat.upload_bytes(&space, "a.bin", content(len)).await.unwrap();
+        assert_eq!(media_calls(&emulator).len() - before, calls, "{len}");
+    }
+}
+
+#[tokio::test]
 async fn a_small_reader_goes_in_one_request() {
     let (emulator, chat, space) = start().await;
     let content = Bytes::from_static(b"--\r\n\r\nlooks like a boundary\r\n--\n");

@@ -30,8 +30,9 @@ use crate::{
 /// The method, as an [`Error`] names it.
 const METHOD: &str = "google.chat.v1.ChatService/UploadAttachment";
 
-/// The content that goes in one request, if nothing else is said.
-const SMALL: u64 = 1024 * 1024;
+/// The content that goes in one request, if nothing else is said: no more than the smallest part,
+/// since all of it has to go within the time of one attempt, however slow the line is.
+const SMALL: u64 = GRAIN as u64;
 
 /// The largest part, if nothing else is said.
 const CHUNK: usize = 8 * 1024 * 1024;
@@ -40,7 +41,7 @@ const CHUNK: usize = 8 * 1024 * 1024;
 /// attachment by, which becomes an [`Attachment`](crate::proto::google::chat::v1::Attachment) by
 /// `into()`.
 ///
-/// Content of more than 1 MiB is sent in parts. When a connection breaks, the server is asked how
+/// Content of more than 256 KiB is sent in parts. When a connection breaks, the server is asked how
 /// far it has the content, and the upload goes on from there. The client's
 /// [`RetryPolicy`] holds for each part: its attempts and its time begin anew with each part that
 /// the server has. To drop the call is to end it.
@@ -105,7 +106,7 @@ impl Upload {
         self
     }
 
-    /// Sets how many bytes go in one request, all of which are in memory then: 1 MiB by default.
+    /// Sets how many bytes go in one request, all of which are in memory then: 256 KiB by default.
     /// What is larger goes in parts; with 0 everything does.
     pub fn resumable_over(mut self, bytes: u64) -> Self {
         self.small = bytes;
