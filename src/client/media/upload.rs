@@ -121,8 +121,8 @@ impl Upload {
     }
 
     /// Has a function called with the number of bytes that the server has, and with that of all,
-    /// once that is known: after each part, and at the end. The first number may be less than it
-    /// was before, where the server has lost something.
+    /// once that is known: each time that the first number is larger than it ever was, and at the
+    /// end. What the server has lost, and gets again, is not told.
     pub fn progress(mut self, progress: impl FnMut(u64, Option<u64>) + Send + 'static) -> Self {
         self.progress = Box::new(progress);
         self
