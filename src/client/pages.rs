@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fmt,
     future::{IntoFuture, poll_fn},
+    hash::BuildHasher,
     pin::Pin,
     task::{Context, Poll, ready},
     vec,
@@ -87,8 +88,9 @@ impl<Rq: PageRequest> Call<Rq> {
 pub struct Pages<Rq: PageRequest> {
     state: State<Rq::Response>,
     call: Call<Rq>,
-    /// The tokens of the pages that were asked for.
-    tokens: HashSet<String>,
+    /// Hashes of the tokens of the pages that were asked for. A token may be long, and a list may
+    /// have very many pages.
+    tokens: HashSet<u64>,
 }
 
 enum State<P> {
@@ -151,13 +153,15 @@ impl<Rq: PageRequest> Stream for Pages<Rq> {
 
 impl<Rq: PageRequest> Call<Rq> {
     /// Has the request ask for the page after `page`, if there is one.
-    fn after(&mut self, page: &Rq::Response, tokens: &mut HashSet<String>) -> State<Rq::Response> {
+    fn after(&mut self, page: &Rq::Response, tokens: &mut HashSet<u64>) -> State<Rq::Response> {
         let token = Rq::next_page_token(page).to_owned();
         if token.is_empty() {
             return State::Ended;
         }
-        tokens.insert(std::mem::replace(self.request.page_token_mut(), token.clone()));
-        if tokens.contains(&token) { State::Repeated } else { State::Next }
+        let next = tokens.hasher().hash_one(&token);
+        let asked = std::mem::replace(self.request.page_token_mut(), token);
+        tokens.insert(tokens.hasher().hash_one(&asked));
+        if tokens.contains(&next) { State::Repeated } else { State::Next }
     }
 }
 
