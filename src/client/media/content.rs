@@ -57,9 +57,10 @@ impl Content {
                 if metadata.is_dir() {
                     return Err(unreadable(io::ErrorKind::IsADirectory.into()));
                 }
-                // A pipe has no length, and none of the things of the kind can go back.
+                // A pipe has no length, and none of the things of the kind can go back. Some files
+                // that are made as they are read, such as those of /proc, say that they are empty.
                 match metadata.is_file() {
-                    true => (Source::File(file), Some(metadata.len())),
+                    true => (Source::File(file), Some(metadata.len()).filter(|length| *length > 0)),
                     false => (Source::Reader(Box::pin(file)), None),
                 }
             }
@@ -243,6 +244,21 @@ mod tests {
         window.fill(3, LIMIT).await.unwrap();
         window.seek(2).await.unwrap();
         assert!(window.seek(0).await.unwrap_err().message().contains("cannot go back to byte 0"));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_says_it_is_empty_is_read() {
+        let path = std::env::temp_dir().join(format!("google-chat-empty-{}", std::process::id()));
+        std::fs::write(&path, b"").unwrap();
+        let mut window = Content::File(path.clone()).open().await.unwrap();
+        window.fill(20, LIMIT).await.unwrap();
+        assert_eq!((window.held().len(), window.total(), window.is_last()), (0, Some(0), true));
+        std::fs::remove_file(path).unwrap();
+        if cfg!(target_os = "linux") {
+            let mut window = Content::File("/proc/self/stat".into()).open().await.unwrap();
+            window.fill(100_000, 100_000).await.unwrap();
+            assert!(window.is_last() && window.total().is_some_and(|total| total > 0), "{:?}", window.held());
+        }
     }
 
     #[tokio::test]
