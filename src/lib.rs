@@ -43,6 +43,9 @@ pub use client::{
     Call, Channel, Client, ClientBuilder, ClientError, Download, ENDPOINT, Error, ErrorKind, HasRequestId, Items,
     Media, MethodRequest, MethodScopes, PageRequest, Pages, Response, Upload, WithResponse,
 };
+/// For `gchat`, which asks servers of its own.
+#[doc(hidden)]
+pub use credentials::shown;
 pub use credentials::{Credentials, CredentialsError, TokenError, TokenErrorKind};
 pub use grpc_transcoding::client::Wire;
 pub use proto::google::chat::v1::{CreateMessageRequest, CreateSpaceRequest, Membership, Message, Space};

@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use form_urlencoded::byte_serialize;
-use http::Request;
+use http::{HeaderValue, Request};
 use prost_types::Timestamp;
 use ring::{digest, hmac};
 use serde_json::{Value, json};
@@ -126,7 +126,10 @@ impl InstanceMetadata<'_> {
         if let Some(session_url) = &self.aws.session_url {
             let put = Request::put(session_url.uri().clone()).header("x-aws-ec2-metadata-token-ttl-seconds", "300");
             let answer = self.http.send(&hop, session_url, put, "").await?.ok(&[]).map_err(|refusal| refusal.error)?;
-            request = request.header("x-aws-ec2-metadata-token", answer.text().unwrap_or_default());
+            let token = HeaderValue::try_from(answer.text().unwrap_or_default());
+            let mut token = token.map_err(|_| hop.unavailable("its session's token is no header's value"))?;
+            token.set_sensitive(true);
+            request = request.header("x-aws-ec2-metadata-token", token);
         }
         let answer = self.http.send(&hop, url, request, "").await?.ok(&[]).map_err(|refusal| refusal.error)?;
         Ok(answer.text().unwrap_or_default().to_owned())

@@ -2,12 +2,13 @@
 //! IAM, a metadata server.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Mutex, OnceLock},
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use grpc_transcoding::{
@@ -176,6 +177,7 @@ impl Http {
     ) -> Result<Answer<'h>, TokenError> {
         let request = request.body(Full::new(body.into()));
         let request = request.map_err(|error| hop.unavailable(format!("the request cannot be built: {error}")))?;
+        let sent = secrets(request.headers());
         let client = self.client(&endpoint.origin);
         let mut client = client.map_err(|error| hop.failed(TokenErrorKind::Misconfigured, error))?;
         let asked = Instant::now();
@@ -189,7 +191,7 @@ impl Http {
                 }
                 other => hop.unavailable(other),
             })?;
-            Ok(Answer { hop, status: head.status, headers: head.headers, body, asked })
+            Ok(Answer { hop, status: head.status, headers: head.headers, body, asked, sent })
         };
         let answer = tokio::time::timeout(FETCH, exchange).await;
         answer.unwrap_or_else(|_| Err(hop.unavailable(format!("no answer within {FETCH:?}"))))
@@ -203,6 +205,8 @@ pub(super) struct Answer<'h> {
     pub(super) headers: HeaderMap,
     body: Bytes,
     asked: Instant,
+    /// The secrets in the headers of the request.
+    sent: Vec<String>,
 }
 
 /// What a hop said that gave nothing.
@@ -231,17 +235,18 @@ impl Answer<'_> {
         self.hop.unavailable(format!("HTTP {} without {what}", self.status))
     }
 
-    /// The answer, if it is no error. `secrets` are what the request held: a server may repeat
-    /// them in what it says of an error.
+    /// The answer, if it is no error. `secrets` are what the body of the request held: a server
+    /// may repeat them in what it says of an error.
     pub(super) fn ok(self, secrets: &[&str]) -> Result<Self, Box<Refusal>> {
         if self.status.is_success() { Ok(self) } else { Err(Box::new(self.refusal(secrets))) }
     }
 
     fn refusal(&self, secrets: &[&str]) -> Refusal {
         let json = self.json();
+        let secrets: Vec<&str> = secrets.iter().copied().chain(self.sent.iter().map(String::as_str)).collect();
         // The forms of OAuth 2.0 (RFC 6749, section 5.2) and of Google's APIs (AIP-193).
         let error = &json["error"];
-        let text = |value: &Value| shown(value.as_str().unwrap_or_default(), secrets);
+        let text = |value: &Value| shown(value.as_str().unwrap_or_default(), &secrets);
         let (name, description) = match error {
             Value::Object(_) => (text(&error["status"]), text(&error["message"])),
             _ => (text(error), text(&json["error_description"])),
@@ -286,19 +291,53 @@ impl Refusal {
     }
 }
 
+/// What is secret in the headers of a request: what follows the scheme, and the password that
+/// `Basic` has in base64 (RFC 7617).
+fn secrets(headers: &HeaderMap) -> Vec<String> {
+    let mut secrets = Vec::new();
+    let sensitive = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    for value in sensitive {
+        let (scheme, secret) = value.split_once(' ').unwrap_or(("", value));
+        secrets.push(secret.to_owned());
+        if scheme.eq_ignore_ascii_case("basic") {
+            let pair = STANDARD.decode(secret).ok().and_then(|pair| String::from_utf8(pair).ok());
+            secrets.extend(pair.and_then(|pair| Some(pair.split_once(':')?.1.to_owned())));
+        }
+    }
+    secrets
+}
+
 /// What a server said, on one line and not too long. Words that have a part of a secret are
 /// left out: a server may repeat what it was sent.
-pub(super) fn shown(said: &str, secrets: &[&str]) -> String {
-    // Shorter parts are also words of a language.
+pub fn shown(said: &str, secrets: &[&str]) -> String {
+    // Shorter parts of a secret are also words of a language. A secret that is as short itself
+    // is looked for as a whole, unless it is so short that it is in every other word.
     const PART: usize = 12;
+    const SHORTEST: usize = 4;
+    let secrets = secrets.iter().flat_map(|secret| secret.split_whitespace());
+    let secrets = secrets.map(str::as_bytes).filter(|secret| secret.len() >= SHORTEST);
+    let parts: HashSet<&[u8]> = secrets.flat_map(|secret| secret.windows(PART.min(secret.len()))).collect();
     let is_secret = |word: &str| {
-        word.as_bytes()
-            .windows(PART)
-            .any(|part| secrets.iter().any(|secret| secret.as_bytes().windows(PART).any(|secret| secret == part)))
+        let mut sizes = SHORTEST..=PART;
+        sizes.any(|size| word.as_bytes().windows(size).any(|part| parts.contains(part)))
     };
-    let line: String = said.chars().take(SAID).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    let words: Vec<&str> = line.split_whitespace().map(|word| if is_secret(word) { "…" } else { word }).collect();
-    words.join(" ")
+    let words = said.split(|letter: char| letter.is_whitespace() || letter.is_control());
+    let mut line = String::new();
+    for word in words.filter(|word| !word.is_empty()) {
+        if line.len() > SAID {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(if is_secret(word) { "…" } else { word });
+    }
+    // Only now, since a part of a secret that is cut off could be too short to be known.
+    if let Some((end, _)) = line.char_indices().nth(SAID) {
+        line.truncate(end);
+    }
+    line.truncate(line.trim_end().len());
+    line
 }
 
 #[cfg(test)]
@@ -315,7 +354,26 @@ mod tests {
         ] {
             assert_eq!(shown(said, &[token]), kept);
         }
+        assert_eq!(shown("the password 'hunter2' of a b", &["hunter2", "a b", "of"]), "the password … of a b");
+        // What is cut off leaves no part behind.
+        let long = "word ".repeat(SAID / 5 - 1);
+        assert_eq!(shown(&format!("{long}{token}"), &[token]), format!("{long}…"));
         assert_eq!(shown(&"a ".repeat(10_000), &[]).len(), SAID - 1);
+    }
+
+    #[test]
+    fn what_is_sensitive_in_headers_is_secret() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "application/json".parse().unwrap());
+        let mut names = ["authorization", "proxy-authorization", "x-aws-ec2-metadata-token"].into_iter();
+        for value in ["Basic Y2xpZW50OnBhc3N3b3Jk", "Bearer token", "session"] {
+            let mut value = http::HeaderValue::from_static(value);
+            value.set_sensitive(true);
+            headers.insert(names.next().unwrap(), value);
+        }
+        let mut secrets = secrets(&headers);
+        secrets.sort_unstable();
+        assert_eq!(secrets, ["Y2xpZW50OnBhc3N3b3Jk", "password", "session", "token"]);
     }
 
     /// The clock of the test runs ahead where nothing happens.

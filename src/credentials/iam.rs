@@ -202,8 +202,7 @@ impl ServiceAccount {
                 rejected = Some(token);
                 continue;
             }
-            let secret = token.to_str().unwrap_or_default().trim_start_matches("Bearer ");
-            return answer.ok(&[secret]).map_err(|refusal| self.refused(*refusal, email));
+            return answer.ok(&[]).map_err(|refusal| self.refused(*refusal, email));
         }
     }
 

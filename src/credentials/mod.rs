@@ -43,6 +43,8 @@ use self::{
 };
 use crate::layer::RetryPolicy;
 pub use error::{TokenError, TokenErrorKind};
+#[doc(hidden)]
+pub use http::shown;
 pub(crate) use universe::Universe;
 
 /// The scope of the tokens that IAM takes.

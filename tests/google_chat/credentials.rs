@@ -4,6 +4,7 @@
 
 use std::{path::Path, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{Client, Credentials, ErrorKind, Space, TokenErrorKind, layer::RetryPolicy};
 use google_chat_emulator::{Emulator, Hop, HopFault, Login, Received, Settings};
 use serde_json::{Value, json};
@@ -820,6 +821,34 @@ async fn no_part_of_a_login_or_of_a_subject_token_comes_out() {
         }
     }
     assert!(refused > 400, "{refused}");
+}
+
+/// A client says who it is in a header, which is not the token that it asks with.
+#[tokio::test]
+async fn no_part_of_a_clients_secret_comes_out() {
+    const SECRET: &str = "GOCSPX-q3vXw8KpLr5TnYc2HdJ7s";
+    let emulator = Emulator::start().await.unwrap();
+    let basic = STANDARD.encode(format!("a:{SECRET}"));
+    let secret = Secret::of_bytes([SECRET.as_bytes(), basic.as_bytes()]);
+    let echo = format!(r#"{{"error":"invalid_client","error_description":"bad header Basic {basic} of '{SECRET}'"}}"#);
+    let token = folder("client-token");
+    std::fs::write(&token, SUBJECT_TOKEN).unwrap();
+    let mut pool = external_account("oauth:token-type:jwt", json!({ "file": token }));
+    (pool["client_id"], pool["client_secret"]) = ("a".into(), SECRET.into());
+    let workforce = json!({
+        "type": "external_account_authorized_user",
+        "client_id": "a",
+        "client_secret": SECRET,
+        "refresh_token": "1//none",
+        "token_url": "https://sts.googleapis.com/v1/oauthtoken",
+    });
+    for file in [pool, workforce] {
+        emulator.fail_next_at(Hop::Sts, HopFault::Answer { status: 400, body: echo.clone() });
+        let chat = quick(&emulator, at(&emulator, &file));
+        let error = chat.create_space(space("a")).retry(RetryPolicy::never()).await.unwrap_err();
+        assert!(error.to_string().contains("invalid_client: bad header Basic … of …"), "{error}");
+        secret.assert_kept(&format!("{error} {error:?} {:?}", error.status()), &file.to_string());
+    }
 }
 
 #[test]

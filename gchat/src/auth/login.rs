@@ -243,7 +243,7 @@ async fn exchange(
     let (status, answer) =
         web::post_form(&client.token_uri, &form).await.map_err(|why| Failure::new(Exit::Later, why))?;
     if !(200..300).contains(&status) {
-        let said = output::plain(&web::said(&answer)).to_string();
+        let said = output::plain(&web::said(&answer, &[code, &client.secret, verifier]));
         return Err(Failure::new(
             Exit::Missing,
             format!(

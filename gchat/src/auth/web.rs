@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use form_urlencoded::Serializer;
-use google_chat::grpc_transcoding::{
-    client::{Origin, PooledClient, connector},
-    rpc::{chain, collect},
+use google_chat::{
+    grpc_transcoding::{
+        client::{Origin, PooledClient, connector},
+        rpc::{chain, collect},
+    },
+    shown,
 };
 use http::{Request, Uri, header::CONTENT_TYPE};
 use http_body_util::Full;
@@ -55,7 +58,7 @@ pub(crate) async fn check(endpoint: &str, token: &str) -> Checked {
             scopes: short(info["scope"].as_str().unwrap_or_default()),
             seconds: number(&info["expires_in"]),
         }),
-        Ok((400 | 401, info)) if info["error"].is_string() => Checked::Bad(said(&info)),
+        Ok((400 | 401, info)) if info["error"].is_string() => Checked::Bad(said(&info, &[token])),
         Ok((status, _)) => Checked::Unknown(format!("{url} answered HTTP {status}")),
         Err(why) => Checked::Unknown(why),
     }
@@ -97,15 +100,16 @@ pub(super) async fn revoke(login: &Value) -> Result<(), String> {
         (200..300, _) => Ok(()),
         // It has ended already.
         (400, info) if info["error"] == "invalid_token" => Ok(()),
-        (status, info) => Err(format!("HTTP {status}: {}", said(&info))),
+        (status, info) => Err(format!("HTTP {status}: {}", said(&info, &[token]))),
     }
 }
 
-/// The error of an answer (RFC 6749, section 5.2).
-pub(super) fn said(answer: &Value) -> String {
-    let text = |name: &str| answer[name].as_str().unwrap_or_default();
+/// The error of an answer (RFC 6749, section 5.2), without the secrets that the server was sent,
+/// which it may repeat.
+pub(super) fn said(answer: &Value, secrets: &[&str]) -> String {
+    let text = |name: &str| shown(answer[name].as_str().unwrap_or_default(), secrets);
     match (text("error"), text("error_description")) {
-        (error, "") => error.to_owned(),
+        (error, description) if description.is_empty() => error,
         (error, description) => format!("{error}: {description}"),
     }
 }

@@ -173,12 +173,12 @@ async fn a_login_that_fails_says_why_and_leaves_nothing() {
     let (code, said) = waiting.end();
     assert!(code == Some(3) && said.contains("refused in the browser (access_denied)"), "{said}");
     emulator.configure(|settings| settings.consent = true);
-    let body = r#"{"error":"invalid_client","error_description":"The provided client secret is invalid."}"#;
+    let body = r#"{"error":"invalid_client","error_description":"The provided client secret 'GOCSPX-a-secret-of-the-client' is invalid."}"#;
     emulator.fail_next_at(Hop::Token, HopFault::Answer { status: 401, body: body.to_owned() });
     let waiting = Waiting::start(login());
     get(&redirected(&waiting.url));
     let (code, said) = waiting.end();
-    assert!(code == Some(3) && said.contains("invalid_client: The provided client secret is invalid."), "{said}");
+    assert!(code == Some(3) && said.contains("invalid_client: The provided client secret … is invalid."), "{said}");
     assert!(!home.join(".config").exists());
 
     let secret = "GOCSPX-a-secret-of-the-client";
@@ -193,6 +193,24 @@ async fn a_login_that_fails_says_why_and_leaves_nothing() {
         let (code, _, error) = ended(&output);
         assert!(code == 2 && error.contains(problem) && !error.contains(secret), "{problem}: {error}");
     }
+}
+
+#[test]
+fn a_server_that_repeats_a_token_does_not_make_it_known() {
+    let token = "1//0a-refresh-token-of-somebody";
+    let body = format!(r#"{{"error":"invalid_request","error_description":"bad token '{token}'"}}"#);
+    let (endpoint, _calls) = answering([json_answer("400 Bad Request", &body)]);
+    let home = folder("auth-repeated");
+    std::fs::create_dir_all(home.join(".config/gchat")).unwrap();
+    let login = json!({"refresh_token": token, "token_uri": format!("{endpoint}/token")}).to_string();
+    std::fs::write(home.join(".config/gchat/login.json"), login).unwrap();
+    let output = gchat(&["auth", "logout"]).env("HOME", &home).output().unwrap();
+    let (code, _, error) = ended(&output);
+    assert!(code == 6 && error.contains("HTTP 400: invalid_request: bad token …"), "{error}");
+    let args = ["doctor", "--wire", "http", "--access-token", token, "--endpoint", &endpoint];
+    let output = gchat(&args).output().unwrap();
+    let (_, said, error) = ended(&output);
+    assert!(said.contains("tokeninfo: invalid_request: bad token …") && !error.contains(token), "{said}");
 }
 
 /// The environment of a program whose Google is an emulator.
