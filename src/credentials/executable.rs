@@ -4,9 +4,8 @@
 //! executable-sourced credentials".
 
 use std::{
-    io::{self, Read},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -14,9 +13,10 @@ use serde_json::Value;
 
 use super::{
     TokenError, TokenErrorKind,
-    external_account::read,
+    external_account::read_aside,
     file::Members,
-    http::{Hop, LIMIT, shown},
+    http::{Hop, shown},
+    program::printed,
     variable,
 };
 
@@ -81,59 +81,34 @@ impl Executable {
             )));
         }
         // What the program printed before serves as long as it is valid.
-        if let Some(path) = self.output_file.clone()
-            && let Ok(Ok(kept)) = tokio::task::spawn_blocking(move || read(&path)).await
-            && let Ok(token) = token(&kept, SystemTime::now())
+        if let Some(kept) = self.kept().await
+            && let Ok(token) = token(&kept, SystemTime::now(), true)
         {
             return Ok(token);
         }
-        let printed = self.printed().await.map_err(|error| {
-            provider.failed(TokenErrorKind::Refused, format!("it could not be run to its end: {error}"))
-        })?;
-        let printed = match (printed, &self.output_file) {
-            (printed, Some(path)) if printed.trim_ascii().is_empty() => read(path).unwrap_or_default(),
-            (printed, _) => printed,
-        };
-        token(&printed, SystemTime::now()).map_err(|problem| provider.failed(TokenErrorKind::Refused, problem))
-    }
-
-    /// What the program prints.
-    async fn printed(&self) -> io::Result<Vec<u8>> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        // What it says of errors may hold its secrets; its answer has a place for a message.
-        let mut child = Killed(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
-        let stdout = child.0.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
-        let read = tokio::task::spawn_blocking(move || {
-            let mut printed = Vec::new();
-            stdout.take(LIMIT as u64).read_to_end(&mut printed).map(|_| printed)
-        });
-        let late = || io::Error::other(format!("it has not ended within {:?}", self.time_limit));
-        let printed = tokio::time::timeout(self.time_limit, read).await.map_err(|_| late())?;
-        let printed = printed.map_err(io::Error::other)??;
-        // It has closed its output, and ends now or never.
-        drop(child);
-        Ok(printed)
+        let mut printed = printed(&mut command, self.time_limit).await.map_err(|error| {
+            provider.failed(TokenErrorKind::Refused, format!("it could not be run to its end: {error}"))
+        })?;
+        if printed.trim_ascii().is_empty() {
+            printed = self.kept().await.unwrap_or_default();
+        }
+        token(&printed, SystemTime::now(), false).map_err(|problem| provider.failed(TokenErrorKind::Refused, problem))
+    }
+
+    /// What the program has kept in its file, if it has one.
+    async fn kept(&self) -> Option<Vec<u8>> {
+        read_aside(self.output_file.as_deref()?).await.ok()
     }
 }
 
-/// A program that is ended when nobody waits for it any more.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // Neither can fail but for a program that has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The subject token in what a program printed.
+/// The subject token in what a program printed, or has kept (`is_kept`) from an earlier run.
 ///
 /// # Errors
 ///
 /// If there is none. What is repeated of it is the message that is meant to be.
-fn token(printed: &[u8], now: SystemTime) -> Result<String, String> {
+fn token(printed: &[u8], now: SystemTime, is_kept: bool) -> Result<String, String> {
     let json: Value = serde_json::from_slice(printed).map_err(|_| "it does not print the JSON of a token")?;
     if json["version"].as_u64() != Some(1) {
         return Err("it prints no `version` 1".to_owned());
@@ -147,8 +122,11 @@ fn token(printed: &[u8], now: SystemTime) -> Result<String, String> {
         return Err(format!("it says: {} {}", text("code"), text("message")).trim_end().to_owned());
     }
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    if json["expiration_time"].as_f64().is_some_and(|end| end <= now as f64) {
-        return Err("its token has expired".to_owned());
+    match json["expiration_time"].as_f64() {
+        Some(end) if end <= now as f64 => return Err("its token has expired".to_owned()),
+        // It could have expired long ago.
+        None if is_kept => return Err("it has kept no expiration_time".to_owned()),
+        _ => {}
     }
     let member = match json["token_type"].as_str().unwrap_or_default() {
         "urn:ietf:params:oauth:token-type:saml2" => "saml_response",
@@ -212,7 +190,16 @@ mod tests {
             (r#"{"version":1,"success":true}"#, Err("it prints no id_token")),
             ("token", Err("it does not print the JSON of a token")),
         ] {
-            assert_eq!(token(printed.as_bytes(), now).as_deref().map_err(String::as_str), outcome, "{printed}");
+            assert_eq!(token(printed.as_bytes(), now, false).as_deref().map_err(String::as_str), outcome, "{printed}");
+        }
+        // What is kept is used again only as long as it says.
+        for (end, outcome) in [
+            ("", Err("it has kept no expiration_time")),
+            (r#","expiration_time":1000"#, Err("its token has expired")),
+            (r#","expiration_time":1001"#, Ok("t")),
+        ] {
+            let kept = format!(r#"{{"version":1,"success":true,"id_token":"t"{end}}}"#);
+            assert_eq!(token(kept.as_bytes(), now, true).as_deref().map_err(String::as_str), outcome, "{kept}");
         }
     }
 }

@@ -4,13 +4,13 @@
 //! Source: [AIP-4117](https://google.aip.dev/auth/4117), and for the exchange
 //! [RFC 8693](https://www.rfc-editor.org/rfc/rfc8693).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::{HeaderName, HeaderValue, Request};
 use serde_json::{Value, json};
 
 use super::{
-    TokenError, TokenErrorKind,
+    LOOK_UP, TokenError, TokenErrorKind, aside,
     aws::Aws,
     executable::Executable,
     file::Members,
@@ -170,10 +170,7 @@ impl SubjectToken {
         match self {
             // Read anew for each exchange: whoever writes it replaces it before it expires.
             Self::File(path, format) => {
-                let path = path.clone();
-                let read = tokio::task::spawn_blocking(move || read(&path)).await;
-                let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-                let bytes = read.map_err(|error| provider.failed(TokenErrorKind::Refused, error))?;
+                let bytes = read_aside(path).await.map_err(|error| provider.failed(TokenErrorKind::Refused, error))?;
                 format.parse(&bytes).map_err(|problem| provider.failed(TokenErrorKind::Refused, problem))
             }
             Self::Url(endpoint, headers, format) => {
@@ -205,7 +202,7 @@ fn headers(source: &Members<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, Strin
 }
 
 /// Reads a file that is not too large.
-pub(super) fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(LIMIT as u64 + 1).read_to_end(&mut bytes)?;
@@ -213,6 +210,12 @@ pub(super) fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other(format!("it is larger than {LIMIT} bytes")));
     }
     Ok(bytes)
+}
+
+/// The same for a file that may be a pipe, which nobody may write to.
+pub(super) async fn read_aside(path: &Path) -> std::io::Result<Vec<u8>> {
+    let path = path.to_owned();
+    aside(LOOK_UP, move || read(&path)).await
 }
 
 impl Format {

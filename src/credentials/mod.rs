@@ -16,13 +16,14 @@ mod key;
 mod login;
 mod machine;
 mod metadata;
+mod program;
 mod renewable;
 mod token_endpoint;
 mod tokens;
 mod universe;
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -419,6 +420,23 @@ fn gcloud_file() -> Option<PathBuf> {
     Some(folder("CLOUDSDK_CONFIG").or_else(usual)?.join("application_default_credentials.json"))
 }
 
+/// Does what may block for ever on a thread of its own: a runtime that ends waits for those of
+/// its pool.
+async fn aside<T: Send + 'static>(
+    time_limit: Duration,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (sender, outcome) = tokio::sync::oneshot::channel();
+    // Nobody may be left to hear of it.
+    std::thread::Builder::new().spawn(move || drop(sender.send(work())))?;
+    let outcome = tokio::time::timeout(time_limit, outcome).await.map_err(|_| late(time_limit))?;
+    outcome.unwrap_or_else(|_| Err(io::Error::other("its thread has ended")))
+}
+
+fn late(time_limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("it has not ended within {time_limit:?}"))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing is left half done by a panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -483,6 +501,17 @@ mod tests {
         assert_eq!(format!("{credentials:?}"), "Credentials(access token)");
         let Source::Token(header) = &credentials.0 else { panic!("made of a token") };
         assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+
+    #[test]
+    fn what_blocks_for_ever_is_waited_for_by_nobody() {
+        let (writer, reader) = std::sync::mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let blocked = aside(Duration::from_millis(10), move || reader.recv().map_err(io::Error::other));
+        assert_eq!(runtime.block_on(blocked).unwrap_err().to_string(), "it has not ended within 10ms");
+        // It would wait for a thread of its pool.
+        drop(runtime);
+        writer.send(()).unwrap();
     }
 
     #[test]
