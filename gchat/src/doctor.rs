@@ -188,8 +188,10 @@ async fn token(target: &Target, scopes: &[String]) -> Result<(), Failure> {
     if target.is_anonymous() {
         return well("no credentials are used, as was asked for");
     }
+    let outcome = target.who.credentials.access_token(&asked).await;
+    // Only now it is known who was asked where a machine may have more than one.
     let hops = target.who.credentials.hops();
-    let error = match target.who.credentials.access_token(&asked).await {
+    let error = match outcome {
         Ok(token) => {
             well(&found)?;
             for hop in &hops {

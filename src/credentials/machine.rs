@@ -1,14 +1,19 @@
 //! What a machine has where no credentials file is named: its metadata server, or the program
 //! gcloud.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
-use gcp_auth::{GCloudAuthorizedUser, TokenProvider};
+use gcp_auth::TokenProvider;
 use http::HeaderValue;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::{
-    Credentials, CredentialsError, LOOK_UP, TokenError, TokenErrorKind, Universe, bearer, gcloud_file,
+    Credentials, CredentialsError, LOOK_UP, TokenError, TokenErrorKind, Universe, bearer,
+    gcloud::Gcloud,
+    gcloud_file,
     iam::ServiceAccount,
     metadata::Metadata,
     no_credentials,
@@ -19,8 +24,9 @@ use super::{
 pub(super) struct Machine {
     /// The service account that the machine runs as.
     account: Arc<Renewable>,
-    /// The account that gcloud is logged in with, if it is there.
-    gcloud: OnceCell<Option<OneAtATime>>,
+    gcloud: Arc<Renewable>,
+    /// Whether gcloud has given a token, so that nobody looks for a metadata server any more.
+    has_gcloud: AtomicBool,
 }
 
 impl Machine {
@@ -30,7 +36,16 @@ impl Machine {
         let base = Renewable::new(How::Metadata(Arc::clone(&metadata)), Arc::clone(&http), quota_project.clone(), None);
         let account = ServiceAccount::of_machine(Credentials::renewable(base), metadata, &Universe::of_environment());
         let account = How::ServiceAccount(Box::new(account.map_err(CredentialsError::new)?));
-        Ok(Self { account: Renewable::new(account, http, quota_project, None), gcloud: OnceCell::new() })
+        Ok(Self {
+            account: Renewable::new(account, http, quota_project, None),
+            gcloud: Renewable::new(How::Gcloud(Gcloud::new()), Arc::default(), None, None),
+            has_gcloud: AtomicBool::new(false),
+        })
+    }
+
+    /// Who is asked for a token, as far as it is known: gcloud, once it has given one.
+    pub(super) fn hops(&self) -> Vec<String> {
+        if self.has_gcloud.load(Relaxed) { self.gcloud.hops() } else { self.account.hops() }
     }
 
     pub(super) fn account(&self) -> &Arc<Renewable> {
@@ -42,19 +57,19 @@ impl Machine {
         scopes: &[&str],
         rejected: Option<&HeaderValue>,
     ) -> Result<HeaderValue, TokenError> {
+        if self.has_gcloud.load(Relaxed) {
+            return self.gcloud.header(scopes, rejected).await;
+        }
         let missing = match self.account.header(scopes, rejected).await {
             Err(error) if error.kind() == TokenErrorKind::NoCredentials => error,
             other => return other,
         };
-        // It runs the program, which takes a second or two, on the thread that asks it.
-        let gcloud = self.gcloud.get_or_init(async || {
-            let runtime = tokio::runtime::Handle::current();
-            let found = tokio::task::spawn_blocking(move || runtime.block_on(GCloudAuthorizedUser::new()));
-            let found = tokio::time::timeout(LOOK_UP, found).await.ok()?.ok()?.ok()?;
-            Some(OneAtATime::new(Arc::new(found)))
-        });
-        if let Some(gcloud) = gcloud.await {
-            return gcloud.header(scopes).await;
+        match self.gcloud.header(scopes, rejected).await {
+            Err(error) if error.kind() == TokenErrorKind::NoCredentials => {}
+            outcome => {
+                self.has_gcloud.store(outcome.is_ok(), Relaxed);
+                return outcome;
+            }
         }
         let file = gcloud_file().map_or_else(|| "of gcloud".to_owned(), |file| file.display().to_string());
         let problem = format!(
@@ -82,7 +97,6 @@ impl OneAtATime {
             let _turn = self.turn.lock().await;
             self.provider.token(scopes).await
         };
-        // gcp_auth has no limit of its own.
         let token = tokio::time::timeout(LOOK_UP, asked).await;
         let late = format!("no access token was given within {LOOK_UP:?}");
         let token = token.map_err(|_| TokenError::new(TokenErrorKind::Unavailable, late))?;

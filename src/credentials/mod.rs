@@ -10,6 +10,7 @@ mod error;
 mod executable;
 mod external_account;
 mod file;
+mod gcloud;
 mod http;
 mod iam;
 mod key;
@@ -276,7 +277,7 @@ impl Credentials {
         match source.how() {
             How::Key(key) => Some(&key.email),
             How::ServiceAccount(account) => account.name(),
-            How::Login(_) | How::ExternalAccount(_) | How::Metadata(_) => None,
+            How::Login(_) | How::ExternalAccount(_) | How::Metadata(_) | How::Gcloud(_) => None,
         }
     }
 
@@ -345,12 +346,13 @@ impl Credentials {
     }
 
     /// Who is asked, in this order, for a token: a file, STS, IAM, the token endpoint. Where
+    /// it depends on what a machine has, this is known once there was a token. Where
     /// there is none to be had, [`TokenError::hop`] is the first of these that did not give
     /// what it was asked for.
     pub fn hops(&self) -> Vec<String> {
         match &self.0 {
             Source::Renewable(source) => source.hops(),
-            Source::Machine(machine) => machine.account().hops(),
+            Source::Machine(machine) => machine.hops(),
             _ => Vec::new(),
         }
     }
@@ -484,6 +486,7 @@ impl fmt::Debug for Credentials {
                 (How::Login(_), _) => "Credentials(login)",
                 (How::ExternalAccount(_), _) => "Credentials(external account)",
                 (How::Metadata(_), _) => "Credentials(metadata server)",
+                (How::Gcloud(_), _) => "Credentials(gcloud)",
                 (How::ServiceAccount(_), None) => "Credentials(service account by IAM)",
                 (How::ServiceAccount(_), Some(_)) => "Credentials(service account by IAM, for a user)",
             },

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use super::{
     CLOUD_PLATFORM, TokenError,
     external_account::ExternalAccount,
+    gcloud::Gcloud,
     http::{Endpoint, Http},
     iam::ServiceAccount,
     key::Key,
@@ -27,6 +28,7 @@ pub(super) enum How {
     Login(Box<Login>),
     ExternalAccount(Box<ExternalAccount>),
     Metadata(Arc<Metadata>),
+    Gcloud(Gcloud),
     /// By IAM, with a token of another source.
     ServiceAccount(Box<ServiceAccount>),
 }
@@ -104,7 +106,7 @@ impl Renewable {
             How::Key(key) => Some(key.endpoint.endpoint()),
             How::Login(login) => Some(&login.endpoint),
             How::ExternalAccount(account) => Some(&account.sts),
-            How::Metadata(_) => None,
+            How::Metadata(_) | How::Gcloud(_) => None,
             How::ServiceAccount(account) => return account.source.connect_by(connector),
         };
         endpoint.map_or(Ok(()), |endpoint| self.shared.http.client(&endpoint.origin).map(drop))
@@ -117,6 +119,7 @@ impl Renewable {
             How::Login(login) => vec![login.hop.to_string()],
             How::ExternalAccount(account) => vec![account.provider.to_string(), account.hop.to_string()],
             How::Metadata(metadata) => vec![metadata.hop.to_string()],
+            How::Gcloud(gcloud) => vec![gcloud.hop.to_string()],
             How::ServiceAccount(account) => {
                 let mut hops = account.source.hops();
                 hops.push(account.hop.to_string());
@@ -134,7 +137,7 @@ impl Renewable {
     ) -> Result<HeaderValue, TokenError> {
         let scopes = match &self.shared.how {
             // A login's tokens have all scopes of the login.
-            How::Login(_) => String::new(),
+            How::Login(_) | How::Gcloud(_) => String::new(),
             How::Metadata(_) => CLOUD_PLATFORM.to_owned(),
             How::ServiceAccount(account) if account.is_of_machine() && self.subject.is_none() => {
                 // What the machine's own tokens are good for needs no IAM.
@@ -173,6 +176,7 @@ impl Renewable {
                 How::Login(login) => login.refresh(http).await,
                 How::ExternalAccount(account) => account.token(http, &scopes).await,
                 How::Metadata(metadata) => metadata.token(http, &scopes).await,
+                How::Gcloud(gcloud) => gcloud.token().await,
                 How::ServiceAccount(account) => match subject {
                     Some(subject) => account.user_token(http, subject, &scopes).await,
                     None => account.access_token(http, &scopes).await,

@@ -2,7 +2,7 @@
 //! environment is set. Each call is made by a process of its own, since the environment is a
 //! process's.
 
-use std::{path::Path, time::Duration};
+use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{Client, Credentials, ErrorKind, Space, TokenErrorKind, layer::RetryPolicy};
@@ -173,6 +173,13 @@ async fn rows(cloud: &Cloud) -> Vec<Row> {
     workforce["token_url"] = "https://sts.googleapis.com/v1/oauthtoken".into();
     let workforce = file("workforce.json", &workforce);
 
+    let program = cloud.file(
+        "bin/gcloud",
+        "#!/bin/sh\n[ \"$*\" = 'auth print-access-token --quiet' ] && echo user:alice@example.com\n",
+    );
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = vec![("PATH", program.trim_end_matches("/gcloud").to_owned())];
+
     let metadata = vec![("GCE_METADATA_HOST", cloud.emulator.address().to_string())];
     let gcloud_folder = vec![("CLOUDSDK_CONFIG", moved)];
     vec![
@@ -197,6 +204,7 @@ async fn rows(cloud: &Cloud) -> Vec<Row> {
         ("an external account: AWS by variables", aws, Who::App),
         ("an external account: AWS by an instance's metadata", named(ec2), Who::App),
         ("a workforce's login", named(workforce), Who::Alice),
+        ("the program gcloud", and(program, "GCE_METADATA_HOST", "not a host"), Who::Alice),
         ("the metadata server", metadata.clone(), Who::App),
         ("the metadata server, for a user", and(metadata, USER, "alice@example.com"), Who::Alice),
     ]
@@ -212,7 +220,7 @@ async fn every_environment_makes_calls_over_both_wires() {
             settings.service_accounts = vec![between.clone()];
             let creators = ["alice@example.com".to_owned(), ACCOUNT.to_owned(), PRINCIPAL.to_owned(), role, between];
             settings.token_creators = Some(creators.to_vec());
-            settings.unique_names = false;
+            (settings.unique_names, settings.shortcuts) = (false, true);
         });
         for (row, set, who) in rows(&cloud).await {
             let made = outcome(&cloud, &set).await;
