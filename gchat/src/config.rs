@@ -59,12 +59,13 @@ Files:
     subject = \"alice@example.com\"";
 
 impl Config {
-    /// Reads the environment and the file.
+    /// Reads the environment and the file. `names` says whether the command line names who
+    /// calls.
     ///
     /// # Errors
     ///
     /// If there is a file that cannot be used, or `GCHAT_CONFIG` names none.
-    pub(crate) fn read() -> Result<Self, Failure> {
+    pub(crate) fn read(names: bool) -> Result<Self, Failure> {
         let file = File::read()?;
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let wire = text("GCHAT_WIRE").map(|wire| {
@@ -72,8 +73,8 @@ impl Config {
         });
         let credentials = text("GCHAT_CREDENTIALS").map(|key| ("GCHAT_CREDENTIALS", key.into()));
         let access_token = text("GCHAT_ACCESS_TOKEN");
-        // Who is named in the environment is nobody of the file's.
-        let named = credentials.is_some() || access_token.is_some();
+        // Who is named by a flag or in the environment is nobody of the file's.
+        let named = names || credentials.is_some() || access_token.is_some();
         let (file_credentials, file_account, file_subject) = match named {
             true => (None, None, None),
             false => (file.credentials, file.impersonate_service_account, file.subject),

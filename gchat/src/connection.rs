@@ -103,7 +103,7 @@ impl ConnectionOrEmulator {
         if !self.emulator {
             return self.connection.target();
         }
-        let config = Config::read()?;
+        let config = Config::read(false)?;
         let wire = self.connection.wire.or(config.wire).unwrap_or_default();
         let emulator = Emulator::start().await.map_err(Failure::machine)?;
         let (endpoint, scopes) = (emulator.endpoint(), self.connection.scope.clone());
@@ -132,7 +132,7 @@ impl Connection {
     ///
     /// If the config file, a variable or a key cannot be used.
     pub(crate) fn target(&self) -> Result<Target, Failure> {
-        let config = Config::read()?;
+        let config = Config::read(self.credentials.is_some() || self.access_token.is_some())?;
         let wire = self.wire.or(config.wire).unwrap_or_default();
         let scopes = self.scope.clone();
         let who = self.who(&config)?;

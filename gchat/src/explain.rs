@@ -67,7 +67,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let json = input::message(&args.request)?;
     let mut wire = input::request(&method, &json)?;
     let endpoint =
-        args.endpoint.clone().map_or_else(|| Config::read().map(|config| config.endpoint), |it| Ok(Some(it)));
+        args.endpoint.clone().map_or_else(|| Config::read(false).map(|config| config.endpoint), |it| Ok(Some(it)));
     let endpoint = endpoint?.unwrap_or_else(|| ENDPOINT.to_owned());
     Origin::parse(&endpoint).map_err(Failure::usage)?;
     let request = match args.as_client {

@@ -53,6 +53,30 @@ async fn the_file_counts_least_then_the_environment_then_flags() {
     assert!(output.status.code() == Some(2) && text(&output.stderr).contains(problem), "{output:?}");
 }
 
+/// Whom the file impersonates and acts for is of its own credentials.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_is_named_by_a_flag_is_not_made_another_by_the_file() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.configure(|settings| (settings.anonymous, settings.shortcuts) = (false, true));
+    let key = file("named-key.json", &emulator.key_file());
+    let lines = [
+        format!("endpoint = {:?}", emulator.endpoint()),
+        "impersonate_service_account = \"admin@project.iam.gserviceaccount.com\"".to_owned(),
+        "subject = \"alice@example.com\"".to_owned(),
+    ];
+    let config = file("named.toml", &lines.join("\n"));
+    let create = ["spaces", "create", "--quiet", "--customer", "customers/my_customer", "--display-name"];
+    for (name, args, members) in
+        [("bob", ["--access-token", "user:bob@example.com"], 1), ("app", ["--credentials", key.to_str().unwrap()], 0)]
+    {
+        let output = gchat(&[&create[..], &[name], &args].concat()).env("GCHAT_CONFIG", &config).output().unwrap();
+        assert_eq!(ended(&output), (0, "", ""), "{args:?}");
+        let space = emulator.spaces().into_iter().find(|space| space.display_name == name).unwrap();
+        assert_eq!(space.membership_count.unwrap().joined_direct_human_user_count, members, "{name}");
+    }
+    assert_eq!(emulator.received()[0].headers["authorization"], "Bearer user:bob@example.com");
+}
+
 /// Each place of the program where credentials go, and those next to it.
 const PLACES: [&str; 14] = [
     "--credentials",
