@@ -237,7 +237,7 @@ fn passed(hop: &str) -> String {
 
 /// Asks what the token is, where somebody can say. What nobody has checked is not well.
 async fn check(target: &Target, token: &str) -> Result<(), Failure> {
-    match web::check(&target.endpoint, token).await {
+    match web::check(target, token).await {
         Checked::Good(token) => {
             let of = token.email.as_ref().map_or_else(String::new, |email| format!(" of {email}"));
             well(&format!("the token{of} is good for {}, with {}", token.left(), token.scopes.join(" ")))

@@ -6,7 +6,7 @@ pub(crate) mod store;
 pub(crate) mod web;
 
 use crate::{
-    connection::{Connection, in_full},
+    connection::{Connection, Target, in_full},
     failure::{Exit, Failure},
     output,
 };
@@ -43,37 +43,31 @@ pub(crate) struct Show {
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Login(args) => login::run(&args).await,
-        Command::Status(show) => status(&show).await,
+        Command::Status(show) => status(&show.connection.target()?).await,
         Command::Logout => logout().await,
         Command::PrintAccessToken(show) => {
-            let (token, _) = show.token().await?;
+            let token = token(&show.connection.target()?).await?;
             output::write(format!("{token}\n").as_bytes())
         }
     }
 }
 
-impl Show {
-    /// An access token with the scopes that are asked for, or that seeing a space needs; and
-    /// in words, whose it is.
-    async fn token(&self) -> Result<(String, String), Failure> {
-        let target = self.connection.target()?;
-        // So that requests for tokens use connections made the same way as calls.
-        target.client()?;
-        let usual = if target.is_app() { "chat.bot" } else { "chat.spaces.readonly" };
-        let scopes = target.scopes(vec![usual]);
-        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-        let token = target.who.credentials.access_token(&scopes).await;
-        let token = token.map_err(|error| Failure::from(tonic::Status::from(error)))?;
-        let none = || Failure::new(Exit::Missing, "there is no access token without credentials");
-        Ok((token.ok_or_else(none)?, target.who.name))
-    }
+/// An access token with the scopes that are asked for, or that seeing a space needs.
+async fn token(target: &Target) -> Result<String, Failure> {
+    // So that requests for tokens use connections made the same way as calls.
+    target.client()?;
+    let usual = if target.is_app() { "chat.bot" } else { "chat.spaces.readonly" };
+    let scopes = target.scopes(vec![usual]);
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let token = target.who.credentials.access_token(&scopes).await;
+    let token = token.map_err(|error| Failure::from(tonic::Status::from(error)))?;
+    token.ok_or_else(|| Failure::new(Exit::Missing, "there is no access token without credentials"))
 }
 
-async fn status(show: &Show) -> Result<(), Failure> {
-    let (token, name) = show.token().await?;
-    let mut text = format!("who:    {}\n", output::plain(&name));
-    let endpoint = show.connection.target()?.endpoint;
-    match web::check(&endpoint, &token).await {
+async fn status(target: &Target) -> Result<(), Failure> {
+    let token = token(target).await?;
+    let mut text = format!("who:    {}\n", output::plain(&target.who.name));
+    match web::check(target, &token).await {
         Checked::Good(token) => {
             text.push_str(&format!("token:  good for {}\n", output::plain(&token.left())));
             if let Some(email) = &token.email {

@@ -15,6 +15,8 @@ use http_body_util::Full;
 use serde_json::Value;
 use tower::Service;
 
+use crate::connection::Target;
+
 /// How long a server may take, and how much it may answer.
 const LIMIT: Duration = Duration::from_secs(10);
 const SIZE: usize = 64 * 1024;
@@ -48,7 +50,8 @@ impl Token {
 
 /// Asks what an access token is: at Google's tokeninfo, or at that of an emulator on this
 /// machine. No other server is told the token.
-pub(crate) async fn check(endpoint: &str, token: &str) -> Checked {
+pub(crate) async fn check(target: &Target, token: &str) -> Checked {
+    let endpoint = &target.endpoint;
     let Some(url) = tokeninfo(endpoint) else {
         return Checked::Unknown(format!("{endpoint} is not Google's, and nobody else is told the token"));
     };
