@@ -18,6 +18,8 @@ use super::{TokenError, TokenErrorKind, lock};
 /// that another is fetched.
 const MARGIN: Duration = Duration::from_secs(30);
 const AHEAD: Duration = Duration::from_secs(300);
+/// How long nobody tries again where another could not be fetched ahead.
+const PAUSE: Duration = Duration::from_secs(10);
 /// How long a token is used at most, whatever its source says.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
@@ -72,15 +74,16 @@ impl Tokens {
                 None => Arc::clone(slots.entry(scopes.to_owned()).or_default()),
             }
         };
-        if let Some(token) = slot.token().filter(|token| rejected != Some(&token.header)) {
-            if Instant::now() >= token.renew {
-                // If it fails, the token still holds for a while, and who comes next
-                // tries again.
-                drop(slot.exchange(fetch));
+        let is_taken = |token: &Token| rejected != Some(&token.header);
+        if let Some(token) = slot.token().filter(is_taken) {
+            let is_young = |token: &Token| Instant::now() < token.renew;
+            if !is_young(&token) {
+                // If it fails, the token still holds for a while.
+                drop(slot.exchange(is_young, fetch));
             }
             return Ok(token.header);
         }
-        let mut exchange = slot.exchange(fetch);
+        let mut exchange = slot.exchange(is_taken, fetch);
         let outcome = exchange.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
         match outcome {
             Ok(Some(outcome)) => outcome.map(|token| token.header),
@@ -94,25 +97,74 @@ impl Slot {
         lock(&self.token).clone().filter(|token| Instant::now() < token.end)
     }
 
-    /// The exchange that is under way, or a new one. It goes on by itself, so that
-    /// a caller who does not wait any longer takes it from nobody.
-    fn exchange(self: &Arc<Self>, fetch: impl FnOnce() -> Fetch) -> Exchange {
+    /// The exchange that is under way, or a new one, unless one has just ended with a token that
+    /// `serves`. It goes on by itself, so that a caller who does not wait any longer takes it from
+    /// nobody.
+    fn exchange(self: &Arc<Self>, serves: impl Fn(&Token) -> bool, fetch: impl FnOnce() -> Fetch) -> Exchange {
         let mut under_way = lock(&self.exchange);
         // One whose task is gone, with its runtime, has no outcome any more.
         if let Some(exchange) = under_way.as_ref().filter(|exchange| exchange.has_changed().is_ok()) {
             return exchange.clone();
+        }
+        if let Some(token) = self.token().filter(serves) {
+            return watch::channel(Some(Ok(token))).1;
         }
         let (outcome, exchange) = watch::channel(None);
         *under_way = Some(exchange.clone());
         let (fetch, slot) = (fetch(), Arc::clone(self));
         tokio::spawn(async move {
             let fetched = fetch.await;
-            if let Ok(token) = &fetched {
-                *lock(&slot.token) = Some(token.clone());
+            match (&fetched, &mut *lock(&slot.token)) {
+                (Ok(token), kept) => *kept = Some(token.clone()),
+                (Err(_), Some(kept)) => kept.renew = Instant::now() + PAUSE,
+                (Err(_), None) => {}
             }
             *lock(&slot.exchange) = None;
             outcome.send_replace(Some(fetched));
         });
         exchange
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+
+    fn token(name: &'static str) -> Token {
+        Token::new(HeaderValue::from_static(name), Instant::now(), Duration::from_secs(3_600))
+    }
+
+    /// The clock of the test runs ahead where nothing happens.
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_ahead_that_fails_is_not_tried_at_every_call() {
+        let (tokens, fetches) = (Tokens::default(), Arc::new(AtomicU32::new(0)));
+        let fetch = || -> Fetch {
+            let first = fetches.fetch_add(1, Relaxed) == 0;
+            let failed = TokenError::new(TokenErrorKind::Unavailable, "no");
+            Box::pin(async move { if first { Ok(token("first")) } else { Err(failed) } })
+        };
+        tokens.token("", None, fetch).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3_600) - AHEAD).await;
+        // Each call is a second after the one before.
+        for _ in 0..21 {
+            assert_eq!(tokens.token("", None, fetch).await.unwrap(), "first");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(fetches.load(Relaxed), 1 + 3);
+    }
+
+    /// A caller may have looked for a token just before an exchange ended.
+    #[tokio::test]
+    async fn a_token_that_has_just_come_is_not_fetched_again() {
+        let slot = Arc::new(Slot::default());
+        *lock(&slot.token) = Some(token("first"));
+        let serves = |serves: bool| {
+            let mut exchange = slot.exchange(|_| serves, || Box::pin(async { Ok(token("second")) }));
+            async move { exchange.wait_for(Option::is_some).await.unwrap().clone().unwrap().unwrap().header }
+        };
+        assert_eq!(serves(true).await, "first");
+        assert_eq!(serves(false).await, "second");
     }
 }
