@@ -10,7 +10,7 @@ use http::Request;
 use tokio::sync::OnceCell;
 
 use super::{
-    TokenError, TokenErrorKind,
+    THREE_WAYS, TokenError, TokenErrorKind,
     http::{Answer, Endpoint, Hop, Http, Refusal},
     is_email,
     tokens::Token,
@@ -81,12 +81,15 @@ impl Metadata {
         let answer = http.send(&self.hop, &endpoint, request, "").await.map_err(|error| match self.expected {
             true => error.advise("check that the metadata server is reached from here (GCE_METADATA_HOST)"),
             // Most machines are none of Google's.
-            false => error.of_kind(TokenErrorKind::NoCredentials),
+            false => error.of_kind(TokenErrorKind::NoCredentials).advise(THREE_WAYS),
         })?;
         // Anything may answer at this name on another network.
         if answer.headers.get(FLAVOR).is_none_or(|flavor| flavor != GOOGLE) {
-            let kind = if self.expected { TokenErrorKind::Unavailable } else { TokenErrorKind::NoCredentials };
-            return Err(self.hop.failed(kind, "what answers there is no metadata server (Metadata-Flavor: Google)"));
+            let error = self.hop.unavailable("what answers there is no metadata server (Metadata-Flavor: Google)");
+            return Err(match self.expected {
+                true => error,
+                false => error.of_kind(TokenErrorKind::NoCredentials).advise(THREE_WAYS),
+            });
         }
         answer.ok(&[]).map_err(|refusal| refused(*refusal))
     }

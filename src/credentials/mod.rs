@@ -250,6 +250,9 @@ impl Credentials {
         let account = match &self.0 {
             Source::Renewable(source) if source.can_act_for_users() => source,
             Source::Machine(machine) => machine.account(),
+            Source::Unusable(error) => {
+                return Err(CredentialsError::caused_by(error.to_string(), Arc::clone(error)));
+            }
             _ => {
                 let problem = "only a service account can act for a user; use its key, or have these credentials \
                                impersonate it: Credentials::impersonated";

@@ -197,6 +197,12 @@ async fn a_named_key_that_cannot_be_used_says_what_is_wrong() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{error}");
         assert!(error.contains("GOOGLE_APPLICATION_CREDENTIALS") && error.contains(problem), "{error}");
+        let output = gchat(&["spaces", "list", "--subject", "alice@example.com"])
+            .env("GOOGLE_APPLICATION_CREDENTIALS", &file)
+            .output()
+            .unwrap();
+        let error = text_of(&output);
+        assert!(error.contains("GOOGLE_APPLICATION_CREDENTIALS") && error.contains(problem), "{error}");
     }
 }
 
