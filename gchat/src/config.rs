@@ -38,7 +38,8 @@ Environment:
   GCHAT_IMPERSONATE_SERVICE_ACCOUNT
                       the service account to act as
   GCHAT_SUBJECT       the user to act for
-  GCHAT_QUOTA_PROJECT the project that calls are counted against
+  GCHAT_QUOTA_PROJECT, GOOGLE_CLOUD_QUOTA_PROJECT
+                      the project that calls are counted against
   GCHAT_ACCESS_TOKEN  an access token
   GCHAT_CONFIG        the config file
   GOOGLE_APPLICATION_CREDENTIALS
@@ -85,7 +86,9 @@ impl Config {
             credentials: credentials.or(file_credentials.map(|key| ("`credentials` of the config file", key))),
             impersonate_service_account: text("GCHAT_IMPERSONATE_SERVICE_ACCOUNT").or(file_account),
             subject: text("GCHAT_SUBJECT").or(file_subject),
-            quota_project: text("GCHAT_QUOTA_PROJECT").or(file.quota_project),
+            quota_project: text("GCHAT_QUOTA_PROJECT")
+                .or_else(|| text("GOOGLE_CLOUD_QUOTA_PROJECT"))
+                .or(file.quota_project),
             access_token,
         })
     }

@@ -255,12 +255,22 @@ async fn flags_make_anybody_a_service_account_and_that_a_user() {
     let output = at(&cloud, &args).env("GCE_METADATA_HOST", cloud.emulator.address().to_string()).output();
     assert_eq!(ended(&output.unwrap()), (0, "", ""));
     assert_eq!(project(&cloud), "of-the-flag");
-    // From standard input.
-    let mut command = at(&cloud, &[create_as_user, &["--credentials", "-"]].concat());
-    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(login.as_bytes()).unwrap();
-    assert_eq!(ended(&child.wait_with_output().unwrap()), (0, "", ""));
-    assert_eq!(cloud.emulator.spaces().len(), 6);
+    // What all of Google's tools look at counts for any credentials.
+    let args = [create_as_user, &credentials].concat();
+    let output = at(&cloud, &args).env("GOOGLE_CLOUD_QUOTA_PROJECT", "of-the-environment").output();
+    assert_eq!(ended(&output.unwrap()), (0, "", ""));
+    assert_eq!(project(&cloud), "of-the-environment");
+    // From standard input, which can be read once.
+    let reading = |args: &[&str]| {
+        let mut command = at(&cloud, &[args, &["--credentials", "-"]].concat());
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(login.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert_eq!(ended(&reading(create_as_user)), (0, "", ""));
+    let output = reading(&["auth", "status"]);
+    assert!(ended(&output).0 == 0 && text(&output.stdout).contains("user:   bob@example.com\n"), "{output:?}");
+    assert_eq!(cloud.emulator.spaces().len(), 7);
 
     let output = at(&cloud, &[create_as_user, &credentials, &subject].concat()).output().unwrap();
     let (code, _, error) = ended(&output);
