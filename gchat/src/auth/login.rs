@@ -83,12 +83,16 @@ impl Client {
         if id.is_empty() {
             return Err(bad("it has no client_id; download it again"));
         }
-        Ok(Self {
-            id,
-            secret: text("client_secret", ""),
-            auth_uri: text("auth_uri", "https://accounts.google.com/o/oauth2/auth"),
-            token_uri: text("token_uri", "https://oauth2.googleapis.com/token"),
-        })
+        let auth_uri = text("auth_uri", "https://accounts.google.com/o/oauth2/auth");
+        let token_uri = text("token_uri", "https://oauth2.googleapis.com/token");
+        // The system opens the former with whatever program the scheme of a URL stands for.
+        for (name, uri) in [("auth_uri", &auth_uri), ("token_uri", &token_uri)] {
+            if web::confidential(uri).is_none() {
+                let problem = "is not the URL of a server by https, or on this machine; download the file again";
+                return Err(bad(&format!("its {name} {problem}")));
+            }
+        }
+        Ok(Self { id, secret: text("client_secret", ""), auth_uri, token_uri })
     }
 }
 

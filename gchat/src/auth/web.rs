@@ -117,18 +117,25 @@ pub(super) fn said(answer: &Value, secrets: &[&str]) -> String {
     }
 }
 
+/// A URL to which what is sent stays secret: over TLS, or within the machine.
+pub(super) fn confidential(url: &str) -> Option<(Uri, Origin)> {
+    let uri: Uri = url.parse().ok()?;
+    let origin = Origin::parse(&format!("{}://{}", uri.scheme()?, uri.authority()?)).ok()?;
+    origin.is_confidential().then_some((uri, origin))
+}
+
 /// Sends a form: the status, and the JSON of the answer.
 ///
 /// # Errors
 ///
 /// Why there is no answer, in words without what was sent.
 pub(super) async fn post_form(url: &str, fields: &[(&str, &str)]) -> Result<(u16, Value), String> {
-    let uri: Uri = url.parse().map_err(|_| format!("{url} is not a URL"))?;
-    let (scheme, authority) = uri.scheme().zip(uri.authority()).ok_or_else(|| format!("{url} is not a URL"))?;
-    let origin = Origin::parse(&format!("{scheme}://{authority}")).map_err(|error| error.to_string())?;
-    if !origin.is_confidential() {
-        return Err(format!("{origin} would be sent tokens in clear text; use https, or a loopback address"));
-    }
+    let (uri, origin) = confidential(url).ok_or_else(|| {
+        format!(
+            "{} would be sent tokens in clear text, or is not a URL; use https, or a loopback address",
+            shown(url, &[])
+        )
+    })?;
     let connector = connector(&origin).map_err(|error| chain(&error))?;
     let form = Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = Request::post(uri.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");

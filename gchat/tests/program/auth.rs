@@ -182,11 +182,17 @@ async fn a_login_that_fails_says_why_and_leaves_nothing() {
     assert!(!home.join(".config").exists());
 
     let secret = "GOCSPX-a-secret-of-the-client";
+    let installed = |name: &str, uri: &str| {
+        json!({"installed": {"client_id": "a", "client_secret": secret, name: uri}}).to_string()
+    };
     for (client, problem) in [
         (format!(r#"{{"web":{{"client_secret":"{secret}"}}}}"#), "create one for a desktop app"),
         (format!(r#"{{"installed":{{"client_secret":"{secret}"}}}}"#), "it has no client_id"),
         (format!("\"{secret}\""), "it is not the file of an OAuth client id"),
         (format!("{{{secret}"), "the file is not JSON"),
+        (installed("auth_uri", "calculator:1"), "its auth_uri is not the URL of a server by https"),
+        (installed("auth_uri", "http://example.com/auth"), "its auth_uri is not the URL of a server by https"),
+        (installed("token_uri", "http://example.com/token"), "its token_uri is not the URL of a server by https"),
     ] {
         std::fs::write(home.join("client.json"), client).unwrap();
         let output = login().output().unwrap();
