@@ -27,14 +27,14 @@ use crate::{Login, Settings};
 
 /// What google-auth for Python names as the audience, wherever the endpoint is.
 const GOOGLES: &str = "https://oauth2.googleapis.com/token";
-/// How long a token is known after its end, so that it is refused as expired.
-const KEPT: Duration = Duration::from_secs(3_600);
 /// How long a token lives at most: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// How long a code can be exchanged.
 const CODE: Duration = Duration::from_secs(600);
 /// How many logins and codes are kept.
 const LOGINS: usize = 10_000;
+/// How many access tokens are kept, those that have ended among them: they are refused as expired.
+const ISSUED: usize = 100_000;
 
 /// The tokens that were given out, with their ends.
 #[derive(Debug, Default)]
@@ -100,7 +100,13 @@ impl Tokens {
     /// Gives a token out. `None` if the system has no random bytes.
     pub(super) fn give(&mut self, issued: Issued, life: Duration, now: SystemTime) -> Option<String> {
         let token = format!("ya29.emulator-{}", random()?);
-        self.issued.retain(|_, (_, end)| now < *end || now.duration_since(*end).is_ok_and(|over| over < KEPT));
+        if self.issued.len() >= ISSUED {
+            self.issued.retain(|_, (_, end)| now < *end);
+            // Else room would be looked for at nearly every token.
+            if self.issued.len() > ISSUED / 2 {
+                self.issued.clear();
+            }
+        }
         let end = now.checked_add(life.min(LONGEST)).unwrap_or(now);
         self.issued.insert(token.clone(), (issued, end));
         Some(token)
@@ -295,4 +301,36 @@ fn claims(asked: &Asked<'_>, key: &ServiceKey, settings: &Settings, now: SystemT
         ));
     }
     Ok(claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_end_to_the_tokens_that_are_kept() {
+        let (mut tokens, start) = (Tokens::default(), SystemTime::UNIX_EPOCH);
+        let app = || Issued {
+            principal: Principal::ServiceAccount("app@example.com".to_owned()),
+            scopes: scopes("https://www.googleapis.com/auth/chat.bot"),
+            client_id: None,
+        };
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(3_600));
+        let old = tokens.give(app(), short, start).unwrap();
+        let good = tokens.give(app(), long, start).unwrap();
+        let later = start + short;
+        assert!(matches!(tokens.grant(&old, later), Err(Refused::Expired)));
+        while tokens.issued.len() < ISSUED {
+            tokens.give(app(), short, start).unwrap();
+        }
+        // Those that have ended make room first, and then all.
+        let new = tokens.give(app(), long, later).unwrap();
+        assert_eq!(tokens.issued.len(), 2);
+        assert!(matches!(tokens.grant(&old, later), Err(Refused::Unknown)));
+        assert!(tokens.grant(&good, later).is_ok() && tokens.grant(&new, later).is_ok());
+        for _ in 0..ISSUED {
+            tokens.give(app(), long, later).unwrap();
+        }
+        assert!(tokens.issued.len() < 10, "{}", tokens.issued.len());
+    }
 }
