@@ -28,7 +28,8 @@ pub(super) struct Login {
     pub(super) hop: Hop,
     client_id: String,
     client_secret: String,
-    /// Whether the client says who it is in a header (RFC 6749, section 2.3.1).
+    /// Whether the client says who it is in a header (RFC 6749, section 2.3.1), as a workforce's
+    /// does.
     basic: bool,
     /// A server may give another one with each access token.
     refresh_token: Mutex<String>,
@@ -57,6 +58,10 @@ impl Login {
             basic,
             refresh_token: Mutex::new(text("refresh_token")?),
         })
+    }
+
+    pub(super) fn is_of_workforce(&self) -> bool {
+        self.basic
     }
 
     /// Exchanges the refresh token for an access token with all scopes of the login: to ask

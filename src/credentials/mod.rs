@@ -269,7 +269,18 @@ impl Credentials {
         match source.how() {
             How::Key(_) | How::ServiceAccount(_) => Some(source.subject().is_none()),
             How::Login(_) => Some(false),
-            How::ExternalAccount(_) | How::Metadata(_) => None,
+            How::ExternalAccount(_) | How::Metadata(_) | How::Gcloud(_) => None,
+        }
+    }
+
+    /// Whether the tokens are STS's own, as those of a workforce are, and of an external account
+    /// that impersonates no service account. Google's tokeninfo does not know them.
+    pub fn is_federated(&self) -> bool {
+        let Source::Renewable(source) = &self.0 else { return false };
+        match source.how() {
+            How::ExternalAccount(_) => true,
+            How::Login(login) => login.is_of_workforce(),
+            _ => false,
         }
     }
 

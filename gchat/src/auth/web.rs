@@ -61,6 +61,9 @@ pub(crate) async fn check(target: &Target, token: &str) -> Checked {
             scopes: short(info["scope"].as_str().unwrap_or_default()),
             seconds: number(&info["expires_in"]),
         }),
+        Ok((400, _)) if target.who.credentials.is_federated() => {
+            Checked::Unknown(format!("{url} does not know the tokens of STS"))
+        }
         Ok((400 | 401, info)) if info["error"].is_string() => Checked::Bad(said(&info, &[token])),
         Ok((status, _)) => Checked::Unknown(format!("{url} answered HTTP {status}")),
         Err(why) => Checked::Unknown(why),

@@ -359,6 +359,24 @@ async fn the_doctor_walks_every_hop_and_names_the_first_that_fails() {
     let output = doctor(&[&login[..], &impersonate].concat(), false);
     assert!(text(&output.stdout).contains("fails the service account may be impersonated\n"), "{output:?}");
 
+    // Nobody can be asked what a token of STS is, which Google Chat does not take.
+    let mut pool = external_account("oauth:token-type:jwt", json!({ "file": token }));
+    pool.as_object_mut().unwrap().remove("service_account_impersonation_url");
+    let pool = cloud.file("pool.json", pool.to_string());
+    let output = doctor(&["--credentials", &pool], false);
+    let (code, said, _) = ended(&output);
+    let unknown = "?     nobody has checked the token yet: https://oauth2.googleapis.com/tokeninfo does not know the";
+    assert!(code == 3 && said.contains(unknown) && said.contains("fails the token is taken"), "{said}");
+    // Where gcloud gives the token, nobody else was asked.
+    cloud.emulator.configure(|settings| settings.shortcuts = true);
+    let program = cloud.file("bin/gcloud", "#!/bin/sh\necho user:bob@example.com\n");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = program.trim_end_matches("/gcloud");
+    let output = at(&cloud, &["doctor"]).env("PATH", path).env("GCE_METADATA_HOST", "not a host").output().unwrap();
+    let (code, said, _) = ended(&output);
+    let hops = format!("\n{}ok    a token is given for ", gives("the program gcloud"));
+    assert!(code == 0 && said.contains(&hops), "{said}");
+
     // A token is looked up where that can be done, and is not well of itself.
     let output = doctor(&["--access-token", "ya29.unknown"], false);
     let (code, said, _) = ended(&output);

@@ -238,7 +238,9 @@ impl Tokens {
             return Ok(Reply::json(&json!({"scope": in_full(&super::ALL), "expires_in": "3599"})));
         }
         let issued = self.issued(&token, now);
-        let (issued, end) = issued.map_err(|_| Reply::oauth(400, "invalid_token", "Invalid Value"))?;
+        // Nor are the tokens of STS known there.
+        let issued = issued.ok().filter(|(issued, _)| !matches!(issued.principal, Principal::Federated(_)));
+        let (issued, end) = issued.ok_or_else(|| Reply::oauth(400, "invalid_token", "Invalid Value"))?;
         let left = end.duration_since(now).unwrap_or_default().as_secs().to_string();
         let mut info = json!({"scope": in_full(&issued.scopes), "expires_in": left, "access_type": "online"});
         let client = issued.client_id.as_deref().unwrap_or(super::key::CLIENT_ID);
