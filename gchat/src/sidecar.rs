@@ -1,6 +1,6 @@
 //! `gchat sidecar`.
 
-use std::{convert::Infallible, path::PathBuf};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use google_chat::{
     Credentials, MethodScopes,
@@ -232,20 +232,21 @@ impl Args {
         if self.no_request_ids && self.no_retries && who.is_none() {
             return Ok(None);
         }
-        let mut policy = if self.no_retries { RetryPolicy::never() } else { RetryPolicy::default() };
-        // The sidecar sets each call's deadline.
-        policy.total_timeout = std::time::Duration::MAX;
-        if self.no_retries {
-            policy.attempt_timeout = std::time::Duration::MAX;
-        }
         let credentials = who.map_or_else(Credentials::anonymous, |who| who.credentials);
         let stack = Stack::new(rules, origin)
             .fill_request_ids(!self.no_request_ids)
-            .retry(policy)
+            .retry(retry_policy(self.no_retries))
             .scopes(self.identity.scope.iter().map(|scope| in_full(scope)))
             .credentials(credentials);
         stack.map(Some).map_err(Failure::usage)
     }
+}
+
+/// The sidecar sets each call's deadline, so that neither a call nor one attempt has another
+/// limit of time: a slow call would be cut off and made again within the time of its caller.
+fn retry_policy(never: bool) -> RetryPolicy {
+    let policy = if never { RetryPolicy::never() } else { RetryPolicy::default() };
+    policy.with_total_timeout(Duration::MAX).with_attempt_timeout(Duration::MAX)
 }
 
 impl Identity {
@@ -281,4 +282,20 @@ async fn with_scopes(rules: &HttpRules, as_app: bool, call: Request<Body>) -> Re
         head.extensions.insert(Scopes::new(scopes.into_iter().map(in_full)));
     }
     Ok(Request::from_parts(head, Body::new(Full::new(framed))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_callers_deadline_ends_an_attempt() {
+        for (never, attempts) in [(false, RetryPolicy::default().attempts), (true, 1)] {
+            let policy = retry_policy(never);
+            assert_eq!(
+                (policy.attempts, policy.total_timeout, policy.attempt_timeout),
+                (attempts, Duration::MAX, Duration::MAX)
+            );
+        }
+    }
 }
