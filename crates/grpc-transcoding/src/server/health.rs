@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -32,6 +33,13 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// The longest name of a service that is read.
 const LIMIT: usize = 4 * 1024;
+
+/// How long the request of a health check may take to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many may watch at a time. A watch lasts as long as its caller likes, and takes a
+/// place among the requests.
+const WATCHERS: usize = 256;
 
 const SERVING: i32 = 1;
 const NOT_SERVING: i32 = 2;
@@ -150,12 +158,18 @@ impl Health {
         let (head, body) = call.into_parts();
         let encoding = head.headers.get(&response::GRPC_ENCODING).map(HeaderValue::as_bytes);
         let unreadable = |problem: &dyn fmt::Display| Status::invalid_argument(format!("the health check: {problem}"));
-        let body = collect(body, LIMIT).await.map_err(|error| unreadable(&error))?;
+        let body = async { collect(body, LIMIT).await.map_err(|error| unreadable(&error)) };
+        let body = Deadline::after(Some(PATIENCE)).within(body).await?;
         let request = HealthCheckRequest::decode(frame::unary(body, encoding, LIMIT)?);
         let service = request.map_err(|error| unreadable(&error))?.service;
         let known = self.knows(&service);
         if head.uri.path() == WATCH {
             let mut serving = self.0.serving.subscribe();
+            if self.0.serving.receiver_count() > WATCHERS {
+                return Err(Status::resource_exhausted(format!(
+                    "{WATCHERS} callers watch the server's health already; ask by Check from time to time"
+                )));
+            }
             // The state of now is the first message.
             serving.mark_changed();
             let body = Watched { next: Some(Box::pin(changed(serving))), known, over: false };
@@ -270,6 +284,27 @@ mod tests {
         assert_eq!(status(known.frame().await).await, NOT_SERVING);
         assert_eq!(known.frame().await.unwrap().unwrap().into_trailers().unwrap()["grpc-status"], "14");
         assert!(known.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn those_who_watch_are_bounded_in_number() {
+        let health = Health::new(["a.B"]);
+        let watch = async || health.clone().oneshot(call(WATCH, "")).await.unwrap();
+        let mut watches = Vec::new();
+        for _ in 0..WATCHERS {
+            watches.push(watch().await);
+        }
+        assert_eq!(watch().await.headers()["grpc-status"], "8");
+        assert!(check_health(health.clone(), "").await.unwrap());
+        watches.pop();
+        assert_eq!(status(watch().await.into_body().frame().await).await, SERVING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_does_not_come_is_given_up() {
+        let silent = http_body_util::StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Status>>());
+        let answer = Health::new([""; 0]).oneshot(Request::post(CHECK).body(silent).unwrap()).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "4");
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ use prost_types::{DescriptorProto, FileDescriptorProto};
 use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use super::{BoxError, grpc_response::GrpcResponse};
+use super::{BoxError, grpc_response::GrpcResponse, idle::Silence};
 use crate::{
     DescriptorPool,
     rpc::{
@@ -45,6 +45,9 @@ const LIMIT: usize = 4 * MESSAGE_LIMIT;
 
 /// How long a server may take over one response.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a caller may take until its next question.
+const PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, PartialEq, Message)]
 struct Question {
@@ -385,8 +388,13 @@ where
     fn call(&mut self, call: Request<B>) -> Self::Future {
         let encoding = call.headers().get(&response::GRPC_ENCODING).map(HeaderValue::as_bytes);
         let frames = Frames::new(encoding, MESSAGE_LIMIT);
-        let answers =
-            Answers { questions: Box::pin(call.into_body()), frames, known: Arc::clone(&self.0), ended: false };
+        let answers = Answers {
+            questions: Box::pin(call.into_body()),
+            frames,
+            silence: Silence::new(Some(PAUSE)),
+            known: Arc::clone(&self.0),
+            ended: false,
+        };
         Box::pin(std::future::ready(Ok(response::grpc(answers, HeaderMap::new()))))
     }
 }
@@ -395,6 +403,7 @@ where
 struct Answers<B> {
     questions: Pin<Box<B>>,
     frames: Frames,
+    silence: Silence,
     known: Arc<Known>,
     ended: bool,
 }
@@ -412,7 +421,13 @@ where
                     .map_err(|error| Status::invalid_argument(format!("the request cannot be read: {error}")))?;
                 return Poll::Ready(framed(&self.known.answer(question)));
             }
-            match std::task::ready!(self.questions.as_mut().poll_frame(context)) {
+            let Poll::Ready(piece) = self.questions.as_mut().poll_frame(context) else {
+                return self.silence.poll(context).map(|_| {
+                    Err(Status::deadline_exceeded(format!("no question came for {PAUSE:?}; ask by another call")))
+                });
+            };
+            self.silence.broken();
+            match piece {
                 Some(Ok(piece)) => self.frames.push(piece.into_data().unwrap_or_default()),
                 Some(Err(error)) => return Poll::Ready(Err(Status::cancelled(chain(&*error.into())))),
                 None => return Poll::Ready(Err(Status::ok(""))),
@@ -477,6 +492,15 @@ mod tests {
         let numbers = Question { all_extension_numbers_of_type: Some("a.M".to_owned()), ..Question::default() };
         assert!(known.answer(numbers).extensions.unwrap().numbers.is_empty());
         assert!(Reflection::new(&[b"\xff"]).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_asks_nothing_is_not_waited_for() {
+        let silent = http_body_util::StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Status>>());
+        let call = Request::post(METHODS[0]).body(silent).unwrap();
+        let answer = Reflection::new(&[&set()]).unwrap().oneshot(call).await.unwrap();
+        let whole = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap();
+        assert_eq!(whole.trailers().unwrap()["grpc-status"], "4");
     }
 
     #[tokio::test]
