@@ -428,14 +428,15 @@ impl Shared {
             let name = method.path().trim_start_matches('/');
             return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
         }
-        // A stream may last.
+        // A stream may last, but not the request of one.
         let timeout = match self.timeout.filter(|_| !method.is_server_streaming()) {
             Some(limit) => Some(asked.map_or(limit, |asked| asked.min(limit))),
             None => asked,
         };
         let deadline = Deadline::after(timeout);
         let mut share = self.budget.share();
-        let body = deadline.within(self.body(&head.headers, body, &mut share)).await?;
+        let taking = Deadline::after(timeout.or(self.timeout));
+        let body = taking.within(self.body(&head.headers, body, &mut share)).await?;
         // Without a body its type says nothing.
         if !binding.takes_http_body() && !body.is_empty() {
             check_content_type(&head.headers)?;

@@ -249,7 +249,9 @@ impl Shared {
         let deadline = Deadline::after(timeout);
         let mut share = self.budget.share();
         let (mut head, body) = call.into_parts();
-        let framed = deadline.within(self.take(method, &mut head.headers, body, &mut share)).await?;
+        // A stream may last, but not the request of one.
+        let taking = Deadline::after(timeout.or(self.timeout));
+        let framed = taking.within(self.take(method, &mut head.headers, body, &mut share)).await?;
         let call = Request::from_parts(head, Body::new(Full::new(framed)));
         if streams {
             return self.lasting(inner, call).await;

@@ -289,6 +289,18 @@ async fn deadlines_are_held_and_told() {
     }
 }
 
+/// A stream has no deadline unless its caller sets one; its request has.
+#[tokio::test]
+async fn the_request_of_a_stream_is_not_waited_for_for_ever() {
+    let layer = SidecarLayer::new(RULES.clone()).timeout(Some(Duration::from_millis(20)));
+    let address = served(layer.layer(http_json(Backend::answering(&[], None).gateway()))).await;
+    let (mut client, connection) = h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post("http://localhost/shelf.Shelf/Watch").header("content-type", "application/grpc");
+    let (answer, _body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+    assert_eq!(patiently(answer).await.unwrap().headers()["grpc-status"], "4");
+}
+
 #[tokio::test]
 async fn a_call_that_is_cancelled_ends_behind_the_sidecar_too() {
     struct Told(Arc<Notify>);
