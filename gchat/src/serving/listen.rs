@@ -1,11 +1,15 @@
 //! Where a server listens: at a port or, on Unix, at a socket in the file system.
 
+#[cfg(unix)]
+use std::{io, path::Path};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
 
+#[cfg(unix)]
+use google_chat::grpc_transcoding::server::Listener;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -70,7 +74,7 @@ impl Address {
 pub(super) enum Bound {
     Port(TcpListener),
     #[cfg(unix)]
-    Socket(tokio::net::UnixListener, SocketFile),
+    Socket(Socket),
 }
 
 impl Bound {
@@ -82,30 +86,60 @@ impl Bound {
                 listener.local_addr().map_or_else(|_| scheme.to_owned(), |address| format!("{scheme}://{address}"))
             }
             #[cfg(unix)]
-            Self::Socket(_, file) => format!("unix:{}", file.0.display()),
+            Self::Socket(socket) => format!("unix:{}", socket.file.path.display()),
         }
     }
 }
 
-/// The file of a socket, which goes with the server.
+/// A socket whose file goes when it is closed, which is before the last calls have ended.
 #[cfg(unix)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct Socket {
+    /// Dropped first: as long as the socket is open, no other file has its number.
+    file: SocketFile,
+    listener: tokio::net::UnixListener,
+}
+
+#[cfg(unix)]
+impl Listener for Socket {
+    type Stream = tokio::net::UnixStream;
+
+    async fn accept(&mut self) -> io::Result<(Self::Stream, Option<SocketAddr>)> {
+        Listener::accept(&mut self.listener).await
+    }
+}
+
+#[cfg(unix)]
+struct SocketFile {
+    path: PathBuf,
+    /// The device and the number of the file; `None` if they were not to be had.
+    id: Option<(u64, u64)>,
+}
+
+#[cfg(unix)]
+impl SocketFile {
+    fn id(path: &Path) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    }
+}
 
 #[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        // Somebody may have removed it, and another server may listen there now.
+        if self.id.is_some() && Self::id(&self.path) == self.id {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
 /// Listens at a socket that only this user can connect to. One that a server which ended
 /// without a word has left is replaced, but nothing else is.
 #[cfg(unix)]
-fn bind_socket(path: &std::path::Path) -> Result<Bound, Failure> {
-    use std::os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
-        net::UnixStream,
-    };
+fn bind_socket(path: &Path) -> Result<Bound, Failure> {
+    use std::os::unix::{fs::FileTypeExt, net::UnixStream};
+
+    use rustix::{fs::Mode, process::umask};
     let failed = |error| Failure::machine(format!("cannot listen at unix:{}", path.display())).because(error);
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if is_socket
@@ -114,15 +148,31 @@ fn bind_socket(path: &std::path::Path) -> Result<Bound, Failure> {
     {
         std::fs::remove_file(path).map_err(failed)?;
     }
-    let listener = tokio::net::UnixListener::bind(path).map_err(failed)?;
-    let file = SocketFile(path.to_owned());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok(Bound::Socket(listener, file))
+    // To change the mode afterwards would be too late: others could have connected by then.
+    let before = umask(Mode::from_raw_mode(0o177));
+    let listener = tokio::net::UnixListener::bind(path);
+    umask(before);
+    let listener = listener.map_err(failed)?;
+    let file = SocketFile { path: path.to_owned(), id: SocketFile::id(path) };
+    Ok(Bound::Socket(Socket { file, listener }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_socket_that_is_closed_leaves_another_servers_alone() {
+        let path = std::env::temp_dir().join(format!("gchat-listen-{}.sock", std::process::id()));
+        let first = bind_socket(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = bind_socket(&path).unwrap();
+        drop(first);
+        assert!(path.exists());
+        drop(second);
+        assert!(!path.exists());
+    }
 
     #[test]
     fn an_address_is_a_port_or_a_socket() {

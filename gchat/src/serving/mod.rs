@@ -265,7 +265,7 @@ impl Bound {
         match self {
             Self::Port(listener) => serve(listener, service, options).await,
             #[cfg(unix)]
-            Self::Socket(listener, _) => serve(listener, service, options).await,
+            Self::Socket(socket) => serve(socket, service, options).await,
         }
     }
 }
