@@ -87,6 +87,7 @@ impl Bounds {
         Limits::default()
             .head_time(self.head_timeout)
             .body_time(self.body_timeout)
+            .answer_time(self.answer_time())
             .write_time(self.write_timeout)
             .idle_time(self.idle_timeout)
             .ping(self.ping_interval.0)
@@ -94,6 +95,13 @@ impl Bounds {
             .connections_per_peer(self.max_connections_per_peer.unwrap_or(usize::MAX))
             .requests(self.max_requests)
             .streams(self.max_streams)
+    }
+
+    /// How long a request may be without a response, as the last resort: longer than what
+    /// ends it with a reason. Without a limit of those there is none here.
+    fn answer_time(&self) -> Duration {
+        let (Some(timeout), Some(idle)) = (self.timeout.0, self.stream_idle_timeout.0) else { return Duration::MAX };
+        Duration::from_secs(600).max(timeout.max(idle) + Duration::from_secs(10))
     }
 
     pub(crate) fn backend(&self) -> BackendLimits {
@@ -144,4 +152,30 @@ fn optional(text: &str) -> Result<Limit, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| "not a number of seconds".to_owned())?;
     Ok(Limit((!time.is_zero()).then_some(time.min(longest))))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        bounds: Bounds,
+    }
+
+    #[test]
+    fn the_last_resort_comes_after_the_limits_that_are_set() {
+        for (flags, time) in [
+            (&["", "--stream-idle-timeout=60"][..], Duration::from_secs(600)),
+            (&["", "--timeout=1800"], Duration::from_secs(1810)),
+            (&["", "--stream-idle-timeout=7200"], Duration::from_secs(7210)),
+            (&["", "--timeout=0"], Duration::MAX),
+            (&["", "--stream-idle-timeout=0"], Duration::MAX),
+        ] {
+            assert_eq!(Flags::parse_from(flags).bounds.answer_time(), time, "{flags:?}");
+        }
+    }
 }
