@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -21,7 +21,10 @@ use tonic::Code;
 /// that is counted, and left out.
 const WAITING: usize = 8 * 1024;
 
-/// The longest user agent and path that are logged, in letters.
+/// How long the last lines may take to be written when the server ends.
+const LAST: Duration = Duration::from_secs(1);
+
+/// The longest method, path and user agent that are logged, in letters.
 const LONGEST: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,37 +57,73 @@ pub(super) struct Entry<'e> {
 #[derive(Clone)]
 pub(crate) struct AccessLog {
     form: Form,
-    lines: SyncSender<String>,
+    lines: SyncSender<Item>,
     lost: Arc<AtomicU64>,
+}
+
+enum Item {
+    Line(String),
+    /// What is dropped once all lines before it are written.
+    Written(Sender<()>),
 }
 
 impl AccessLog {
     pub(super) fn start(form: Form) -> Self {
+        Self::to(form, io::stdout())
+    }
+
+    pub(super) fn to(form: Form, out: impl Write + Send + 'static) -> Self {
         let (lines, waiting) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&lost);
-        std::thread::spawn(move || write(&waiting, &count, io::stdout()));
+        std::thread::spawn(move || write(&waiting, &count, out));
         Self { form, lines, lost }
     }
 
     pub(super) fn log(&self, entry: &Entry<'_>) {
-        if self.lines.try_send(entry.line(self.form)).is_err() {
+        if self.lines.try_send(Item::Line(entry.line(self.form))).is_err() {
             self.lost.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Waits until the lines so far are written, as long as that takes no more than a moment.
+    pub(super) fn finish(&self) {
+        let (written, all) = channel();
+        let lines = self.lines.clone();
+        // There may be no place for it as long as nobody reads the log.
+        std::thread::spawn(move || lines.send(Item::Written(written)));
+        let _ = all.recv_timeout(LAST);
     }
 }
 
 /// Writes lines as they come, many at once where many wait. Ends when nobody reads them.
-fn write(lines: &Receiver<String>, lost: &AtomicU64, mut out: impl Write) {
+fn write(lines: &Receiver<Item>, lost: &AtomicU64, mut out: impl Write) {
     let mut text = String::new();
-    while let Ok(line) = lines.recv() {
+    let mut failing = false;
+    while let Ok(first) = lines.recv() {
         text.clear();
-        text.push_str(&line);
-        text.extend(lines.try_iter().take(1_000));
-        let missing = lost.swap(0, Relaxed);
-        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-            return;
+        let mut written = None;
+        for item in std::iter::once(first).chain(lines.try_iter().take(1_000)) {
+            match item {
+                Item::Line(line) => text.push_str(&line),
+                Item::Written(sender) => written = Some(sender),
+            }
         }
+        let missing = lost.swap(0, Relaxed);
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => failing = false,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
+            // A disk that is full has room again when somebody has made some.
+            Err(error) => {
+                if !failing {
+                    crate::output::say(&format!(
+                        "warning: the access log cannot be written: {error}; requests are missing in it until it can be"
+                    ));
+                }
+                failing = true;
+            }
+        }
+        drop(written);
         if missing > 0 {
             crate::output::say(&format!(
                 "warning: the access log is read too slowly; {missing} requests are not in it"
@@ -101,14 +140,14 @@ impl Entry<'_> {
             _ => "HTTP/1.1",
         };
         let peer = self.peer.map(|peer| peer.to_string());
-        let (path, user_agent) = (shortened(self.path), shortened(self.user_agent));
+        let [method, path, user_agent] = [self.method.as_str(), self.path, self.user_agent].map(shortened);
         let code = self.code.map(code_name);
         if form == Form::Json {
             let line = Line {
                 time: time(self.begun),
                 peer,
                 protocol,
-                method: self.method.as_str(),
+                method,
                 path,
                 status: self.status,
                 code,
@@ -124,7 +163,7 @@ impl Entry<'_> {
             "{} {} {:?} {} {} {}B {:.3}ms {user_agent:?}",
             time(self.begun),
             peer.as_deref().unwrap_or("-"),
-            format!("{} {path} {protocol}", self.method),
+            format!("{method} {path} {protocol}"),
             self.status.map_or_else(|| "-".to_owned(), |status| status.to_string()),
             code.unwrap_or("-"),
             self.bytes,
@@ -140,7 +179,7 @@ struct Line<'l> {
     time: String,
     peer: Option<String>,
     protocol: &'l str,
-    method: &'l str,
+    method: String,
     path: String,
     status: Option<u16>,
     code: Option<&'l str>,
@@ -179,6 +218,8 @@ fn time(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -226,15 +267,12 @@ mod tests {
         assert_eq!(json.lines().count(), 1);
     }
 
-    #[test]
-    fn what_nobody_reads_in_time_is_counted_and_not_waited_for() {
-        let (lines, waiting) = sync_channel(1);
-        let log = AccessLog { form: Form::Text, lines, lost: Arc::default() };
-        let entry = Entry {
+    fn entry(method: &Method) -> Entry<'_> {
+        Entry {
             begun: UNIX_EPOCH,
             took: Duration::ZERO,
             peer: None,
-            method: &Method::GET,
+            method,
             path: "/",
             version: Version::HTTP_11,
             user_agent: "",
@@ -242,15 +280,88 @@ mod tests {
             code: None,
             bytes: 0,
             cancelled: false,
-        };
+        }
+    }
+
+    fn lines_of(text: &[u8]) -> usize {
+        text.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    #[test]
+    fn a_long_method_is_shortened() {
+        let method = Method::from_bytes(&[b'A'; 10_000]).unwrap();
+        for form in [Form::Json, Form::Text] {
+            let line = entry(&method).line(form);
+            assert!(line.contains("A…") && line.len() < 1_000, "{line}");
+        }
+    }
+
+    /// Takes each text, but fails for some of them first.
+    #[derive(Clone)]
+    struct Disk {
+        failures: Arc<Mutex<Vec<io::ErrorKind>>>,
+        text: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Disk {
+        fn failing(failures: &[io::ErrorKind]) -> Self {
+            Self { failures: Arc::new(Mutex::new(failures.to_vec())), text: Arc::default() }
+        }
+
+        fn lines(&self) -> usize {
+            lines_of(&self.text.lock().unwrap())
+        }
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            match self.failures.lock().unwrap().pop() {
+                Some(failure) => Err(failure.into()),
+                None => self.text.lock().unwrap().write(text),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_end_waits_for_the_last_lines() {
+        let disk = Disk::failing(&[]);
+        let log = AccessLog::to(Form::Text, disk.clone());
+        for _ in 0..5_000 {
+            log.log(&entry(&Method::GET));
+        }
+        log.finish();
+        assert_eq!(disk.lines(), 5_000);
+    }
+
+    #[test]
+    fn a_failure_costs_its_lines_and_not_the_log() {
+        for (failure, lines) in [(io::ErrorKind::StorageFull, 1), (io::ErrorKind::BrokenPipe, 0)] {
+            let disk = Disk::failing(&[failure]);
+            let log = AccessLog::to(Form::Text, disk.clone());
+            for _ in 0..2 {
+                log.log(&entry(&Method::GET));
+                log.finish();
+            }
+            assert_eq!(disk.lines(), lines, "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_in_time_is_counted_and_not_waited_for() {
+        let (lines, waiting) = sync_channel(1);
+        let log = AccessLog { form: Form::Text, lines, lost: Arc::default() };
         for _ in 0..3 {
-            log.log(&entry);
+            log.log(&entry(&Method::GET));
         }
         assert_eq!(log.lost.load(Relaxed), 2);
         let lost = Arc::clone(&log.lost);
         drop(log);
         let mut written = Vec::new();
         write(&waiting, &lost, &mut written);
-        assert_eq!((written.iter().filter(|byte| **byte == b'\n').count(), lost.load(Relaxed)), (1, 0));
+        assert_eq!((lines_of(&written), lost.load(Relaxed)), (1, 0));
     }
 }

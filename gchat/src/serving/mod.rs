@@ -181,13 +181,16 @@ impl Server<'_> {
             options = options.tls(tls);
         }
         tokio::select! {
-            () = listener.serve(Observe::new(service, self.log, self.metrics), options) => {}
+            () = listener.serve(Observe::new(service, self.log.clone(), self.metrics), options) => {}
             // A signal while calls end by themselves ends them.
             () = async {
                 if let Ok(mut signals) = drain.await {
                     signals.next().await;
                 }
             } => {}
+        }
+        if let Some(log) = self.log {
+            log.finish();
         }
         Ok(())
     }
