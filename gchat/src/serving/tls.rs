@@ -122,8 +122,11 @@ struct Reloading {
 
 struct Current {
     key: Arc<CertifiedKey>,
+    /// When the files were changed that this is of.
     changed: [Option<SystemTime>; 2],
     looked: Instant,
+    /// What was last said of files that cannot be used.
+    problem: Option<String>,
 }
 
 impl fmt::Debug for Reloading {
@@ -135,7 +138,8 @@ impl fmt::Debug for Reloading {
 impl Reloading {
     fn new(certificate: PathBuf, key: PathBuf) -> Result<Self, Failure> {
         let changed = changed(&certificate, &key);
-        let current = Current { key: Arc::new(load(&certificate, &key)?), changed, looked: Instant::now() };
+        let loaded = Arc::new(load(&certificate, &key)?);
+        let current = Current { key: loaded, changed, looked: Instant::now(), problem: None };
         Ok(Self { certificate, key, current: Mutex::new(current) })
     }
 
@@ -145,11 +149,16 @@ impl Reloading {
             current.looked = Instant::now();
             let changed = changed(&self.certificate, &self.key);
             if changed != current.changed {
-                current.changed = changed;
+                // What fails is tried again at each look: that a file could not be read may have
+                // nothing to do with a change of it.
                 match load(&self.certificate, &self.key) {
-                    Ok(key) => current.key = Arc::new(key),
+                    Ok(key) => (current.key, current.changed, current.problem) = (Arc::new(key), changed, None),
                     Err(failure) => {
-                        output::say(&format!("warning: the certificate stays as it was: {}", failure.text()));
+                        let problem = failure.text();
+                        if current.problem.as_ref() != Some(&problem) {
+                            output::say(&format!("warning: the certificate stays as it was: {problem}"));
+                            current.problem = Some(problem);
+                        }
                     }
                 }
             }
@@ -181,4 +190,41 @@ fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, Failure> {
         Failure::usage(problem).because(error)
     };
     CertifiedKey::from_der(chain, private, &provider()).map_err(unfit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_that_could_not_be_read_is_read_later() {
+        let folder = std::env::temp_dir();
+        let [certificate, key] =
+            ["crt", "key"].map(|end| folder.join(format!("gchat-tls-{}.{end}", std::process::id())));
+        let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (first, second) = (pair(), pair());
+        fs::write(&certificate, first.cert.pem()).unwrap();
+        fs::write(&key, first.signing_key.serialize_pem()).unwrap();
+        let reloading = Reloading::new(certificate.clone(), key.clone()).unwrap();
+        let shown = || {
+            reloading.current.lock().unwrap().looked -= LOOK;
+            reloading.current().cert[0].to_vec()
+        };
+        let later = SystemTime::now() + Duration::from_secs(60);
+        let write = |file: &Path, text: &str| {
+            fs::write(file, text).unwrap();
+            fs::File::options().append(true).open(file).unwrap().set_modified(later).unwrap();
+        };
+        write(&certificate, &second.cert.pem());
+        write(&key, "no key");
+        assert_eq!(shown(), first.cert.der().to_vec());
+        assert!(reloading.current.lock().unwrap().problem.is_some());
+        // The times are those that were seen before.
+        write(&key, &second.signing_key.serialize_pem());
+        assert_eq!(shown(), second.cert.der().to_vec());
+        assert!(reloading.current.lock().unwrap().problem.is_none());
+        for file in [certificate, key] {
+            fs::remove_file(file).unwrap();
+        }
+    }
 }
