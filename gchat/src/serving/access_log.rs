@@ -217,7 +217,7 @@ fn time(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Mutex;
 
     use super::*;
@@ -298,18 +298,18 @@ mod tests {
 
     /// Takes each text, but fails for some of them first.
     #[derive(Clone)]
-    struct Disk {
+    pub(in crate::serving) struct Disk {
         failures: Arc<Mutex<Vec<io::ErrorKind>>>,
         text: Arc<Mutex<Vec<u8>>>,
     }
 
     impl Disk {
-        fn failing(failures: &[io::ErrorKind]) -> Self {
+        pub(in crate::serving) fn failing(failures: &[io::ErrorKind]) -> Self {
             Self { failures: Arc::new(Mutex::new(failures.to_vec())), text: Arc::default() }
         }
 
-        fn lines(&self) -> usize {
-            lines_of(&self.text.lock().unwrap())
+        pub(in crate::serving) fn text(&self) -> Vec<u8> {
+            self.text.lock().unwrap().clone()
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
             log.log(&entry(&Method::GET));
         }
         log.finish();
-        assert_eq!(disk.lines(), 5_000);
+        assert_eq!(lines_of(&disk.text()), 5_000);
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
                 log.log(&entry(&Method::GET));
                 log.finish();
             }
-            assert_eq!(disk.lines(), lines, "{failure}");
+            assert_eq!(lines_of(&disk.text()), lines, "{failure}");
         }
     }
 

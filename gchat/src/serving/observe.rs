@@ -125,7 +125,8 @@ impl Seen {
         if let (Some(metrics), None) = (&self.metrics, self.subject) {
             self.subject = Some(metrics.route(&self.method, answer.extensions().get::<Binding>()));
         }
-        self.ended = HttpBody::is_end_stream(answer.body());
+        // Nobody asks for the body of an answer to HEAD.
+        self.ended = HttpBody::is_end_stream(answer.body()) || self.method == Method::HEAD;
     }
 }
 
@@ -193,6 +194,11 @@ impl HttpBody for Watched {
                     self.seen.ended = true;
                 }
             }
+            // The server ends it, and not the client.
+            Poll::Ready(Some(Err(status))) => {
+                self.seen.code = Some(status.code());
+                self.seen.ended = true;
+            }
             Poll::Ready(None) => self.seen.ended = true,
             _ => {}
         }
@@ -207,5 +213,45 @@ impl HttpBody for Watched {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full, Limited};
+
+    use super::*;
+    use crate::serving::access_log::{Form, tests::Disk};
+
+    #[tokio::test]
+    async fn only_what_a_client_leaves_is_cancelled() {
+        let failing = || {
+            let limited = Limited::new(Full::<Bytes>::from("more than a byte"), 1);
+            Body::new(limited.map_err(|_| Status::data_loss("it broke")))
+        };
+        for (method, grpc, body, read, expected) in [
+            ("GET", false, Body::new(Full::from("a")), true, (None, false)),
+            ("GET", false, Body::new(Full::from("a")), false, (None, true)),
+            ("HEAD", false, Body::new(Full::from("a")), false, (None, false)),
+            ("POST", true, failing(), true, (Some("DATA_LOSS"), false)),
+            ("POST", true, failing(), false, (Some("CANCELLED"), true)),
+        ] {
+            let disk = Disk::failing(&[]);
+            let log = AccessLog::to(Form::Json, disk.clone());
+            let kind = if grpc { "application/grpc" } else { "application/json" };
+            let request = Request::builder().method(method).header("content-type", kind).body(()).unwrap();
+            let mut seen = Seen::new(&request, Some(log.clone()), None);
+            let answer = Response::new(body);
+            seen.answered(&answer);
+            let watched = Watched { body: answer.into_body(), seen };
+            if read {
+                let _ = watched.collect().await;
+            } else {
+                drop(watched);
+            }
+            log.finish();
+            let line: serde_json::Value = serde_json::from_slice(&disk.text()).unwrap();
+            assert_eq!((line["code"].as_str(), line["cancelled"] == true), expected, "{method} {read} {line}");
+        }
     }
 }
