@@ -9,7 +9,8 @@ use crate::failure::Failure;
 const COMMANDS: [&str; 2] = ["gateway", "sidecar"];
 
 /// The arguments with the flags of the file that `--config` names in front of the other
-/// flags, which come before them that way; and the file.
+/// flags, which come before them that way; and the file. A list of the file's is left out
+/// where the flag is given, since the parser would join the two.
 ///
 /// # Errors
 ///
@@ -28,7 +29,14 @@ pub(crate) fn with_config_file(
     let path = Path::new(&file);
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("--config: cannot read {}", path.display())).because(error))?;
-    let flags = flags(command, &text, path)?;
+    let mut flags = flags(command, &text, path)?;
+    let given = given(&arguments[at + 1..]);
+    flags.retain(|flag| {
+        let name = flag_name(flag);
+        let mut known = command.get_arguments();
+        let known = known.find(|known| known.get_long() == name);
+        !known.is_some_and(|known| is_list(known) && given.contains(&name))
+    });
     arguments.splice(at + 1..at + 1, flags.into_iter().map(OsString::from));
     Ok((arguments, Some(file)))
 }
@@ -46,6 +54,22 @@ fn named(arguments: &[OsString]) -> Option<OsString> {
         }
     }
     file
+}
+
+/// The long flags among arguments.
+fn given(arguments: &[OsString]) -> Vec<Option<&str>> {
+    let flags = arguments.iter().take_while(|argument| *argument != "--");
+    flags.map(|flag| flag.to_str().and_then(flag_name)).filter(Option::is_some).collect()
+}
+
+/// The name of a long flag, which may have its value behind it.
+fn flag_name(flag: &str) -> Option<&str> {
+    flag.strip_prefix("--")?.split('=').next()
+}
+
+/// Whether a flag can be repeated.
+fn is_list(flag: &clap::Arg) -> bool {
+    matches!(flag.get_action(), clap::ArgAction::Append)
 }
 
 #[cfg(not(feature = "full"))]
@@ -80,7 +104,7 @@ fn flags(command: &clap::Command, text: &str, path: &Path) -> Result<Vec<String>
             ));
         };
         let is_switch = !known.get_action().takes_values();
-        let repeats = matches!(known.get_action(), clap::ArgAction::Append);
+        let repeats = is_list(known);
         match value.get_ref() {
             Value::Boolean(on) if is_switch => flags.extend(on.then(|| format!("--{name}"))),
             // A flag whose value may be left out.
@@ -146,6 +170,25 @@ mod tests {
         assert_eq!(named.as_deref(), Some(file.as_os_str()));
         assert_eq!(all[..4], ["gchat", "-v", "gateway", "--timeout=9"].map(OsString::from));
         assert_eq!(all[4..], given[3..]);
+    }
+
+    #[test]
+    fn a_list_of_the_command_line_replaces_that_of_the_file() {
+        let file = std::env::temp_dir().join(format!("gchat-config-list-{}.toml", std::process::id()));
+        std::fs::write(&file, "cors-origin = ['a', 'b']").unwrap();
+        let file_flag = format!("--config={}", file.display());
+        for (flags, origins) in [
+            (&["--cors-origin", "c", "--cors-origin=d"][..], &["c", "d"][..]),
+            (&["--cors-origin=c"], &["c"]),
+            (&["--timeout=1"], &["a", "b"]),
+        ] {
+            let given: Vec<_> = ["gchat", "gateway", &file_flag].iter().chain(flags).map(OsString::from).collect();
+            let (all, _) = with_config_file(&program(), given).unwrap();
+            let found = program().get_matches_from(all);
+            let found: Vec<_> = found.subcommand().unwrap().1.get_many::<String>("o").unwrap().collect();
+            assert_eq!(found, origins, "{flags:?}");
+        }
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

@@ -51,8 +51,8 @@ pub(crate) const CONFIG_HELP: &str = "\
 Config file:
   --config FILE reads settings from a file in TOML: each is a long flag by its
   name, such as listen = \"127.0.0.1:8080\", timeout = 20 or no-retries = true.
-  A flag that can be repeated has a list. Flags of the command line come before
-  the file. --check-config says whether all of it can be used, and ends.";
+  A flag that can be repeated has a list. A flag of the command line replaces
+  what the file says. --check-config says whether all of it can be used.";
 
 /// What help says of how a server ends.
 pub(crate) const SHUTDOWN_HELP: &str = "\
