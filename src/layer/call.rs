@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use grpc_transcoding::{HttpRules, MethodBindings, rpc};
-use http::{HeaderName, HeaderValue, Request, request};
+use http::{HeaderName, HeaderValue, Request, header::CONTENT_LENGTH, request};
 use http_body_util::{BodyExt, Full};
 use tonic::{Status, body::Body};
 
@@ -53,6 +53,7 @@ impl<'r> UnaryCall<'r> {
         self.framed = rpc::frame(message)?;
         self.message = self.framed.slice(rpc::HEADER..);
         self.head.headers.remove(GRPC_ENCODING);
+        self.head.headers.remove(CONTENT_LENGTH);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONTENT_TYPE},
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body_util::Full;
 use tonic::{Status, body::Body, metadata::MetadataValue};
@@ -281,6 +281,8 @@ impl Shared {
                 Status::cancelled(format!("the request broke off: {}", chain(&*cause)))
             }
         })?;
+        // The length is that of the body as it came.
+        headers.remove(CONTENT_LENGTH);
         let encoding = headers.remove(&GRPC_ENCODING);
         let encoding = encoding.as_ref().map(HeaderValue::as_bytes);
         let upload = method.method().is_client_streaming();

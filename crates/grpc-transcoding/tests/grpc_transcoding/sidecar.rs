@@ -246,6 +246,24 @@ async fn packed_messages_are_unpacked_within_the_limit() {
     assert_eq!(backend.received("UploadParts")[0]["file"]["data"], "aGloaWhpaGloaWhpaGloaWhp");
 }
 
+#[tokio::test]
+async fn the_length_of_a_packed_request_is_not_that_of_the_call() {
+    let seen = Arc::new(std::sync::Mutex::new(None));
+    let keeps = Arc::clone(&seen);
+    let inner = service_fn(move |call: Request<Body>| {
+        *keeps.lock().unwrap() = Some(call.headers().clone());
+        std::future::ready(Ok::<_, Infallible>(Status::ok("").into_http::<Body>()))
+    });
+    let address = served(Sidecar::new(RULES.clone(), inner)).await;
+    let body = packed(&method("GetBook").input().from_json(r#"{"isbn":"1"}"#).unwrap());
+    let length = body.len().to_string();
+    let headers = [("grpc-encoding", "gzip"), ("content-length", length.as_str())];
+    let answer = send(TcpStream::connect(address).await.unwrap(), "/shelf.Shelf/GetBook", &headers, body).await;
+    assert_eq!(answer.status().code(), Code::Ok);
+    let headers = seen.lock().unwrap().take().unwrap();
+    assert!(!headers.contains_key("content-length") && !headers.contains_key("grpc-encoding"), "{headers:?}");
+}
+
 /// The layers' own word for what broke is not for the network.
 #[tokio::test]
 async fn a_call_that_breaks_is_a_status() {
