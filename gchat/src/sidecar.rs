@@ -135,13 +135,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let set = match (&args.reflection, &args.descriptor_set) {
         (None, Some(file)) => input::descriptor_set(file)?,
         (None, None) => google_chat::proto::DESCRIPTOR_SET.to_vec(),
-        // What a server would say is not asked for; any schema does for the other settings.
-        (Some(_), _) if args.operation.check_config => google_chat::proto::DESCRIPTOR_SET.to_vec(),
-        (Some(None), _) => serving::reflected(&args.upstream, grpc.clone(), &mut signals).await?,
-        (Some(Some(url)), _) => {
-            let origin = Origin::parse(url).map_err(Failure::usage)?;
-            let server = Grpc::over(serving::connector(&origin, &args.backend_tls)?, origin);
-            serving::reflected(url, server, &mut signals).await?
+        (Some(server), _) => {
+            let url = server.as_ref().unwrap_or(&args.upstream);
+            let server = match server {
+                None => grpc.clone(),
+                Some(url) => {
+                    let origin = Origin::parse(url).map_err(Failure::usage)?;
+                    Grpc::over(serving::connector(&origin, &args.backend_tls)?, origin)
+                }
+            };
+            match args.operation.check_config {
+                // What a server would say is not asked for; any schema does for the other settings.
+                true => google_chat::proto::DESCRIPTOR_SET.to_vec(),
+                false => serving::reflected(url, server, &mut signals).await?,
+            }
         }
     };
     let rules = HttpRules::new(&serving::schema(&set, args.descriptor_set.as_deref())?);

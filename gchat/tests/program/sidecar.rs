@@ -126,6 +126,7 @@ fn a_sidecar_gives_away_neither_credentials_nor_access() {
         (&["--credentials", key.to_str().unwrap()], "--credentials: the file that it names cannot be read"),
         (&["--subject", "alice@example.com"], "--subject and --impersonate-service-account need credentials"),
         (&["--listen", "localhost:1"], "neither an address with a port"),
+        (&["--reflection", "ftp://localhost"], "ftp://localhost"),
     ] {
         let (code, _, said) = owned(&run(&[&base[..], flags].concat()));
         assert!(code == 2 && said.contains(problem) && !said.contains("secret"), "{flags:?}: {said}");
