@@ -6,11 +6,11 @@ use google_chat::{
     grpc_transcoding::{
         HttpRules,
         client::{Grpc, Origin},
-        server::{GatewayLayer, RequestBody},
+        server::{GatewayLayer, Peer, RequestBody},
     },
     protojson::{Defaults, ReadOptions, WriteOptions},
 };
-use http::{HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request, header::HOST};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
@@ -38,6 +38,10 @@ Health:
   GET /healthz answers 200 as long as the gateway takes calls. GET /readyz does
   so only if the backend takes calls too, by gRPC health where it has that. Both
   answer 503 after SIGTERM or Ctrl-C.";
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 #[derive(clap::Args)]
 #[command(args_override_self = true)]
@@ -126,19 +130,43 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 
     let readiness = Readiness::of(backend);
-    let (health, state) = (server.health.clone(), readiness.clone());
-    let service = service_fn(move |request: Request<RequestBody>| {
+    let (health, state, scheme) = (server.health.clone(), readiness.clone(), server.scheme());
+    let service = service_fn(move |mut request: Request<RequestBody>| {
         let (gateway, health, state) = (gateway.clone(), health.clone(), state.clone());
         async move {
             match serving::health(request.uri().path(), &health, &state).await {
                 Some(answer) => Ok::<_, Infallible>(answer),
-                None => gateway.oneshot(request).await,
+                None => {
+                    forward(&mut request, scheme);
+                    gateway.oneshot(request).await
+                }
             }
         }
     });
     match cors {
         None => server.run(&args.listen, guard.layer(service), readiness, signals).await,
         Some(cors) => server.run(&args.listen, guard.layer(cors.layer(service)), readiness, signals).await,
+    }
+}
+
+/// Tells the backend for whom a request is, as proxies do: the client's address behind those
+/// that came with the request, and the scheme and the host that it asked for unless it came
+/// with others. Only what this gateway adds is certain; the rest is what the client says.
+fn forward<B>(request: &mut Request<B>, scheme: &'static str) {
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+    let authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
+    let host = request.headers().get(HOST).cloned().or_else(authority);
+    let headers = request.headers_mut();
+    if let Some(peer) = peer {
+        let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|addresses| addresses.to_str().ok());
+        let all: Vec<_> = before.map(str::to_owned).chain([peer.ip().to_canonical().to_string()]).collect();
+        if let Ok(all) = HeaderValue::try_from(all.join(", ")) {
+            headers.insert(FORWARDED_FOR, all);
+        }
+    }
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
+    if let Some(host) = host {
+        headers.entry(FORWARDED_HOST).or_insert(host);
     }
 }
 
@@ -150,4 +178,33 @@ fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
         AllowOrigin::list(origins.map_err(|_| Failure::usage("--cors-origin: not an origin"))?)
     };
     Ok(CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(AllowHeaders::mirror_request()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backend_is_told_for_whom_a_request_is() {
+        let own = |peer: Option<&str>, request: http::request::Builder| {
+            let peer = Peer(peer.map(|peer| peer.parse().unwrap()));
+            let mut request = request.extension(peer).body(()).unwrap();
+            forward(&mut request, "https");
+            [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST].map(|name| {
+                let values: Vec<_> =
+                    request.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+                values.join(" | ")
+            })
+        };
+        let straight = Request::get("/v1/spaces").header("host", "api.example:8443");
+        assert_eq!(own(Some("[::ffff:10.0.0.7]:4000"), straight), ["10.0.0.7", "https", "api.example:8443"]);
+        let proxied = Request::get("https://inner.example/v1/spaces")
+            .header("x-forwarded-for", "192.0.2.1")
+            .header("x-forwarded-for", "10.0.0.1")
+            .header("x-forwarded-proto", "http")
+            .header("x-forwarded-host", "api.example");
+        assert_eq!(own(Some("10.0.0.7:4000"), proxied), ["192.0.2.1, 10.0.0.1, 10.0.0.7", "http", "api.example"]);
+        let by_socket = Request::get("https://inner.example/v1/spaces").header("x-forwarded-for", "192.0.2.1");
+        assert_eq!(own(None, by_socket), ["192.0.2.1", "https", "inner.example"]);
+    }
 }

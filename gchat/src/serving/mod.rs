@@ -127,6 +127,11 @@ impl Operation {
 }
 
 impl Server<'_> {
+    /// The scheme of its URLs.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Listens, says where, and serves until a signal has come and the calls under way have
     /// ended.
     ///

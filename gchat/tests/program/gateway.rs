@@ -29,6 +29,10 @@ async fn grpc_passes_through_only_where_it_is_asked_to() {
         let called = client(&gateway, Wire::Grpc).create_space(Space::named("a")).await;
         assert_eq!(called.err().map(|error| error.code()), code, "{arguments:?}");
         client(&gateway, Wire::HttpJson).create_space(Space::named(format!("b {arguments:?}"))).await.unwrap();
+        // The server behind is told who asks.
+        let received = emulator.received().pop().unwrap();
+        assert_eq!(received.headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(received.headers["x-forwarded-host"], gateway.address());
     }
 }
 
