@@ -96,7 +96,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let origin = Origin::parse(&args.backend).map_err(Failure::usage)?;
-    let connector = serving::connector(&origin, &args.backend_tls)?;
+    let connector = serving::connector(&origin, &args.backend_tls, &args.limits)?;
     let backend = Grpc::over(connector, origin).with_limits(args.limits.backend());
     let set = match &args.descriptor_set {
         Some(file) => input::descriptor_set(file)?,

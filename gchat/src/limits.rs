@@ -54,7 +54,8 @@ pub(crate) struct Bounds {
     /// How large the headers of a request may be that go on to the backend
     #[arg(long, value_name = "BYTES", default_value_t = 8 * 1024)]
     max_metadata_size: usize,
-    /// How many connections to the backend there may be for calls, and as many for streams
+    /// How many connections to the backend there may be for calls, and as many for streams.
+    /// Of the limits of the backend, HTTP/JSON has the time to connect alone
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = count)]
     backend_connections: usize,
     /// How many calls or streams one connection to the backend may carry
@@ -68,7 +69,7 @@ pub(crate) struct Bounds {
     backend_queue_timeout: Duration,
     /// How long connecting to the backend may take
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = time)]
-    backend_connect_timeout: Duration,
+    pub(crate) backend_connect_timeout: Duration,
     /// After how long a silent backend is pinged while calls wait; 0 for never. gRPC
     /// servers that are not configured take no more than one in 300 seconds
     #[arg(long, value_name = "SECONDS", default_value = "310", value_parser = optional)]

@@ -130,7 +130,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         ));
     }
     let origin = Origin::parse(&args.upstream).map_err(Failure::usage)?;
-    let connector = serving::connector(&origin, &args.backend_tls)?;
+    let connector = serving::connector(&origin, &args.backend_tls, &args.limits)?;
     let grpc = Grpc::over(connector.clone(), origin.clone()).with_limits(args.limits.backend());
     let set = match (&args.reflection, &args.descriptor_set) {
         (None, Some(file)) => input::descriptor_set(file)?,
@@ -141,7 +141,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
                 None => grpc.clone(),
                 Some(url) => {
                     let origin = Origin::parse(url).map_err(Failure::usage)?;
-                    Grpc::over(serving::connector(&origin, &args.backend_tls)?, origin)
+                    Grpc::over(serving::connector(&origin, &args.backend_tls, &args.limits)?, origin)
                 }
             };
             match args.operation.check_config {

@@ -260,8 +260,9 @@ pub(crate) fn schema(set: &[u8], file: Option<&Path>) -> Result<DescriptorPool, 
 }
 
 /// The connector to the server behind.
-pub(crate) fn connector(origin: &Origin, tls: &BackendTls) -> Result<Connector, Failure> {
-    tls.apply(ConnectorBuilder::default())?.build(origin).map_err(Failure::machine)
+pub(crate) fn connector(origin: &Origin, tls: &BackendTls, bounds: &Bounds) -> Result<Connector, Failure> {
+    let builder = ConnectorBuilder::default().connect_timeout(bounds.backend_connect_timeout);
+    tls.apply(builder)?.build(origin).map_err(Failure::machine)
 }
 
 impl Bound {

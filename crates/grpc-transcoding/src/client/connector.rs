@@ -28,8 +28,8 @@ use super::{
     proxy::{Proxied, Proxy},
 };
 
-/// How long connecting may take, with TLS and by way of a proxy.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// How long connecting may take by default, with TLS and by way of a proxy.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// A connection to a server or to a proxy, with TLS or without.
 pub(super) type Dialed = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -92,6 +92,7 @@ pub struct Connector {
 struct Shared {
     origin: Origin,
     tls: HttpsConnector<Proxied>,
+    timeout: Duration,
     /// A connection that was opened to see what it speaks, for the first who asks.
     kept: Mutex<Option<Connection>>,
 }
@@ -166,9 +167,9 @@ impl Service<Uri> for Connector {
         Box::pin(async move {
             let stream = match kept {
                 Some(stream) => stream,
-                None => tokio::time::timeout(CONNECT, connecting)
+                None => tokio::time::timeout(shared.timeout, connecting)
                     .await
-                    .map_err(|_| format!("no connection within {CONNECT:?}"))?
+                    .map_err(|_| format!("no connection within {:?}", shared.timeout))?
                     .map(Connection)
                     .map_err(|error| tls_failure(&shared.origin.to_string(), error))?,
             };
@@ -253,6 +254,7 @@ pub struct ConnectorBuilder {
     identity: Option<(Vec<u8>, Vec<u8>)>,
     tls: Option<rustls::ClientConfig>,
     proxy: Option<String>,
+    timeout: Option<Duration>,
 }
 
 impl fmt::Debug for ConnectorBuilder {
@@ -312,6 +314,14 @@ impl ConnectorBuilder {
         self
     }
 
+    /// Sets how long connecting may take, with TLS and by way of a proxy. The default is 10
+    /// seconds.
+    #[must_use]
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.timeout = Some(time);
+        self
+    }
+
     /// Makes the connector for an origin. Only https needs certificates, so that
     /// plain http works on a machine that has none.
     ///
@@ -324,7 +334,8 @@ impl ConnectorBuilder {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT));
+        let timeout = self.timeout.unwrap_or(CONNECT);
+        http.set_connect_timeout(Some(timeout));
         http.set_keepalive(Some(Duration::from_secs(60)));
         let proxy = match &self.proxy {
             Some(url) => Some(Proxy::parse("the proxy", url)?).filter(|_| origin.is_https()),
@@ -360,8 +371,8 @@ impl ConnectorBuilder {
             .with_tls_config(config.clone())
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(Proxied::new(http, config, proxy));
-        let shared = Shared { origin: origin.clone(), tls, kept: Mutex::default() };
+            .wrap_connector(Proxied::new(http, config, proxy, timeout));
+        let shared = Shared { origin: origin.clone(), tls, timeout, kept: Mutex::default() };
         Ok(Connector { shared: Arc::new(shared), h2_only: false })
     }
 

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{HeaderValue, StatusCode, Uri, uri::Scheme};
@@ -23,7 +24,7 @@ use crate::rpc::chain;
 
 use super::{
     BoxError, ConnectError, Origin,
-    connector::{CONNECT, Dialed, tls_failure},
+    connector::{Dialed, tls_failure},
     failure::{Misconfigured, find},
     origin::has_possible_port,
 };
@@ -131,13 +132,14 @@ pub(super) struct Proxied {
     /// To the proxy, which may want TLS of its own.
     dial: HttpsConnector<HttpConnector>,
     proxy: Option<Arc<Proxy>>,
+    timeout: Duration,
 }
 
 impl Proxied {
     /// `tls` has no protocols for ALPN: CONNECT is spoken in HTTP/1.1.
-    pub(super) fn new(http: HttpConnector, tls: rustls::ClientConfig, proxy: Option<Proxy>) -> Self {
+    pub(super) fn new(http: HttpConnector, tls: rustls::ClientConfig, proxy: Option<Proxy>, timeout: Duration) -> Self {
         let dial = HttpsConnector::from((http.clone(), tls));
-        Self { http, dial, proxy: proxy.map(Arc::new) }
+        Self { http, dial, proxy: proxy.map(Arc::new), timeout }
     }
 }
 
@@ -155,14 +157,14 @@ impl Service<Uri> for Proxied {
             let connecting = self.http.call(target);
             return Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) });
         };
-        let dial = self.dial.clone();
+        let (dial, timeout) = (self.dial.clone(), self.timeout);
         Box::pin(async move {
             let name = &proxy.name;
-            let connecting = tokio::time::timeout(CONNECT, proxy.connect(dial, target)).await;
+            let connecting = tokio::time::timeout(timeout, proxy.connect(dial, target)).await;
             let failed = match connecting {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => error,
-                Err(_) => format!("no response within {CONNECT:?}").into(),
+                Err(_) => format!("no response within {timeout:?}").into(),
             };
             let failed = tls_failure(name, failed);
             if find::<Misconfigured>(&*failed).is_some() {
