@@ -35,6 +35,8 @@ use crate::{Settings, identity::Identity};
 const BYTES: usize = 32_000;
 /// The longest id that a client gives, in characters.
 const ID: usize = 63;
+/// How many attachments a message may have. It is the emulator's own limit.
+const ATTACHMENTS: usize = 100;
 
 const ATTACHMENT: &str = "spaces/{space}/messages/{message}/attachments/{attachment}";
 
@@ -521,15 +523,22 @@ fn content(input: Message) -> Message {
 
 /// The uploads that a message's attachments name by their tokens. Those that the message has
 /// already are named by their names.
-fn find_uploads(
-    store: &Store,
+fn find_uploads<'s>(
+    store: &'s Store,
     violations: &mut Violations,
     input: &Message,
     kept: &[Attachment],
     space: &str,
     caller: &Caller,
-) -> Vec<Upload> {
-    let mut found = Vec::new();
+) -> Vec<&'s Upload> {
+    let count = input.attachment.len();
+    if count > ATTACHMENTS {
+        let problem = format!("has {count} attachments; at most {ATTACHMENTS} are allowed");
+        violations.add("message.attachment", problem);
+        return Vec::new();
+    }
+    let mut found: Vec<&Upload> = Vec::new();
+    let is_kept = |token: &str| kept.iter().any(|one| one.name.rsplit('/').next() == Some(token));
     for (at, attachment) in input.attachment.iter().enumerate() {
         if kept.iter().any(|one| one.name == attachment.name) {
             continue;
@@ -542,7 +551,10 @@ fn find_uploads(
         };
         let field = format!("message.attachment[{at}].attachment_data_ref.attachment_upload_token");
         match store.upload(token) {
-            Some(upload) if upload.space == space && upload.creator == caller.key() => found.push(upload.clone()),
+            Some(_) if is_kept(token) || found.iter().any(|upload| upload.token == *token) => {
+                violations.add(&field, "names an upload that the message has already");
+            }
+            Some(upload) if upload.space == space && upload.creator == caller.key() => found.push(upload),
             _ if token.is_empty() => violations.add(&field, "is required"),
             _ => violations.add(&field, "is of no upload of the caller to this space"),
         }
