@@ -113,6 +113,8 @@ struct Session {
     /// How many bytes there are to be, if that was said.
     total: Option<u64>,
     content: Pieces,
+    /// Whether its upload is on the way to the store.
+    finishing: bool,
     /// What it became. The last answer may have been lost, so that it is given again.
     done: Option<AttachmentDataRef>,
 }
@@ -124,11 +126,39 @@ pub(crate) enum Progress {
     Done(AttachmentDataRef),
 }
 
+/// A session that is forgotten when this is dropped, which happens with a request that ends early,
+/// too.
+pub(crate) struct Fleeting<'c> {
+    chat: &'c Chat,
+    pub(crate) id: String,
+    stays: bool,
+}
+
+impl<'c> Fleeting<'c> {
+    pub(crate) fn new(chat: &'c Chat, id: String) -> Self {
+        Self { chat, id, stays: false }
+    }
+}
+
+impl Drop for Fleeting<'_> {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.chat.forget_upload(&self.id);
+        }
+    }
+}
+
 impl Sessions {
     fn find(&mut self, id: &str, now: SystemTime) -> Result<&mut Session, Status> {
         let lives = |session: &Session| now.duration_since(session.begun).is_ok_and(|age| age < LIFETIME);
         let session = self.sessions.get_mut(id).filter(|session| lives(session));
-        session.ok_or_else(|| Status::not_found("There is no such upload session, or no more; begin a new one."))
+        match session {
+            Some(session) if session.finishing => {
+                Err(Status::unavailable("The upload is whole and is not kept yet; ask again."))
+            }
+            Some(session) => Ok(session),
+            None => Err(Status::not_found("There is no such upload session, or no more; begin a new one.")),
+        }
     }
 
     /// Forgets the sessions that `keep` does not.
@@ -174,7 +204,7 @@ impl Chat {
         self.check_room(&sessions, OVERHEAD, settings.attachment_bytes)?;
         let id = random()?;
         sessions.bytes += OVERHEAD;
-        let session = Session { upload, begun: now, total, content: Pieces::default(), done: None };
+        let session = Session { upload, begun: now, total, content: Pieces::default(), finishing: false, done: None };
         sessions.sessions.insert(id.clone(), session);
         Ok(id)
     }
@@ -254,7 +284,8 @@ impl Chat {
         Ok(len)
     }
 
-    /// Makes an upload of a session, whose content is there from one place to another.
+    /// Makes an upload of a session, whose content is there from one place to another. The session
+    /// says that it is done when the upload is kept; if that fails, the session is gone.
     ///
     /// # Errors
     ///
@@ -267,14 +298,19 @@ impl Chat {
             if let Some(done) = &session.done {
                 return Ok(done.clone());
             }
-            session.done = Some(session.upload.data_ref());
+            session.finishing = true;
             let content = std::mem::take(&mut session.content);
             let (len, upload) = (content.len, session.upload.clone());
             sessions.bytes -= len;
             Upload { content: slice(&content.finish(), from, to), ..upload }
         };
+        let mut fleeting = Fleeting::new(self, id.to_owned());
         let data_ref = upload.data_ref();
         self.run(|store, _| store.put_upload(upload)).await?;
+        fleeting.stays = true;
+        if let Some(session) = lock(&self.0.sessions).sessions.get_mut(id) {
+            (session.finishing, session.done) = (false, Some(data_ref.clone()));
+        }
         Ok(data_ref)
     }
 

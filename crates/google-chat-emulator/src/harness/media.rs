@@ -27,7 +27,7 @@ use tonic::{Status, body::Body};
 use super::State;
 use crate::chat::{
     Chat,
-    media::{LARGEST, Progress, slice, too_large},
+    media::{Fleeting, LARGEST, Progress, slice},
     refusal::invalid_field,
 };
 
@@ -244,9 +244,8 @@ impl Upload<'_> {
             return Err(refused_size());
         }
         let id = self.chat.begin_upload(&self.head.headers, self.space, ANY, None).await?;
-        let outcome = self.parts(&id, &boundary, body).await;
-        self.chat.forget_upload(&id);
-        Ok(uploaded(&outcome?))
+        let session = Fleeting::new(self.chat, id);
+        Ok(uploaded(&self.parts(&session.id, &boundary, body).await?))
     }
 
     async fn parts(&self, id: &str, boundary: &str, body: Body) -> Result<AttachmentDataRef, Failure> {
