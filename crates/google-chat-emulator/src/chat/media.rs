@@ -258,9 +258,6 @@ impl Chat {
         let len = sessions.find(id, now)?.content.len;
         let there = len.checked_sub(place).ok_or_else(|| Status::aborted("Two requests send the same upload."))?;
         let new = bytes.get(usize::try_from(there).unwrap_or(usize::MAX)..).unwrap_or_default();
-        if len + new.len() as u64 > LARGEST {
-            return Err(too_large());
-        }
         self.check_room(&sessions, new.len() as u64, settings.attachment_bytes)?;
         sessions.find(id, now)?.content.push(new);
         sessions.bytes += new.len() as u64;
@@ -382,10 +379,6 @@ impl Chat {
         );
         Err(Status::failed_precondition(message))
     }
-}
-
-pub(crate) fn too_large() -> Status {
-    refusal::invalid_field("content", &format!("has more than {LARGEST} bytes"))
 }
 
 /// A text that nobody can guess.

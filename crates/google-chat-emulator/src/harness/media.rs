@@ -20,7 +20,7 @@ use http::{
     request::Parts,
 };
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tonic::{Status, body::Body};
 
@@ -33,6 +33,9 @@ use crate::chat::{
 
 /// How much the metadata of an upload may hold, with the heads of the parts around it.
 const METADATA: usize = 64 * 1024;
+
+/// How much a body may hold that has the metadata and the content.
+const MULTIPART: u64 = LARGEST + METADATA as u64;
 
 const ANY: &str = "application/octet-stream";
 
@@ -149,7 +152,16 @@ impl Upload<'_> {
 
     /// Takes the metadata of a resumable upload, and says where to send its content.
     async fn begin(&self, state: &State, body: Body) -> Answer {
-        let json = Limited::new(body, METADATA).collect().await.map_err(Failure::Broken)?.to_bytes();
+        let json =
+            Limited::new(body, METADATA).collect().await.map_err(|error| match error.is::<LengthLimitError>() {
+                true => {
+                    let status =
+                        invalid_field("body", &format!("has more than the {METADATA} bytes that metadata may have"));
+                    Failure::Refused(status, StatusCode::PAYLOAD_TOO_LARGE)
+                }
+                false => Failure::Broken(error),
+            })?;
+        let json = json.to_bytes();
         let total = match self.header("x-upload-content-length").map(str::parse) {
             None => None,
             Some(Ok(total)) if total > LARGEST => return Err(refused_size()),
@@ -198,7 +210,7 @@ impl Upload<'_> {
         if first > at {
             return Err(invalid_field("content-range", &format!("begins behind byte {at}, which comes next")).into());
         }
-        let end = match self.read(id, body, first).await {
+        let end = match self.read(id, body, first, LARGEST).await {
             Ok(end) => end,
             Err(failure) => {
                 self.chat.pause_upload(id)?;
@@ -211,6 +223,12 @@ impl Upload<'_> {
                 return Err(invalid_field("content-range", &format!("is not that of {} bytes", end - first)).into());
             }
             Some(_) => part.total,
+            None if said.is_some_and(|said| said != end) => {
+                self.chat.pause_upload(id)?;
+                let said = said.unwrap_or_default();
+                let problem = format!("has {end} bytes, and the upload was said to have {said}");
+                return Err(invalid_field("body", &problem).into());
+            }
             None => Some(end),
         };
         match total {
@@ -219,13 +237,21 @@ impl Upload<'_> {
         }
     }
 
-    /// Adds a request's body to a session, from `place` on. Returns where it ends.
-    async fn read(&self, id: &str, mut body: Body, mut place: u64) -> Result<u64, Failure> {
+    /// Adds a request's body to a session, from `place` on, as long as it ends within `most` bytes.
+    /// Returns where it ends.
+    async fn read(&self, id: &str, mut body: Body, mut place: u64, most: u64) -> Result<u64, Failure> {
+        if place.saturating_add(body.size_hint().lower()) > most {
+            return Err(refused_size());
+        }
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failure::Broken(error.into()))?;
             let Some(data) = frame.data_ref() else { continue };
+            let end = place + data.len() as u64;
+            if end > most {
+                return Err(refused_size());
+            }
             self.chat.add_to_upload(id, place, data)?;
-            place += data.len() as u64;
+            place = end;
         }
         Ok(place)
     }
@@ -240,7 +266,7 @@ impl Upload<'_> {
     async fn multipart(&self, body: Body) -> Answer {
         let boundary = self.header(CONTENT_TYPE.as_str()).and_then(boundary);
         let boundary = boundary.ok_or_else(|| invalid_field("content-type", "is no multipart with a boundary"))?;
-        if body.size_hint().lower() > LARGEST + METADATA as u64 {
+        if body.size_hint().lower() > MULTIPART {
             return Err(refused_size());
         }
         let id = self.chat.begin_upload(&self.head.headers, self.space, ANY, None).await?;
@@ -249,11 +275,14 @@ impl Upload<'_> {
     }
 
     async fn parts(&self, id: &str, boundary: &str, body: Body) -> Result<AttachmentDataRef, Failure> {
-        let len = self.read(id, body, 0).await?;
+        let len = self.read(id, body, 0, MULTIPART).await?;
         let begin = self.chat.peek_upload(id, 0, METADATA as u64)?;
         let end = self.chat.peek_upload(id, len.saturating_sub(METADATA as u64), len)?;
         let problem = "is not made of two parts, JSON and the content";
         let parts = TwoParts::find(&begin, &end, len, boundary).ok_or_else(|| invalid_field("body", problem))?;
+        if parts.content.1 - parts.content.0 > LARGEST {
+            return Err(refused_size());
+        }
         self.chat.name_upload(id, &filename(parts.json)?)?;
         self.chat.type_upload(id, parts.content_type.as_deref().unwrap_or(ANY))?;
         Ok(self.chat.finish_upload(id, parts.content.0, parts.content.1).await?)
@@ -271,7 +300,8 @@ fn incomplete(at: u64) -> Response<Body> {
 }
 
 fn refused_size() -> Failure {
-    Failure::Refused(too_large(), StatusCode::PAYLOAD_TOO_LARGE)
+    let status = invalid_field("content", &format!("has more than {LARGEST} bytes"));
+    Failure::Refused(status, StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// The name in the metadata of an upload.

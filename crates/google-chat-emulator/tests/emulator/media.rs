@@ -7,7 +7,7 @@ use google_chat_emulator::Emulator;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{emulator, named, post};
 
@@ -185,6 +185,17 @@ async fn uploads_that_are_not_right_or_not_allowed_are_refused() {
     let wrong = [("authorization", "Bearer nonsense")];
     assert_eq!(send(&emulator, "PUT", &session, &wrong, Bytes::new()).await.status, 401);
     assert_eq!(send(&emulator, "PUT", &session, &[], Bytes::new()).await.status, 200);
+    let long = format!("{{\"filename\":\"{}\"}}", "a".repeat(65_536));
+    let target = format!("/upload/v1/{space}/attachments:upload?uploadType=resumable");
+    let refused = send(&emulator, "POST", &target, &[ALICE, KIND], long.into()).await;
+    assert_eq!(refused.status, 413);
+    assert!(refused.json("/error/message").contains("more than the 65536 bytes that metadata may have"));
+    // An upload that is shorter than was said is not whole.
+    let session = begin(&emulator, &space, &[("x-upload-content-length", "10")]).await.header("location").to_owned();
+    let short = send(&emulator, "PUT", &session, &[], Bytes::from_static(b"abc")).await;
+    assert_eq!(short.status, 400);
+    assert!(short.json("/error/message").contains("has 3 bytes, and the upload was said to have 10"));
+    assert_eq!(send(&emulator, "PUT", &session, &[], vec![0; 10].into()).await.status, 200);
     let shown = emulator.received().into_iter().filter(|call| call.target.contains("upload_id"));
     assert!(shown.into_iter().all(|call| call.target.ends_with("upload_id=")));
 }
