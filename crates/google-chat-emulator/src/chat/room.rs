@@ -146,7 +146,8 @@ impl Room {
 
     /// Whether the caller may know of the space: its members, and who imports it.
     pub(super) fn is_visible(&self, caller: &Caller) -> bool {
-        self.role(caller).is_some() || self.creator == caller.key() || self.space.import_mode && caller.imports()
+        let imports = || self.creator == caller.key() || caller.imports();
+        self.role(caller).is_some() || self.space.import_mode && imports()
     }
 
     /// Whether the caller may do what a setting is about.

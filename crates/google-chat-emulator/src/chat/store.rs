@@ -190,6 +190,15 @@ impl Store {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<(u64, &Room), Status> {
+        let (place, room) = self.reach(field, name, caller, now)?;
+        if !room.is_visible(caller) {
+            return Err(refusal::not_allowed("see this space"));
+        }
+        Ok((place, room))
+    }
+
+    /// The same, whether the caller may know of it or not.
+    fn reach(&mut self, field: &str, name: &str, caller: &Caller, now: Timestamp) -> Result<(u64, &Room), Status> {
         names::variables::<1>(field, name, SPACE)?;
         let not_found = || refusal::not_found("space", name);
         let place = self.places.get(name).copied().ok_or_else(not_found)?;
@@ -197,9 +206,6 @@ impl Store {
         // What is imported is reached with the scope for it alone, the rest is not.
         if caller.imports_only && !room.space.import_mode {
             return Err(refusal::no_scope(caller.method));
-        }
-        if !room.is_visible(caller) {
-            return Err(refusal::not_allowed("see this space"));
         }
         Ok((place, room))
     }
@@ -242,9 +248,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`Store::find`], or PERMISSION_DENIED.
+    /// INVALID_ARGUMENT, NOT_FOUND, or PERMISSION_DENIED.
     pub(super) fn delete(&mut self, name: &str, caller: &Caller, now: Timestamp) -> Result<(), Status> {
-        let (place, room) = self.find("name", name, caller, now)?;
+        // An app may delete a space that it created though it has left it since.
+        let (place, room) = self.reach("name", name, caller, now)?;
         room.check_delete(caller)?;
         self.remove(place);
         Ok(())
