@@ -245,8 +245,13 @@ impl Room {
         if may { Ok(()) } else { Err(refusal::not_allowed("see the members of this space")) }
     }
 
+    /// Makes somebody a member with a role, who may be one with another role, or be invited.
     pub(super) fn join(&mut self, member: String, role: MembershipRole, now: Timestamp) {
-        self.members.push(member_of(&self.space.name, member, role, now));
+        let made = member_of(&self.space.name, member, role, now);
+        match self.members.iter_mut().find(|one| one.name == made.name) {
+            Some(member) => (member.role, member.state) = (made.role, made.state),
+            None => self.members.push(made),
+        }
     }
 
     /// The people who have joined.

@@ -278,9 +278,7 @@ impl Room {
         self.space.import_mode_expire_time = None;
         // Memberships of the past are past; the others hold from now on.
         self.members.retain(|member| member.delete_time.is_none());
-        if self.role_of(&caller.member()).is_none() {
-            self.join(caller.member(), self.creators_role(caller), now);
-        }
+        self.join(caller.member(), self.creators_role(caller), now);
         Ok(())
     }
 }
