@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use google_chat::proto::google::chat::v1::{Message, Reaction};
+use google_chat::proto::google::chat::v1::{Message, Reaction, attachment::DataRef};
+use prost_types::Timestamp;
+
+use super::{page::micros, uploads::Upload};
 
 /// A message as it is kept. It is a protobuf message, so that it can be kept in a file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -17,6 +20,10 @@ pub(super) struct Post {
     pub(super) request_id: String,
     #[prost(message, repeated, tag = "4")]
     pub(super) reactions: Vec<Reaction>,
+    /// When each reaction was given, in microseconds, and later than the one before: pages of
+    /// them begin behind a time. Files of older versions do not have all.
+    #[prost(uint64, repeated, tag = "5")]
+    pub(super) reaction_times: Vec<u64>,
 }
 
 impl Post {
@@ -27,6 +34,27 @@ impl Post {
     /// The name of the thread that it is in.
     pub(super) fn thread(&self) -> &str {
         self.message.thread.as_ref().map_or("", |thread| &thread.name)
+    }
+
+    /// Gives the reactions that have no times yet times of their own, the last ones now.
+    pub(super) fn time_reactions(&mut self, now: Option<Timestamp>) {
+        for _ in self.reaction_times.len()..self.reactions.len() {
+            let next = self.reaction_times.last().map_or(1, |last| last + 1);
+            self.reaction_times.push(next.max(micros(now)));
+        }
+    }
+
+    /// The tokens of the uploads that its attachments, and those that it forwards, are made of.
+    pub(super) fn uploads(&self) -> Vec<String> {
+        let quoted = self.message.quoted_message_metadata.as_ref();
+        let quoted = quoted.and_then(|quoted| quoted.quoted_message_snapshot.as_ref());
+        let forwarded = quoted.into_iter().flat_map(|quoted| &quoted.attachments);
+        let all = self.message.attachment.iter().chain(forwarded);
+        let names = all.filter_map(|attachment| match &attachment.data_ref {
+            Some(DataRef::AttachmentDataRef(data)) => Upload::token_of(&data.resource_name),
+            _ => None,
+        });
+        names.collect()
     }
 
     fn thread_key(&self) -> &str {

@@ -15,7 +15,7 @@ use super::{
     access::Caller,
     filter::{Filter, MEMBERS},
     names::{self, MEMBER, member_id},
-    page::{Page, Position},
+    page::{Page, Position, fingerprint, micros},
     refusal,
     room::{Room, microseconds},
     rules,
@@ -146,8 +146,11 @@ impl Room {
             };
             shown && filter.takes(&|condition| condition.holds_for(value(member, condition.field)))
         };
-        let members = self.members.iter().enumerate().map(|(at, member)| (position(at), member));
-        let (memberships, next_page_token) = page.cut(members.filter(|(_, member)| takes(member)));
+        let members = self.members.iter().filter(|member| takes(member));
+        let mut members: Vec<_> = members.map(|member| (position(member), member)).collect();
+        // Those who came at the same time stay in the order of their fingerprints.
+        members.sort_unstable_by_key(|(position, _)| *position);
+        let (memberships, next_page_token) = page.cut(members.into_iter());
         Ok(ListMembershipsResponse { memberships: memberships.into_iter().cloned().collect(), next_page_token })
     }
 
@@ -297,8 +300,9 @@ fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
-fn position(at: usize) -> Position {
-    (at as u64 + 1, 0)
+/// Where a member stands in a list, whoever else comes and goes.
+fn position(member: &Membership) -> Position {
+    (micros(member.create_time), fingerprint(&member.name))
 }
 
 /// What a field of a filter is for a member.

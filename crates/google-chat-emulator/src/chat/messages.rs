@@ -21,7 +21,7 @@ use super::{
     members::user_of,
     mentions,
     names::{self, MESSAGE, member_id},
-    page::{Page, Position},
+    page::{Page, Position, micros},
     reactions, refusal,
     room::{Room, microseconds},
     rules::Violations,
@@ -163,7 +163,7 @@ fn make(
         ..content(input)
     };
     mentions::derive(&mut message);
-    let post = Post { message, creator: caller.key(), request_id: new.request_id.to_owned(), reactions: Vec::new() };
+    let post = Post { message, creator: caller.key(), request_id: new.request_id.to_owned(), ..Post::default() };
     store.put_post(new.at, place, post)?;
     store.shown_at(new.at, place, caller)
 }
@@ -222,9 +222,7 @@ pub(super) fn list(
 
 /// Where a message stands in a list by its time. Imported ones have times of the past.
 fn position(place: u64, post: &Post, newest_first: bool) -> Position {
-    let time = post.message.create_time.unwrap_or_default();
-    let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1_000));
-    let position = (u64::try_from(micros).unwrap_or_default(), place);
+    let position = (micros(post.message.create_time), place);
     if newest_first { (u64::MAX - position.0, u64::MAX - position.1) } else { position }
 }
 
@@ -368,7 +366,7 @@ pub(super) fn delete(
             deletion_metadata: Some(DeletionMetadata { deletion_type: kind as i32 }),
             ..Message::default()
         };
-        store.put_post(at, place, Post { message: left, creator, request_id, reactions: Vec::new() })?;
+        store.put_post(at, place, Post { message: left, creator, request_id, ..Post::default() })?;
     }
     Ok(())
 }

@@ -5,12 +5,27 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use prost_types::Timestamp;
 use tonic::Status;
 
 use super::refusal;
 
 /// Where an item stands in a list. Items come in the order of their positions.
 pub(super) type Position = (u64, u64);
+
+/// A time as a part of a position.
+pub(super) fn micros(time: Option<Timestamp>) -> u64 {
+    let time = time.unwrap_or_default();
+    let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1_000));
+    u64::try_from(micros).unwrap_or_default()
+}
+
+/// A name as a part of a position, which tells what has the same time apart.
+pub(super) fn fingerprint(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// The page that a call asks for.
 pub(super) struct Page {

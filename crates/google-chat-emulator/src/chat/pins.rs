@@ -73,8 +73,12 @@ pub(super) fn list(
 ) -> Result<ListMessagePinsResponse, Status> {
     let (at, _) = store.find("parent", &request.parent, caller, now)?;
     let page = Page::new(request.page_size, &request.page_token, (100, 100), &request.parent)?;
-    let pins = visible(store, at, caller, true).enumerate();
-    let (message_pins, next_page_token) = page.cut(pins.map(|(at, pin)| ((at as u64 + 1, 0), pin.clone())));
+    // A pin stands where its message does, whichever others come and go.
+    let place = |pin: &MessagePin| store.conversation(at).find(pin.message.rsplit('/').next()?).map(|(place, _)| place);
+    let mut pins: Vec<_> =
+        visible(store, at, caller, true).filter_map(|pin| Some(((place(pin)?, 0), pin.clone()))).collect();
+    pins.sort_unstable_by_key(|(position, _)| *position);
+    let (message_pins, next_page_token) = page.cut(pins.into_iter());
     Ok(ListMessagePinsResponse { message_pins, next_page_token })
 }
 

@@ -67,7 +67,9 @@ pub(super) fn create(
     let id = store.id((at, place, &user.name, format!("{:?}", emoji.content)));
     let name = format!("{}/reactions/{id}", post.message.name);
     let reaction = Reaction { name, user: Some(user), emoji: Some(emoji) };
+    post.time_reactions(None);
     post.reactions.push(reaction.clone());
+    post.time_reactions(Some(now));
     store.put_post(at, place, post)?;
     Ok(reaction)
 }
@@ -83,11 +85,12 @@ pub(super) fn list(
     caller: &Caller,
     now: Timestamp,
 ) -> Result<ListReactionsResponse, Status> {
-    let (_, _, post) = find(store, "parent", &request.parent, caller, now)?;
+    let (_, _, mut post) = find(store, "parent", &request.parent, caller, now)?;
+    post.time_reactions(None);
     let arguments = (&request.parent, &request.filter);
     let page = Page::new(request.page_size, &request.page_token, (25, 200), arguments)?;
     let filter = REACTIONS.parse(&request.filter)?;
-    let reactions = post.reactions.into_iter().enumerate().map(|(at, reaction)| ((at as u64 + 1, 0), reaction));
+    let reactions = post.reaction_times.into_iter().zip(post.reactions).map(|(time, reaction)| ((time, 0), reaction));
     let (reactions, next_page_token) =
         page.cut(reactions.filter(|(_, reaction)| filter.takes(&|condition| holds(reaction, condition))));
     Ok(ListReactionsResponse { reactions, next_page_token })
@@ -127,7 +130,9 @@ pub(super) fn delete(
     if post.reactions[found].user.as_ref().is_none_or(|user| user.name != own) {
         return Err(refusal::not_allowed("remove a reaction of somebody else"));
     }
+    post.time_reactions(None);
     post.reactions.remove(found);
+    post.reaction_times.remove(found);
     store.put_post(at, place, post)
 }
 

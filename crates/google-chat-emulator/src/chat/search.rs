@@ -11,7 +11,7 @@ use tonic::Status;
 use super::{
     access::Caller,
     filter::{ADMIN_SEARCH, Condition, Filter, SEARCH},
-    page::{Page, Position},
+    page::{Page, Position, micros},
     refusal,
     room::{MY_CUSTOMER, Room},
     store::Store,
@@ -104,11 +104,6 @@ fn order(order_by: &str, admin: bool) -> Result<(Order, bool), Status> {
 }
 
 fn position(at: u64, room: &Room, order: Order, descending: bool) -> Position {
-    let micros = |time: Option<Timestamp>| {
-        let time = time.unwrap_or_default();
-        let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1_000));
-        u64::try_from(micros).unwrap_or_default()
-    };
     let key = match order {
         Order::Created => micros(room.space.create_time),
         Order::Active => micros(room.space.last_active_time),

@@ -6,8 +6,9 @@ use crate::support::{Stub, WIRES, alice, create, emulator, members, stub};
 use google_chat::{
     Client, Space, Wire,
     proto::google::chat::v1::{
-        CreateMembershipRequest, DeleteMembershipRequest, GetMembershipRequest, GetSpaceRequest, Group,
-        ListMembershipsRequest, Membership, UpdateMembershipRequest, User,
+        CompleteImportSpaceRequest, CreateMembershipRequest, DeleteMembershipRequest, DeleteSpaceRequest,
+        GetMembershipRequest, GetSpaceRequest, Group, ListMembershipsRequest, Membership, UpdateMembershipRequest,
+        User,
         membership::{Affiliation, MemberType, MembershipRole, MembershipState},
         space::{PermissionSetting, PermissionSettings, SpacePermissionSettings},
         user,
@@ -373,4 +374,54 @@ async fn memberships_have_a_quota_of_their_own() {
     create(&mut alice, Space::named("b")).await;
     emulator.advance(Duration::from_secs(60));
     add(&mut alice, &space.name, human("carol@example.com")).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_created_a_space_and_left_it_sees_it_no_more() {
+    for wire in WIRES {
+        let emulator = emulator().await;
+        let (mut alice, space) = three(&emulator, wire).await;
+        assert_eq!(remove(&mut alice, format!("{}/members/alice@example.com", space.name)).await, Ok(()), "{wire}");
+        let get = |name: &str| GetSpaceRequest { name: name.to_owned(), use_admin_access: false };
+        let status = alice.get_space(get(&space.name)).await.unwrap_err();
+        assert!(status.message().contains("may not see this space"), "{wire}: {status}");
+        let delete = |name: &str| DeleteSpaceRequest { name: name.to_owned(), use_admin_access: false };
+        assert_eq!(alice.delete_space(delete(&space.name)).await.unwrap_err().code(), Code::PermissionDenied, "{wire}");
+
+        let mut app = stub(&emulator, wire, "app");
+        let customer = Some("customers/my_customer".to_owned());
+        let space = create(&mut app, Space { customer, ..Space::named("b") }).await;
+        add(&mut app, &space.name, human("bob@example.com")).await.unwrap();
+        let mut bob = stub(&emulator, wire, "user:bob@example.com");
+        assert_eq!(remove(&mut bob, format!("{}/members/app", space.name)).await, Ok(()), "{wire}");
+        assert_eq!(app.get_space(get(&space.name)).await.unwrap_err().code(), Code::PermissionDenied, "{wire}");
+        // It may delete what it created all the same.
+        app.delete_space(delete(&space.name)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_completes_an_import_becomes_the_manager_though_a_member_before() {
+    for wire in WIRES {
+        let emulator = emulator().await;
+        let mut alice = alice(&emulator, wire);
+        let space = create(&mut alice, Space { import_mode: true, ..Space::named("a") }).await;
+        add(&mut alice, &space.name, human("alice@example.com")).await.unwrap();
+        alice.complete_import_space(CompleteImportSpaceRequest { name: space.name.clone() }).await.unwrap();
+        let all = members(&mut alice, &space.name, "").await;
+        assert_eq!((all.len(), all[0].role()), (1, MembershipRole::RoleManager), "{wire}");
+    }
+}
+
+#[tokio::test]
+async fn no_member_is_left_out_when_another_goes_between_two_pages() {
+    let emulator = emulator().await;
+    let (mut alice, space) = three(&emulator, Wire::Grpc).await;
+    let first = ListMembershipsRequest { parent: space.name.clone(), page_size: 2, ..Default::default() };
+    let page = alice.list_memberships(first.clone()).await.unwrap().into_inner();
+    assert_eq!(remove(&mut alice, format!("{}/members/bob@example.com", space.name)).await, Ok(()));
+    let rest = ListMembershipsRequest { page_token: page.next_page_token, ..first };
+    let rest = alice.list_memberships(rest).await.unwrap().into_inner();
+    let carol = get(&mut alice, format!("{}/members/carol@example.com", space.name)).await.unwrap();
+    assert_eq!((rest.memberships, &*rest.next_page_token), (vec![carol], ""));
 }

@@ -113,3 +113,20 @@ async fn what_is_no_emoji_is_no_reaction() {
     let missing = name.replace("messages/", "messages/x");
     assert_eq!(react(&mut alice, &missing, "👍").await.unwrap_err().code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn no_reaction_is_left_out_when_another_goes_between_two_pages() {
+    let emulator = emulator().await;
+    let (name, mut alice, mut bob) = message(&emulator, Wire::Grpc).await;
+    let first = react(&mut alice, &name, "👍").await.unwrap();
+    let second = react(&mut bob, &name, "👍").await.unwrap();
+    let list = |page_token: String| ListReactionsRequest { page_size: 1, page_token, ..list(&name, "") };
+    let page = alice.list_reactions(list(String::new())).await.unwrap().into_inner();
+    assert_eq!(page.reactions, std::slice::from_ref(&first));
+    alice.delete_reaction(DeleteReactionRequest { name: first.name }).await.unwrap();
+    let third = react(&mut alice, &name, "🎉").await.unwrap();
+    let page = alice.list_reactions(list(page.next_page_token)).await.unwrap().into_inner();
+    assert_eq!(page.reactions, [second]);
+    let page = alice.list_reactions(list(page.next_page_token)).await.unwrap().into_inner();
+    assert_eq!((page.reactions, &*page.next_page_token), (vec![third], ""));
+}

@@ -51,6 +51,11 @@ async fn messages_are_pinned_as_long_as_they_are_there() {
         assert_eq!(page.message_pins, std::slice::from_ref(&made), "{wire}");
         let rest = alice.list_message_pins(list(1, &page.next_page_token)).await.unwrap().into_inner();
         assert_eq!((&rest.message_pins[0].message, &*rest.next_page_token), (&second.name, ""), "{wire}");
+        // No pin is left out when another goes between two pages.
+        alice.delete_message_pin(DeleteMessagePinRequest { name: made.name.clone() }).await.unwrap();
+        let again = alice.list_message_pins(list(1, &page.next_page_token)).await.unwrap().into_inner();
+        assert_eq!(again.message_pins, rest.message_pins, "{wire}");
+        pin(&mut alice, &space, &first.name).await.unwrap();
         alice.delete_message(DeleteMessageRequest { name: second.name, force: false }).await.unwrap();
         assert_eq!(alice.list_message_pins(list(0, "")).await.unwrap().into_inner().message_pins.len(), 1, "{wire}");
 
