@@ -296,11 +296,17 @@ impl Disk {
                             run(&format!("DELETE FROM {table} = ?"), &[&(*place as i64)])?;
                         }
                     }
-                    (Key::Post(room, place), post) => {
+                    (Key::Post(room, place), Some(post)) => {
                         let key: [&dyn ToSql; 3] = [&(*room as i64), &(*place as i64), post];
                         run("INSERT OR REPLACE INTO posts VALUES (?, ?, ?)", &key)?;
                     }
-                    (Key::Upload(room, token), upload) => {
+                    (Key::Post(room, place), None) => {
+                        run("DELETE FROM posts WHERE room = ? AND place = ?", &[&(*room as i64), &(*place as i64)])?;
+                    }
+                    (Key::Upload(room, token), None) => {
+                        run("DELETE FROM uploads WHERE room = ? AND token = ?", &[&(*room as i64), token])?;
+                    }
+                    (Key::Upload(room, token), Some(upload)) => {
                         run("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?)", &[&(*room as i64), token, upload])?;
                     }
                 }

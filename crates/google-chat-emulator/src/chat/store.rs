@@ -46,6 +46,8 @@ pub(super) struct Store {
     /// many bytes they take.
     uploads: HashMap<String, (u64, Upload)>,
     upload_bytes: u64,
+    /// How often messages name an upload, by its token.
+    named_uploads: HashMap<String, usize>,
     /// The places by the names of the spaces.
     places: HashMap<String, u64>,
     /// The places of rooms by the request ids that made them.
@@ -396,12 +398,32 @@ impl Store {
         #[cfg(feature = "store")]
         self.write(Key::Room(place), None);
         self.forget(place);
+        self.uploads.retain(|_, (at, _)| *at != place);
+        self.upload_bytes = self.uploads.values().map(|(_, upload)| upload.size()).sum();
         for (_, post) in self.conversations.remove(&place).iter().flat_map(Conversation::posts) {
             self.size = self.size.saturating_sub(size_of_post(post));
             self.message_requests.remove(&post.request_id);
+            self.unname_uploads(post);
         }
-        self.uploads.retain(|_, (at, _)| *at != place);
-        self.upload_bytes = self.uploads.values().map(|(_, upload)| upload.size()).sum();
+    }
+
+    /// Removes the uploads of a message that was removed or replaced and that no message names
+    /// any more.
+    fn unname_uploads(&mut self, post: &Post) {
+        for token in post.uploads() {
+            let Some(count) = self.named_uploads.get_mut(&token) else { continue };
+            *count -= 1;
+            if *count > 0 {
+                continue;
+            }
+            self.named_uploads.remove(&token);
+            let Some((at, upload)) = self.uploads.remove(&token) else { continue };
+            self.upload_bytes -= upload.size();
+            #[cfg(feature = "store")]
+            self.write(Key::Upload(at, token), None);
+            #[cfg(not(feature = "store"))]
+            let _ = at;
+        }
     }
 
     #[cfg(feature = "store")]
@@ -450,6 +472,9 @@ impl Store {
         if !post.request_id.is_empty() {
             self.message_requests.insert(post.request_id.clone(), (at, place));
         }
+        for token in post.uploads() {
+            *self.named_uploads.entry(token).or_default() += 1;
+        }
         // The time of the last message is that of the messages, and not written for each.
         if let Some(room) = self.rooms.get_mut(&at) {
             let key = |time: &Option<Timestamp>| time.map(|time| (time.seconds, time.nanos));
@@ -460,6 +485,7 @@ impl Store {
         }
         if let Some(before) = self.conversations.entry(at).or_default().insert(place, post) {
             self.size = self.size.saturating_sub(size_of_post(&before));
+            self.unname_uploads(&before);
         } else {
             self.newest.push_back((at, place));
             if self.newest.len() > NEWEST {

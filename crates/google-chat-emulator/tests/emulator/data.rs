@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::support::{alice, create, members, named, post, update};
+use crate::support::{alice, create, members, named, post, send, update};
 use google_chat::{
     Space, Wire,
     proto::google::chat::v1::{
-        CreateMessageRequest, DeleteSpaceRequest, GetMessageRequest, ListMessagesRequest, Message,
+        CreateMessageRequest, DeleteMessageRequest, DeleteSpaceRequest, GetMessageRequest, ListMessagesRequest, Message,
     },
 };
 use google_chat_emulator::Emulator;
@@ -92,6 +92,34 @@ async fn a_file_has_messages_and_reactions_after_a_restart() {
     let reply = format!("/v1/{}/messages?messageReplyOption=REPLY_MESSAGE_OR_FAIL", space.name);
     let (_, reply) = post(&emulator, &reply, ALICE, &thread).await;
     assert_eq!((&reply["thread"], &reply["threadReply"]), (&root["thread"], &true.into()), "the thread is known");
+}
+
+#[tokio::test]
+async fn a_file_loses_attachments_with_their_messages() {
+    const ALICE: &str = "user:alice@example.com";
+    let file = fresh("attachments.db");
+    let emulator = start(&file, false).await;
+    let mut chat = alice(&emulator, Wire::Grpc);
+    let space = create(&mut chat, Space::named("a")).await.name;
+    let token = format!("Bearer {ALICE}");
+    let headers = [("authorization", &*token), ("content-type", "multipart/related; boundary=b")];
+    let target = format!("/upload/v1/{space}/attachments:upload?uploadType=multipart");
+    let body = "--b\r\n\r\n{\"filename\":\"a\"}\r\n--b\r\n\r\nabc\r\n--b--";
+    let (_, uploaded) = send(&emulator, "POST", &target, &headers, body).await;
+    let uploaded: serde_json::Value = serde_json::from_str(&uploaded).unwrap();
+    let message = json!({"text": "x", "attachment": [uploaded]}).to_string();
+    let (status, message) = post(&emulator, &format!("/v1/{space}/messages"), Some(ALICE), &message).await;
+    assert_eq!(status, 200, "{message}");
+    let name = message["name"].as_str().unwrap().to_owned();
+    chat.delete_message(DeleteMessageRequest { name, force: false }).await.unwrap();
+    // What is removed from the file leaves it in order.
+    create(&mut chat, Space::named("b")).await;
+    emulator.stop(Duration::ZERO).await;
+    let rows = |table: &str| {
+        let query = format!("SELECT count(*) FROM {table}");
+        rusqlite::Connection::open(&file).unwrap().query_row(&query, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((rows("rooms"), rows("posts"), rows("uploads")), (2, 1, 0));
 }
 
 /// Whatever is written at the same time is in the file, each call's own.

@@ -222,3 +222,53 @@ async fn attachments_take_no_more_memory_than_is_set() {
     assert!(refused > 200, "{refused}");
     assert_eq!(send(&emulator, "DELETE", &format!("/v1/{space}"), &[ALICE], Bytes::new()).await.status, 200);
 }
+
+#[tokio::test]
+async fn an_upload_that_was_not_kept_is_not_said_to_be_done() {
+    let emulator = emulator().await;
+    let space = space(&emulator).await;
+    let session = begin(&emulator, &space, &[]).await.header("location").to_owned();
+    assert_eq!(send(&emulator, "DELETE", &format!("/v1/{space}"), &[ALICE], Bytes::new()).await.status, 200);
+    for problem in [&*format!("There is no space {space}"), "There is no such upload session"] {
+        let answer = send(&emulator, "PUT", &session, &[], Bytes::from_static(b"abc")).await;
+        assert_eq!(answer.status, 404, "{:?}", answer.body);
+        assert!(answer.json("/error/message").contains(problem), "{:?}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_file_goes_with_the_last_message_that_has_it() {
+    let emulator = emulator().await;
+    let space = space(&emulator).await;
+    let session = begin(&emulator, &space, &[]).await.header("location").to_owned();
+    let uploaded = send(&emulator, "PUT", &session, &[], Bytes::from_static(b"abc")).await;
+    let media = format!("/v1/media/{}?alt=media", escaped(&uploaded.resource_name()));
+    let token = uploaded.json("/attachmentDataRef/attachmentUploadToken");
+    let attachment = json!({"attachmentDataRef": {"attachmentUploadToken": token}});
+    let body = |count: usize| json!({"text": "x", "attachment": vec![&attachment; count]}).to_string();
+    let messages = format!("/v1/{space}/messages");
+    let say = async |count: usize| post(&emulator, &messages, Some("user:alice@example.com"), &body(count)).await;
+    let change = async |name: &str, count: usize| {
+        let target = format!("/v1/{name}?updateMask=attachment");
+        send(&emulator, "PATCH", &target, &[ALICE, KIND], body(count).into()).await
+    };
+    let there = async || send(&emulator, "GET", &media, &[ALICE], Bytes::new()).await.status;
+    for (count, problem) in [
+        (2, "names an upload that the message has already"),
+        (101, "message.attachment has 101 attachments; at most 100 are allowed"),
+    ] {
+        let (status, refused) = say(count).await;
+        assert!(status == 400 && refused.to_string().contains(problem), "{count}: {refused}");
+    }
+    let name = |(status, message): (u16, Value)| {
+        assert_eq!(status, 200, "{message}");
+        message["name"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (name(say(1).await), name(say(1).await));
+    let again = change(&second, 1).await;
+    assert!(again.status == 400 && again.json("/error/message").contains("has already"), "{:?}", again.body);
+    assert_eq!(send(&emulator, "DELETE", &format!("/v1/{first}"), &[ALICE], Bytes::new()).await.status, 200);
+    assert_eq!(there().await, 200);
+    assert_eq!(change(&second, 0).await.status, 200);
+    assert_eq!(there().await, 404);
+}
