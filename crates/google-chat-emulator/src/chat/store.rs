@@ -353,7 +353,7 @@ impl Store {
     ///
     /// RESOURCE_EXHAUSTED.
     fn put(&mut self, place: u64, room: Room) -> Result<(), Status> {
-        self.check_size(size_of_room(&room))?;
+        self.check_size(self.rooms.get(&place).map_or(0, size_of_room), size_of_room(&room))?;
         #[cfg(feature = "store")]
         self.write(Key::Room(place), Some(room.encode_to_vec()));
         self.forget(place);
@@ -367,7 +367,8 @@ impl Store {
     ///
     /// RESOURCE_EXHAUSTED.
     pub(super) fn put_post(&mut self, at: u64, place: u64, post: Post) -> Result<(), Status> {
-        self.check_size(size_of_post(&post))?;
+        let before = self.conversation(at).post(place).map_or(0, size_of_post);
+        self.check_size(before, size_of_post(&post))?;
         #[cfg(feature = "store")]
         self.write(Key::Post(at, place), Some(post.encode_to_vec()));
         self.insert_post(at, place, post);
@@ -433,9 +434,11 @@ impl Store {
         }
     }
 
-    /// Whether so much more can be kept.
-    fn check_size(&self, more: usize) -> Result<(), Status> {
-        if self.size.saturating_add(more) > MOST { Err(refusal::too_many("bytes", MOST)) } else { Ok(()) }
+    /// Whether so much can be kept in place of what was there. What takes no more than before
+    /// always can, so that things can be deleted when there is no room.
+    fn check_size(&self, before: usize, after: usize) -> Result<(), Status> {
+        let fits = after <= before || self.size.saturating_add(after - before) <= MOST;
+        if fits { Ok(()) } else { Err(refusal::too_many("bytes", MOST)) }
     }
 
     fn insert(&mut self, place: u64, room: Room) {
@@ -550,6 +553,30 @@ mod tests {
         let mut store = Store::default();
         assert_eq!(create(&mut store, Space::named(""), "id"), Err(tonic::Code::InvalidArgument));
         assert_eq!(create(&mut store, Space::named("a"), "id").unwrap().display_name, "a");
+    }
+
+    #[test]
+    fn what_shrinks_is_kept_though_there_is_no_room() {
+        let mut store = Store::default();
+        create(&mut store, Space::named("a"), "").unwrap();
+        let post = |text: &str| {
+            let message = Message { text: text.to_owned(), ..Message::default() };
+            Post { message, ..Post::default() }
+        };
+        store.put_post(1, 1, post("long")).unwrap();
+        store.size = MOST;
+        let full = Err(tonic::Code::ResourceExhausted);
+        assert_eq!(store.put_post(1, 1, post("longer")).map_err(|status| status.code()), full);
+        assert_eq!(store.put_post(1, 2, post("")).map_err(|status| status.code()), full);
+        let mut room = store.room(1).unwrap().clone();
+        room.space.display_name = "longer".to_owned();
+        assert_eq!(store.put(1, room.clone()).map_err(|status| status.code()), full);
+        store.put_post(1, 1, post("long")).unwrap();
+        store.put_post(1, 1, post("")).unwrap();
+        room.members.clear();
+        room.space.display_name.clear();
+        store.put(1, room).unwrap();
+        assert!(store.size < MOST);
     }
 
     #[test]
