@@ -12,7 +12,7 @@ use google_chat::proto::google::{
 };
 use prost::Message;
 
-use super::rules::Violations;
+use super::{refusal::quoted, rules::Violations};
 
 /// The largest card, in bytes.
 const CARD: usize = 32 * 1024;
@@ -28,7 +28,7 @@ pub(super) fn check(violations: &mut Violations, cards: &[CardWithId]) {
             violations.add(&format!("{field}.card_id"), "is required if a message has several cards");
         }
         if !card_id.is_empty() && !ids.insert(card_id) {
-            violations.add(&format!("{field}.card_id"), format!("{card_id} is that of another card, too"));
+            violations.add(&format!("{field}.card_id"), format!("{} is that of another card, too", quoted(card_id)));
         }
         match card {
             Some(card) => check_card(violations, &format!("{field}.card"), card),

@@ -225,7 +225,7 @@ impl Grammar {
     /// INVALID_ARGUMENT, which says what is wrong with it.
     pub(super) fn parse(&self, text: &str) -> Result<Filter, Status> {
         let bad = |problem: String| {
-            let shown: String = text.chars().take(200).collect();
+            let shown = refusal::quoted(text);
             refusal::invalid_field(self.argument, &format!("`{shown}`: {problem}"))
         };
         if text.len() > LENGTH {
@@ -306,11 +306,12 @@ impl Grammar {
         let [Token::Word(name), Token::Sign(operator), Token::Text(value), after @ ..] = *rest else {
             return Err("write conditions as field = \"VALUE\"".to_owned());
         };
-        let field = self.field(name).ok_or_else(|| format!("there is no field {name} to filter by"))?;
+        let field =
+            self.field(name).ok_or_else(|| format!("there is no field {} to filter by", refusal::quoted(name)))?;
         if !field.operators.contains(operator) {
             return Err(format!("{name} takes {} and no other operator", field.operators.join(", ")));
         }
-        let value = (field.value)(value).ok_or_else(|| format!("{name} cannot be {value}"))?;
+        let value = (field.value)(value).ok_or_else(|| format!("{name} cannot be {}", refusal::quoted(value)))?;
         *rest = after;
         Ok(Filter::Condition(Condition { field: field.names[0], operator, value }))
     }

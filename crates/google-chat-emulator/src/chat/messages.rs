@@ -316,7 +316,7 @@ fn check_update_mask(violations: &mut Violations, paths: &[String], input: &Mess
         violations.add("update_mask", "is required");
     }
     for path in paths.iter().filter(|path| !PATHS.contains(&path.as_str())) {
-        violations.add("update_mask", format!("{path} cannot be updated"));
+        violations.add("update_mask", format!("{} cannot be updated", refusal::quoted(path)));
     }
     let quoted = paths.iter().any(|path| path == "quoted_message_metadata");
     if quoted && input.quoted_message_metadata.is_some() {

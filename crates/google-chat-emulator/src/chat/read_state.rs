@@ -61,7 +61,9 @@ pub(super) fn update(
     }
     match paths.iter().find(|path| !["last_read_time", "*"].contains(&path.as_str())) {
         _ if paths.is_empty() => return Err(refusal::invalid_field("update_mask", "is required")),
-        Some(path) => return Err(refusal::invalid_field("update_mask", &format!("{path} cannot be updated"))),
+        Some(path) => {
+            return Err(refusal::invalid_field("update_mask", &format!("{} cannot be updated", refusal::quoted(path))));
+        }
         None => {}
     }
     let time = input.last_read_time.filter(|time| (0..1_000_000_000).contains(&time.nanos));

@@ -1,5 +1,7 @@
 //! The errors that calls are refused with.
 
+use std::borrow::Cow;
+
 use google_chat::proto::google::rpc::{self, BadRequest, ErrorInfo, Help, bad_request::FieldViolation, help::Link};
 use prost::Message;
 use prost_types::Any;
@@ -13,8 +15,30 @@ const GOOGLE: &str = "googleapis.com";
 const SYNTHETIC: &str = "emulator.google-chat.invalid";
 const SERVICE: (&str, &str) = ("service", "chat.googleapis.com");
 
+/// How much of a value of the request an error quotes, in bytes.
+const QUOTED: usize = 200;
+/// How long the description of a violation is, at most, in bytes.
+const DESCRIPTION: usize = 500;
+/// How long the message of an error is, at most, in bytes: over gRPC it travels in a header.
+const MESSAGE: usize = 2 * 1024;
+
+/// A value of the request as an error quotes it.
+pub(super) fn quoted(value: &str) -> Cow<'_, str> {
+    cut(value, QUOTED)
+}
+
+/// The beginning of a text that is too long.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    Cow::Owned(format!("{}…", &text[..end]))
+}
+
 fn status(code: Code, message: &str, type_name: &str, detail: &impl Message) -> Status {
     let detail = Any { type_url: format!("type.googleapis.com/{type_name}"), value: detail.encode_to_vec() };
+    let message = &*cut(message, MESSAGE);
     let encoded = rpc::Status { code: code as i32, message: message.to_owned(), details: vec![detail] };
     Status::with_details(code, message, encoded.encode_to_vec().into())
 }
@@ -29,7 +53,10 @@ fn with_info(code: Code, message: &str, domain: &str, reason: &str, metadata: &[
 }
 
 /// A request is wrong in these ways.
-pub(super) fn invalid(violations: Vec<FieldViolation>) -> Status {
+pub(super) fn invalid(mut violations: Vec<FieldViolation>) -> Status {
+    for one in &mut violations {
+        one.description = cut(&one.description, DESCRIPTION).into_owned();
+    }
     let problems: Vec<_> = violations.iter().map(|one| format!("{} {}", one.field, one.description)).collect();
     let message = format!("Invalid request: {}.", problems.join("; "));
     status(Code::InvalidArgument, &message, "google.rpc.BadRequest", &BadRequest { field_violations: violations })
@@ -47,6 +74,7 @@ pub(super) fn no_space() -> Status {
 }
 
 pub(super) fn not_found(kind: &str, name: &str) -> Status {
+    let name = &*quoted(name);
     let message = format!("There is no {kind} {name}.");
     with_info(Code::NotFound, &message, SYNTHETIC, "RESOURCE_NOT_FOUND", &[("resource", name)])
 }
@@ -76,11 +104,13 @@ pub(super) fn too_many(what: &str, limit: usize) -> Status {
 
 /// Something else has the id.
 pub(super) fn id_taken(kind: &str, name: &str) -> Status {
+    let name = &*quoted(name);
     let message = format!("The {kind} {name} already exists.");
     with_info(Code::AlreadyExists, &message, SYNTHETIC, "ID_TAKEN", &[("resource", name)])
 }
 
 pub(super) fn member_exists(name: &str) -> Status {
+    let name = &*quoted(name);
     let message = format!("The membership {name} already exists.");
     with_info(Code::AlreadyExists, &message, SYNTHETIC, "MEMBERSHIP_EXISTS", &[("resource", name)])
 }

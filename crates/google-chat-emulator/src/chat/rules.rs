@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{
     access::Caller,
-    refusal::{invalid, no_app},
+    refusal::{invalid, no_app, quoted},
 };
 use crate::Settings;
 
@@ -30,6 +30,11 @@ const IMPORT_BEGIN: i64 = 946_684_800;
 
 /// How many violations an error names, at most.
 const VIOLATIONS: usize = 20;
+/// How long the violations of an error are together, about, in bytes.
+const BYTES: usize = 2 * 1024;
+
+/// The path of a mask that names who has which access to a space. The parts have paths below it.
+pub(super) const ACCESS: &str = "access_settings.access_permission_settings";
 
 /// What is wrong with a request.
 #[derive(Default)]
@@ -39,7 +44,8 @@ impl Violations {
     /// Adds a violation. After the first ones no more are kept: over gRPC they travel in a
     /// header.
     pub(super) fn add(&mut self, field: &str, description: impl Into<String>) {
-        if self.0.len() >= VIOLATIONS {
+        let bytes: usize = self.0.iter().map(|one| one.field.len() + one.description.len()).sum();
+        if self.0.len() >= VIOLATIONS || bytes >= BYTES {
             return;
         }
         let (field, description) = (field.to_owned(), description.into());
@@ -310,7 +316,7 @@ pub(super) fn check_update_membership(input: &Membership, space: &Space, paths: 
         violations.add("update_mask", "is required");
     }
     for path in paths.iter().filter(|path| !["role", "*"].contains(&path.as_str())) {
-        violations.add("update_mask", format!("{path} cannot be updated"));
+        violations.add("update_mask", format!("{} cannot be updated", quoted(path)));
     }
     let role = MembershipRole::try_from(input.role).unwrap_or_default();
     if role == MembershipRole::Unspecified {
