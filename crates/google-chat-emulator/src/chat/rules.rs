@@ -200,7 +200,9 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String], admin
         }
     }
     let named = space.space_type == SpaceType::Space as i32;
-    let becomes = has("space_type") && input.space_type == SpaceType::Space as i32;
+    // A named space may be said to be one; a direct message never becomes one.
+    let may_be = named || space.space_type == SpaceType::GroupChat as i32;
+    let becomes = has("space_type") && may_be && input.space_type == SpaceType::Space as i32;
     if has("space_type") && !(becomes && has("display_name")) {
         violations.add("space.space_type", "can be changed from GROUP_CHAT to SPACE only, with a display_name");
     }
