@@ -2,6 +2,8 @@
 //!
 //! Sources: the comments of the official protos on `SpaceReadState` and its requests.
 
+use std::ops::RangeInclusive;
+
 use google_chat::proto::google::chat::v1::SpaceReadState;
 use prost_types::Timestamp;
 use tonic::Status;
@@ -16,6 +18,9 @@ use super::{
 use crate::Settings;
 
 const STATE: &str = "users/{user}/spaces/{space}/spaceReadState";
+
+/// The seconds of the times that JSON can write: those of the years 1 to 9999.
+const SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// How far somebody has read a space, as it is kept.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -66,7 +71,8 @@ pub(super) fn update(
         }
         None => {}
     }
-    let time = input.last_read_time.filter(|time| (0..1_000_000_000).contains(&time.nanos));
+    let time =
+        input.last_read_time.filter(|time| SECONDS.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos));
     let time = time
         .ok_or_else(|| refusal::invalid_field("space_read_state.last_read_time", "is required, and must be a time"))?;
     let key = |time: &Timestamp| (time.seconds, time.nanos);

@@ -12,6 +12,7 @@ use google_chat::proto::google::{
     },
     rpc::bad_request::FieldViolation,
 };
+use prost_types::Timestamp;
 use tonic::Status;
 
 use super::{
@@ -130,6 +131,11 @@ pub(super) fn check_space(violations: &mut Violations, space: &Space, caller: &C
     {
         violations.add("space.customer", "must be of the form customers/{customer}");
     }
+}
+
+/// Whether something that is imported can have been at a time.
+fn is_past(time: &Timestamp, now: i64) -> bool {
+    (IMPORT_BEGIN..=now).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos)
 }
 
 /// The texts that are longer than the documentation allows.
@@ -268,10 +274,21 @@ pub(super) fn check_membership(input: &Membership, space: &Space, admin: bool, n
     if !space.import_mode && input.delete_time.is_some() {
         violations.add("membership.delete_time", "can be set in import mode only");
     }
-    if let (true, Some(begin), Some(end)) = (space.import_mode, input.create_time, input.delete_time)
-        && (begin.seconds > end.seconds || end.seconds > now)
-    {
-        violations.add("membership.delete_time", "must be after create_time, and not after now");
+    if space.import_mode {
+        let times = [("membership.create_time", input.create_time), ("membership.delete_time", input.delete_time)];
+        for (field, time) in times {
+            if time.is_some_and(|time| !is_past(&time, now)) {
+                violations.add(field, "must be between January 1, 2000 and now");
+            }
+        }
+        let key = |time: Timestamp| (time.seconds, time.nanos);
+        match (input.create_time, input.delete_time) {
+            (None, Some(_)) => violations.add("membership.create_time", "is required with a delete_time"),
+            (Some(begin), Some(end)) if key(begin) > key(end) => {
+                violations.add("membership.delete_time", "must not be before create_time");
+            }
+            _ => {}
+        }
     }
     violations.result()
 }
@@ -353,6 +370,56 @@ mod tests {
             "Invalid request: space.display_name has 129 characters; at most 128 are allowed; \
              space.space_details.description has 151 characters; at most 150 are allowed."
         );
+    }
+
+    #[test]
+    fn an_error_is_short_whatever_the_request_has() {
+        let paths: Vec<String> = (0..1_000).map(|at| format!("{at}{}", "é".repeat(10_000))).collect();
+        let status = check_update(&Space::named("a"), &Space::default(), &paths, false).unwrap_err();
+        assert!(status.message().starts_with("Invalid request: update_mask 0éé"), "{status}");
+        assert!(status.message().len() < 2_100 && status.details().len() < 6_000, "{}", status.details().len());
+        let status = crate::chat::refusal::not_found("space", &"é".repeat(10_000));
+        assert!(status.message().ends_with("é….") && status.details().len() < 1_000, "{status}");
+    }
+
+    #[test]
+    fn a_membership_is_imported_with_times_of_the_past() {
+        let space = |import_mode| Space { import_mode, ..Space::named("a") };
+        let time = |seconds, nanos| Some(Timestamp { seconds, nanos });
+        let now = 1_000_000_000;
+        for (import, create_time, delete_time, problem) in [
+            (true, None, None, ""),
+            (true, time(now - 2, 0), None, ""),
+            (true, time(now - 2, 0), time(now - 1, 5), ""),
+            (true, time(now + 1, 0), None, "membership.create_time must be between January 1, 2000 and now"),
+            (true, time(i64::MIN, 0), None, "membership.create_time must be between January 1, 2000 and now"),
+            (true, time(now - 2, -1), None, "membership.create_time must be between January 1, 2000 and now"),
+            (
+                true,
+                time(now - 2, 0),
+                time(now + 1, 0),
+                "membership.delete_time must be between January 1, 2000 and now",
+            ),
+            (true, time(now - 2, 5), time(now - 2, 4), "membership.delete_time must not be before create_time"),
+            (true, None, time(now - 1, 0), "membership.create_time is required with a delete_time"),
+            (false, None, time(now - 1, 0), "membership.delete_time can be set in import mode only"),
+        ] {
+            let member = user::Type::Human as i32;
+            let member = google_chat::proto::google::chat::v1::User {
+                name: "users/a@example.com".to_owned(),
+                r#type: member,
+                ..Default::default()
+            };
+            let input = Membership {
+                create_time,
+                delete_time,
+                member_type: Some(MemberType::Member(member)),
+                ..Membership::default()
+            };
+            let found = check_membership(&input, &space(import), false, now);
+            let expected = if problem.is_empty() { Ok(()) } else { Err(format!("Invalid request: {problem}.")) };
+            assert_eq!(found.map_err(|status| status.message().to_owned()), expected);
+        }
     }
 
     #[test]
