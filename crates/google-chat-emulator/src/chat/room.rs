@@ -187,6 +187,7 @@ impl Room {
         admin: bool,
     ) -> Result<(), Status> {
         let problem = rules::check_update(&self.space, &input, paths, admin);
+        let changed = rules::changed_access(&self.space, &input, paths);
         let app = caller.is_app();
         let has = |path: &str| paths.iter().any(|one| one == path || one.starts_with(&format!("{path}.")));
         let may = match app {
@@ -217,11 +218,10 @@ impl Room {
                     let access = space.access_settings.take().unwrap_or_default();
                     space.access_settings = Some(with_state(AccessSettings { audience, ..access }));
                 }
-                "access_settings.access_permission_settings" => {
-                    let given = input.access_settings.as_ref().and_then(|one| one.access_permission_settings.clone());
+                path if path.starts_with(rules::ACCESS) => {
+                    let access_permission_settings = changed.clone();
                     let access = space.access_settings.take().unwrap_or_default();
-                    space.access_settings =
-                        Some(with_state(AccessSettings { access_permission_settings: given, ..access }));
+                    space.access_settings = Some(with_state(AccessSettings { access_permission_settings, ..access }));
                 }
                 _ => {}
             }
@@ -244,6 +244,7 @@ impl Room {
             set("manage_apps", &mut kept.manage_apps, &given.manage_apps);
             set("manage_webhooks", &mut kept.manage_webhooks, &given.manage_webhooks);
             set("reply_messages", &mut kept.reply_messages, &given.reply_messages);
+            set("view_space_membership", &mut kept.view_space_membership, &given.view_space_membership);
         }
         Ok(())
     }

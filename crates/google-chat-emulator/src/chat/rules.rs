@@ -7,7 +7,10 @@ use google_chat::proto::google::{
     chat::v1::{
         Membership, Space,
         membership::{MemberType, MembershipRole},
-        space::{AccessPermissionSetting, SpaceDetails, SpacePermissionSettings, SpaceType, principal::PrincipalType},
+        space::{
+            AccessPermissionSetting, AccessPermissionSettings, SpaceDetails, SpacePermissionSettings, SpaceType,
+            principal::PrincipalType,
+        },
         user,
     },
     rpc::bad_request::FieldViolation,
@@ -111,15 +114,11 @@ pub(super) fn check_space(violations: &mut Violations, space: &Space, caller: &C
     if !named && space.space_permission_settings.is_some() && space.space_permission_settings != predefined {
         violations.add("space.permission_settings", "are for named spaces only");
     }
-    for name in undiscoverable(space) {
-        violations.add(
-            "space.access_settings.access_permission_settings.join_space_setting",
-            format!("lets {name} join, which cannot discover the space"),
-        );
-    }
-    if let Some(time) = space.create_time.filter(|_| space.import_mode)
-        && !((IMPORT_BEGIN..=now).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos))
-    {
+    check_join(
+        violations,
+        space.access_settings.as_ref().and_then(|access| access.access_permission_settings.as_ref()),
+    );
+    if space.create_time.is_some_and(|time| space.import_mode && !is_past(&time, now)) {
         violations.add("space.create_time", "must be between January 1, 2000 and now");
     }
     for (field, problem) in too_long(Some(&space.display_name), space.space_details.as_ref()) {
@@ -151,19 +150,43 @@ fn too_long(name: Option<&str>, details: Option<&SpaceDetails>) -> Vec<(&'static
     long.map(|(field, len, limit)| (field, format!("has {len} characters; at most {limit} are allowed"))).collect()
 }
 
-/// The audiences that may join a space and cannot discover it.
-fn undiscoverable(space: &Space) -> Vec<&str> {
-    let settings = space.access_settings.as_ref().and_then(|access| access.access_permission_settings.as_ref());
-    let Some(settings) = settings else { return Vec::new() };
+/// Checks that the audiences that may join a space can discover it.
+fn check_join(violations: &mut Violations, settings: Option<&AccessPermissionSettings>) {
+    let Some(settings) = settings else { return };
     fn names(setting: Option<&AccessPermissionSetting>) -> Vec<&str> {
         let principals = setting.into_iter().flat_map(|setting| &setting.principals);
         let kinds = principals.filter_map(|principal| principal.principal_type.as_ref());
         kinds.map(|PrincipalType::Audience(audience)| audience.name.as_str()).collect()
     }
     let discover = names(settings.discover_space_setting.as_ref());
-    let mut join = names(settings.join_space_setting.as_ref());
-    join.retain(|name| !discover.contains(name));
-    join
+    let join = names(settings.join_space_setting.as_ref());
+    for name in join.into_iter().filter(|name| !discover.contains(name)) {
+        violations.add(
+            "space.access_settings.access_permission_settings.join_space_setting",
+            format!("lets {} join, which cannot discover the space", quoted(name)),
+        );
+    }
+}
+
+/// Who has which access to a space after a change: of what the mask names, who is to have it.
+pub(super) fn changed_access(space: &Space, input: &Space, paths: &[String]) -> Option<AccessPermissionSettings> {
+    let of =
+        |space: &Space| space.access_settings.as_ref().and_then(|access| access.access_permission_settings.clone());
+    if paths.iter().any(|path| path == ACCESS) {
+        return of(input);
+    }
+    let (mut changed, given) = (of(space).unwrap_or_default(), of(input).unwrap_or_default());
+    for path in paths {
+        match path.strip_prefix(ACCESS).unwrap_or_default() {
+            ".discover_space_setting" => changed.discover_space_setting.clone_from(&given.discover_space_setting),
+            ".join_space_setting" => changed.join_space_setting.clone_from(&given.join_space_setting),
+            ".view_space_membership_setting" => {
+                changed.view_space_membership_setting.clone_from(&given.view_space_membership_setting);
+            }
+            _ => {}
+        }
+    }
+    Some(changed)
 }
 
 /// Checks a change of a space: its mask, and what is to be set.
@@ -172,9 +195,14 @@ fn undiscoverable(space: &Space) -> Vec<&str> {
 ///
 /// INVALID_ARGUMENT with every violation.
 pub(super) fn check_update(space: &Space, input: &Space, paths: &[String], admin: bool) -> Result<(), Status> {
-    const ALONE: [&str; 3] =
-        ["space_history_state", "access_settings.audience", "access_settings.access_permission_settings"];
-    const PERMISSIONS: [&str; 8] = [
+    const ALONE: [&str; 2] = ["space_history_state", "access_settings.audience"];
+    const ACCESSES: [&str; 4] = [
+        ACCESS,
+        "access_settings.access_permission_settings.discover_space_setting",
+        "access_settings.access_permission_settings.join_space_setting",
+        "access_settings.access_permission_settings.view_space_membership_setting",
+    ];
+    const PERMISSIONS: [&str; 9] = [
         "permission_settings",
         "permission_settings.manage_members_and_groups",
         "permission_settings.modify_space_details",
@@ -183,6 +211,7 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String], admin
         "permission_settings.manage_apps",
         "permission_settings.manage_webhooks",
         "permission_settings.reply_messages",
+        "permission_settings.view_space_membership",
     ];
     let mut violations = Violations::default();
     let has = |path: &str| paths.iter().any(|one| one == path);
@@ -191,11 +220,12 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String], admin
     }
     for path in paths {
         let path = path.as_str();
-        let permission = PERMISSIONS.contains(&path);
-        if !permission && !ALONE.contains(&path) && !["display_name", "space_details", "space_type"].contains(&path) {
-            violations.add("update_mask", format!("{path} cannot be updated"));
+        let (permission, access) = (PERMISSIONS.contains(&path), ACCESSES.contains(&path));
+        let details = ["display_name", "space_details", "space_type"].contains(&path);
+        if !permission && !access && !details && !ALONE.contains(&path) {
+            violations.add("update_mask", format!("{} cannot be updated", quoted(path)));
         }
-        if admin && (ALONE.contains(&path) || path == "space_type") {
+        if admin && (access || ALONE.contains(&path) || path == "space_type") {
             violations.add("update_mask", format!("{path} is not for use_admin_access"));
         }
         if ALONE.contains(&path) && paths.len() > 1 {
@@ -203,6 +233,9 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String], admin
         }
         if permission && paths.iter().any(|other| !PERMISSIONS.contains(&other.as_str())) {
             violations.add("update_mask", format!("{path} goes with other permission settings only"));
+        }
+        if access && paths.iter().any(|other| !ACCESSES.contains(&other.as_str())) {
+            violations.add("update_mask", format!("{path} goes with other access permission settings only"));
         }
     }
     let named = space.space_type == SpaceType::Space as i32;
@@ -237,12 +270,8 @@ pub(super) fn check_update(space: &Space, input: &Space, paths: &[String], admin
     {
         violations.add("space.access_settings.audience", "must be of the form audiences/{audience}");
     }
-    let unjoinable = undiscoverable(input).into_iter().filter(|_| has("access_settings.access_permission_settings"));
-    for name in unjoinable {
-        violations.add(
-            "space.access_settings.access_permission_settings.join_space_setting",
-            format!("lets {name} join, which cannot discover the space"),
-        );
+    if paths.iter().any(|path| path.starts_with(ACCESS)) {
+        check_join(&mut violations, changed_access(space, input, paths).as_ref());
     }
     if paths.iter().any(|path| path.starts_with("permission_settings")) {
         if space.import_mode || !named {

@@ -11,8 +11,8 @@ use google_chat::{
         UpdateSpaceRequest,
         membership::MembershipRole,
         space::{
-            AccessPermissionSetting, AccessPermissionSettings, AccessSettings, Principal, SpaceDetails,
-            SpaceThreadingState, SpaceType, principal::PrincipalType,
+            AccessPermissionSetting, AccessPermissionSettings, AccessSettings, PermissionSetting, PermissionSettings,
+            Principal, SpaceDetails, SpacePermissionSettings, SpaceThreadingState, SpaceType, principal::PrincipalType,
         },
     },
 };
@@ -257,6 +257,60 @@ async fn a_group_chat_becomes_a_named_space() {
     let named = Space { name: group.name.clone(), ..Space::named("a") };
     let changed = update(&mut chat, named, &["space_type", "display_name"]).await.unwrap();
     assert_eq!((changed.space_type(), changed.display_name.as_str()), (SpaceType::Space, "a"));
+}
+
+#[tokio::test]
+async fn a_direct_message_becomes_no_named_space() {
+    let emulator = emulator().await;
+    let bob = json!([{"member": {"name": "users/bob@example.com", "type": "HUMAN"}}]);
+    let set_up = json!({"space": {"spaceType": "DIRECT_MESSAGE"}, "memberships": bob}).to_string();
+    let (status, made) = post(&emulator, "/v1/spaces:setup", Some("user:alice@example.com"), &set_up).await;
+    assert_eq!(status, 200, "{made}");
+    let named = Space { name: made["name"].as_str().unwrap().to_owned(), ..Space::named("a") };
+    let error = update(&mut alice(&emulator, Wire::Grpc), named, &["space_type", "display_name"]).await.unwrap_err();
+    assert!(error.message().contains("can be changed from GROUP_CHAT to SPACE only"), "{error}");
+}
+
+#[tokio::test]
+async fn who_has_which_access_is_changed_part_by_part() {
+    const ACCESS: &str = "access_settings.access_permission_settings";
+    let emulator = emulator().await;
+    let mut chat = alice(&emulator, Wire::Grpc);
+    let made = create(&mut chat, Space::named("a")).await;
+    let setting = |name: &str| Some(AccessPermissionSetting { principals: vec![audience(name)] });
+    let change = |settings: AccessPermissionSettings| {
+        let access = AccessSettings { access_permission_settings: Some(settings), ..AccessSettings::default() };
+        Space { name: made.name.clone(), access_settings: Some(access), ..Space::default() }
+    };
+    let given = AccessPermissionSettings {
+        discover_space_setting: setting("audiences/a"),
+        join_space_setting: setting("audiences/a"),
+        view_space_membership_setting: setting("audiences/a"),
+    };
+    let (discover, join) = (format!("{ACCESS}.discover_space_setting"), format!("{ACCESS}.join_space_setting"));
+    // Who joins must be able to discover the space.
+    let error = update(&mut chat, change(given.clone()), &[&join]).await.unwrap_err();
+    assert!(error.message().contains("lets audiences/a join, which cannot discover the space"), "{error}");
+    let error = update(&mut chat, change(given.clone()), &[&join, "display_name"]).await.unwrap_err();
+    assert!(error.message().contains("goes with other access permission settings only"), "{error}");
+    let changed = update(&mut chat, change(given.clone()), &[&discover]).await.unwrap();
+    let kept = |space: &Space| space.access_settings.as_ref().unwrap().access_permission_settings.clone().unwrap();
+    let alone = AccessPermissionSettings { discover_space_setting: setting("audiences/a"), ..Default::default() };
+    assert_eq!(kept(&changed), alone);
+    let changed = update(&mut chat, change(given.clone()), &[&join]).await.unwrap();
+    assert_eq!(kept(&changed), AccessPermissionSettings { view_space_membership_setting: None, ..given.clone() });
+    let view = format!("{ACCESS}.view_space_membership_setting");
+    assert_eq!(kept(&update(&mut chat, change(given.clone()), &[&view]).await.unwrap()), given);
+
+    let only = PermissionSetting { managers_allowed: true, ..PermissionSetting::default() };
+    let settings = PermissionSettings { view_space_membership: Some(only), ..PermissionSettings::default() };
+    let settings = Some(SpacePermissionSettings::PermissionSettings(settings));
+    let space = Space { name: made.name.clone(), space_permission_settings: settings, ..Space::default() };
+    let changed = update(&mut chat, space, &["permission_settings.view_space_membership"]).await.unwrap();
+    let Some(SpacePermissionSettings::PermissionSettings(settings)) = changed.space_permission_settings else {
+        panic!("{changed:?}")
+    };
+    assert_eq!(settings.view_space_membership, Some(only));
 }
 
 /// Administrators change names and descriptions, and not what is the space's own to set.
