@@ -207,7 +207,11 @@ impl http_body::Body for Cut {
             Some(Ok(frame)) => frame,
             other => return Poll::Ready(other),
         };
-        let Ok(mut data) = frame.into_data() else { return Poll::Ready(None) };
+        let mut data = match frame.into_data() {
+            Ok(data) => data,
+            // Nothing was cut off before the trailers.
+            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+        };
         // What is cut off ends the body the next time.
         this.cut.store(data.len() as u64 > this.left, Relaxed);
         data.truncate(usize::try_from(this.left).unwrap_or(usize::MAX));
@@ -242,4 +246,23 @@ pub(super) fn refuse(grpc: bool, status: Status) -> Response<Body> {
     let mut response = error_response(&status, http_status(status.code()));
     response.extensions_mut().insert(status.code());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_ends_before_the_cut_keeps_its_trailers() {
+        for (left, whole) in [(2, true), (1, false)] {
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+            let frames = [Frame::data(Bytes::from_static(b"ab")), Frame::trailers(trailers)].map(Ok::<_, Status>);
+            let body = Body::new(StreamBody::new(tonic::codegen::tokio_stream::iter(frames)));
+            let cut = Cut { body, left, cut: Arc::default() };
+            let collected = cut.collect().await;
+            let status = collected.ok().and_then(|body| Some(body.trailers()?["grpc-status"].clone()));
+            assert_eq!(status.is_some(), whole, "{left}");
+        }
+    }
 }
