@@ -62,7 +62,10 @@ struct ClockChange {
 
 pub(super) async fn respond(state: &State, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
     let (head, body) = request.into_parts();
-    let body = collect(body).await;
+    let body = match collect(body).await {
+        Ok(body) => body,
+        Err(refused) => return Ok(refused),
+    };
     let path = head.uri.path();
     let allow = match path {
         "/" | "/emulator/calls" => "GET, HEAD",

@@ -20,11 +20,11 @@ use google_chat::{
     proto::google::chat::v1::chat_service_server::ChatServiceServer,
 };
 use http::{
-    Request, Response,
+    Request, Response, StatusCode,
     header::{CONTENT_TYPE, HOST, RETRY_AFTER},
 };
 use http_body::Frame;
-use http_body_util::{BodyExt, Collected, Full, Limited, StreamBody};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use tonic::{Code, Status, body::Body};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::{Service, ServiceExt};
@@ -76,7 +76,10 @@ impl Front {
     /// Takes a request on the way to a token.
     async fn identity(self, hop: Hop, request: Request<RequestBody>) -> Result<Response<Body>, BoxError> {
         let (head, body) = request.into_parts();
-        let body = collect(body).await;
+        let body = match collect(body).await {
+            Ok(body) => body,
+            Err(refused) => return Ok(refused),
+        };
         let reply = match self.state.issuer.fault(hop) {
             Some(HopFault::Reset) => return Err("a fault: the connection ends".into()),
             Some(HopFault::Answer { status, body }) => {
@@ -224,10 +227,17 @@ impl http_body::Body for Cut {
     }
 }
 
-/// The body of a request to the emulator itself. If it is too long, or does not come, nothing
-/// of it.
-pub(super) async fn collect(body: RequestBody) -> Bytes {
-    Limited::new(body, LIMIT).collect().await.map(Collected::to_bytes).unwrap_or_default()
+/// The body of a request to the emulator itself, or the response to one that is too long. If it
+/// does not come whole, nothing of it.
+pub(super) async fn collect(body: RequestBody) -> Result<Bytes, Response<Body>> {
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let status = Status::invalid_argument(format!("The body has more than {LIMIT} bytes; send a shorter one."));
+            Err(error_response(&status, StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        Err(_) => Ok(Bytes::new()),
+    }
 }
 
 /// How a call ended, over either protocol. A response to REST that failed has its code among

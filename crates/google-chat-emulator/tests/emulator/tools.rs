@@ -129,12 +129,14 @@ async fn settings_faults_and_the_clock_are_changed_by_http() {
     assert!(calls[1]["body"].as_str().unwrap().contains("\"displayName\":\"a\""));
 
     // What is wrong is said, and changes nothing.
+    let long = " ".repeat(65_537);
     for (verb, path, body, status, part) in [
         ("PATCH", "/emulator/settings", r#"{"appConfigured":1}"#, 400, "invalid type: integer `1`, expected a boolean"),
         ("PATCH", "/emulator/settings", r#"{"colour":1}"#, 400, "unknown field `colour`, expected one of"),
         ("PATCH", "/emulator/settings", r#"{"tokenLifetime":-1}"#, 400, "negative"),
         ("PATCH", "/emulator/settings", "", 400, "the body: EOF"),
         ("POST", "/emulator/faults", r#"{"next":["fire"]}"#, 400, "unknown variant `fire`"),
+        ("POST", "/emulator/faults", &long, 413, "The body has more than 65536 bytes"),
         ("PUT", "/emulator/faults", "", 405, "/emulator/faults takes GET, HEAD, POST, DELETE"),
         ("GET", "/favicon.ico", "", 404, "nothing is served at /favicon.ico"),
         ("POST", "/", "", 405, "/ takes GET, HEAD"),
