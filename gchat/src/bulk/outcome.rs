@@ -127,6 +127,11 @@ impl Reason {
         let message = "it was not sent yet".to_owned();
         Self { code: code_name(Code::Cancelled).to_owned(), message, ..Self::default() }
     }
+
+    /// Of something unknown: whether it was sent, so that it may have been carried out.
+    pub(super) fn is_unclear(&self) -> bool {
+        *self != Self::not_sent()
+    }
 }
 
 fn shorten(text: &str) -> String {

@@ -168,13 +168,34 @@ pub(super) async fn send(task: Task, shared: Arc<Shared>) -> Sent {
     let (outcome, trouble) = match &task.row.item {
         Item::Space(space, members) => sender.create(&task, space, members).await,
         Item::Member(space, invitee) => {
-            let in_doubt = task.maybe_sent || matches!(task.before, Some(Outcome::Unknown(_)));
-            let (end, trouble) = sender.add(&shared.client, space, invitee, in_doubt).await;
+            let doubt = Doubt::of(&task);
+            let (end, trouble) = sender.add(&shared.client, space, invitee, doubt).await;
             (end.map(Outcome::from), trouble)
         }
         Item::Import(name) => sender.complete(&task, name).await,
     };
     Sent { task, outcome, trouble }
+}
+
+/// What an earlier run may have done.
+#[derive(Clone, Copy)]
+struct Doubt {
+    /// The call may have been carried out: where the server finds it done already, it counts as
+    /// done.
+    may_be_there: bool,
+    /// An attempt ended without a clear response: a refusal now does not say that this attempt
+    /// failed.
+    was_unclear: bool,
+}
+
+impl Doubt {
+    fn of(task: &Task) -> Self {
+        let before = match &task.before {
+            Some(Outcome::Unknown(reason)) => Some(reason),
+            _ => None,
+        };
+        Self { may_be_there: task.maybe_sent || before.is_some(), was_unclear: before.is_some_and(Reason::is_unclear) }
+    }
 }
 
 /// How a call ended.
@@ -267,16 +288,15 @@ impl Sender<'_> {
     async fn create(&self, task: &Task, space: &Space, invitees: &[Invitee]) -> (Option<Outcome>, Option<Failure>) {
         let created = match &task.before {
             Some(created @ Outcome::Created { .. }) => created.clone(),
-            before => {
+            _ => {
                 let request = CreateSpaceRequest { space: Some(space.clone()), request_id: task.request_id.clone() };
                 let (settled, trouble) = self.settle(self.shared.client.create_space(request)).await;
-                let was_unknown = matches!(before, Some(Outcome::Unknown(_)));
                 match (settled, trouble) {
                     (Settled::Done(space), _) => Outcome::created(&space),
                     (Settled::Refused { error, unclear }, trouble) => {
-                        let in_doubt = was_unknown || unclear.is_some();
-                        let advice = (in_doubt && error.is_already_exists()).then_some(PERHAPS_OWN);
-                        return (Some(refused(&error, unclear, in_doubt, advice).into()), trouble);
+                        let was_unclear = Doubt::of(task).was_unclear || unclear.is_some();
+                        let advice = (was_unclear && error.is_already_exists()).then_some(PERHAPS_OWN);
+                        return (Some(refused(&error, unclear, was_unclear, advice).into()), trouble);
                     }
                     (Settled::Unknown(reason), trouble) => return (Some(Outcome::Unknown(reason)), trouble),
                     (Settled::Open, trouble) => return (None, trouble),
@@ -295,12 +315,13 @@ impl Sender<'_> {
                 Some(End::Name(_)) => before.cloned(),
                 Some(End::Error(_)) if !task.retry_failed => before.cloned(),
                 _ if trouble.is_some() || !self.shared.pace_members().await => before.cloned(),
-                // If a run before has sent the row, it may have sent this as well.
+                // The row itself has created the space: whoever is in it is not refused.
                 _ => {
-                    let in_doubt = task.maybe_sent || before.is_some();
-                    let (end, stopped_by) = self.add(client, &name, invitee, in_doubt).await;
+                    let was_unclear = matches!(before, Some(End::Unknown(reason)) if reason.is_unclear());
+                    let doubt = Doubt { may_be_there: true, was_unclear };
+                    let (end, stopped_by) = self.add(client, &name, invitee, doubt).await;
                     trouble = stopped_by;
-                    end
+                    end.or_else(|| before.cloned())
                 }
             };
             let end = end.unwrap_or_else(|| End::Unknown(Reason::not_sent()));
@@ -316,7 +337,7 @@ impl Sender<'_> {
         client: &Client,
         space: &str,
         invitee: &Invitee,
-        in_doubt: bool,
+        Doubt { may_be_there, was_unclear }: Doubt,
     ) -> (Option<End>, Option<Failure>) {
         let admin = matches!(self.shared.job, Job::Members { admin: true, .. });
         let request = CreateMembershipRequest::of(space, invitee.membership.clone());
@@ -324,14 +345,16 @@ impl Sender<'_> {
         let (settled, trouble) = self.settle(client.create_membership(request)).await;
         let member = match settled {
             Settled::Done(member) => member,
-            Settled::Refused { error, unclear } if error.is_already_exists() && (in_doubt || unclear.is_some()) => {
+            Settled::Refused { error, unclear }
+                if error.is_already_exists() && (may_be_there || was_unclear || unclear.is_some()) =>
+            {
                 // An alias for the name.
                 let id = invitee.name().split_once('/').map_or(invitee.name(), |(_, id)| id);
                 Membership { name: format!("{space}/members/{id}"), ..Membership::default() }
             }
             Settled::Refused { error, unclear } => {
-                let in_doubt = in_doubt || unclear.is_some();
-                return (Some(refused(&error, unclear, in_doubt, None)), trouble);
+                let was_unclear = was_unclear || unclear.is_some();
+                return (Some(refused(&error, unclear, was_unclear, None)), trouble);
             }
             Settled::Unknown(reason) => return (Some(End::Unknown(reason)), trouble),
             Settled::Open => return (None, trouble),
@@ -371,18 +394,23 @@ impl Sender<'_> {
                 (Some(named.map_or_else(|| Outcome::Unknown(Reason::nameless()), Outcome::named)), trouble)
             }
             Settled::Refused { error, unclear } => {
-                let in_doubt = task.maybe_sent || unclear.is_some() || matches!(task.before, Some(Outcome::Unknown(_)));
+                let Doubt { may_be_there, was_unclear } = Doubt::of(task);
+                let was_unclear = was_unclear || unclear.is_some();
                 let is_state = matches!(error.code(), Code::FailedPrecondition | Code::InvalidArgument);
-                if in_doubt
-                    && is_state
-                    && let (Settled::Done(space), _) =
-                        self.settle(self.shared.client.get_space(GetSpaceRequest::of(name))).await
-                    && !space.import_mode
-                {
-                    return (Some(Outcome::named(space.name)), trouble);
+                if !is_state || !(may_be_there || was_unclear) {
+                    return (Some(refused(&error, unclear, was_unclear, None).into()), trouble);
                 }
-                let advice = (in_doubt && is_state).then_some(PERHAPS_COMPLETE);
-                (Some(refused(&error, unclear, in_doubt, advice).into()), trouble)
+                let (space, _) = self.settle(self.shared.client.get_space(GetSpaceRequest::of(name))).await;
+                let outcome = match space {
+                    Settled::Done(space) if !space.import_mode => Outcome::named(space.name),
+                    Settled::Done(_) => refused(&error, unclear, was_unclear, Some(PERHAPS_COMPLETE)).into(),
+                    // Only the space says whether the import is complete.
+                    _ => {
+                        let reason = unclear.unwrap_or_else(|| Reason::of(&error));
+                        Outcome::Unknown(Reason { advice: Some(PERHAPS_COMPLETE.to_owned()), ..reason })
+                    }
+                };
+                (Some(outcome), trouble)
             }
             Settled::Unknown(reason) => (Some(Outcome::Unknown(reason)), trouble),
             Settled::Open => (None, trouble),
@@ -390,11 +418,11 @@ impl Sender<'_> {
     }
 }
 
-/// How a refused call ended; `in_doubt`: it may have been carried out before.
-fn refused(error: &Error, unclear: Option<Reason>, in_doubt: bool, advice: Option<&str>) -> End {
+/// How a refused call ended; `was_unclear`: an attempt before ended without a clear response.
+fn refused(error: &Error, unclear: Option<Reason>, was_unclear: bool, advice: Option<&str>) -> End {
     let mut reason = Reason::of(error);
     // These are said of the caller, before the server looks at what was sent before.
-    if in_doubt && matches!(error.code(), Code::PermissionDenied | Code::Unimplemented) {
+    if was_unclear && matches!(error.code(), Code::PermissionDenied | Code::Unimplemented) {
         return End::Unknown(unclear.unwrap_or(reason));
     }
     if let Some(advice) = advice {

@@ -391,6 +391,69 @@ fn a_refusal_of_the_caller_after_an_unclear_answer_leaves_the_row_unknown() {
     assert_eq!(run.status.code(), Some(9), "{}", text(&run.stderr));
 }
 
+/// A refusal stays certain, however often the row is sent: no attempt before was unclear.
+#[test]
+fn a_refusal_of_the_caller_in_a_later_run_is_a_failure() {
+    let folder = folder("bulk-denied-again");
+    fs::write(folder.join("rows.ndjson"), "{\"space\":\"spaces/a\",\"member\":\"a@example.com\"}\n").unwrap();
+    fs::write(
+        folder.join("rooms.ndjson"),
+        "{\"displayName\":\"a\",\"members\":[\"a@example.com\",\"b@example.com\"]}\n",
+    )
+    .unwrap();
+    let created = || json_answer("200 OK", "{\"name\":\"spaces/a\"}");
+    let denied = || json_answer("403 Forbidden", "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"message\":\"no\"}}");
+    for (command, file, answers) in [
+        (["members", "add"], "rows.ndjson", vec![denied()]),
+        (["spaces", "complete-import"], "rows.ndjson", vec![denied()]),
+        (["spaces", "create"], "rooms.ndjson", vec![created(), denied()]),
+    ] {
+        let (endpoint, _calls) = answering(answers);
+        let run = |args: &[&str]| {
+            let from = ["--from", file, "--wire", "http", "--rate", "0", "--anonymous", "--endpoint", &endpoint];
+            let output = gchat(&[&command, &from[..], args].concat()).current_dir(&folder).output().unwrap();
+            let told = text(&output.stdout).to_owned();
+            assert_eq!(output.status.code(), Some(7), "{command:?} {args:?}: {told} {}", text(&output.stderr));
+            assert!(told.contains("PERMISSION_DENIED") && !told.contains("unknown"), "{told}");
+        };
+        run(&[]);
+        run(&["--retry-failed"]);
+        // Of a row without a record it is not known whether it was sent: it is refused all the same.
+        let journal = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let journal = journal.into_iter().find(|path| path.extension().is_some_and(|end| end == "journal")).unwrap();
+        let whole = fs::read_to_string(&journal).unwrap();
+        fs::write(&journal, whole.lines().take(2).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        run(&[]);
+        fs::remove_file(journal).unwrap();
+    }
+}
+
+/// Whether an import in doubt is complete, only the space says.
+#[test]
+fn an_import_in_doubt_is_unknown_as_long_as_its_space_cannot_be_read() {
+    let folder = folder("bulk-import-unread");
+    fs::write(folder.join("rows.ndjson"), "{\"space\":\"spaces/a\"}\n").unwrap();
+    let refused = |status: &str| json_answer("400 X", &format!("{{\"error\":{{\"status\":\"{status}\"}}}}"));
+    let (endpoint, _calls) = answering([
+        json_answer("500 X", "{}"),
+        refused("FAILED_PRECONDITION"),
+        json_answer("403 X", "{\"error\":{\"status\":\"PERMISSION_DENIED\"}}"),
+        refused("FAILED_PRECONDITION"),
+        json_answer("200 OK", "{\"name\":\"spaces/a\"}"),
+    ]);
+    let run = || {
+        let args =
+            ["--from", "rows.ndjson", "--wire", "http", "--patience", "0", "--anonymous", "--endpoint", &endpoint];
+        let run = gchat(&[&["spaces", "complete-import"], &args[..]].concat()).current_dir(&folder).output().unwrap();
+        (run.status.code(), text(&run.stdout).to_owned())
+    };
+    let first = run();
+    assert!(matches!(first.0, Some(6 | 9)) && first.1.contains("INTERNAL"), "{first:?}");
+    let second = run();
+    assert!(second.0 == Some(9) && second.1.contains("\"unknown\":{\"code\":\"FAILED_PRECONDITION\""), "{second:?}");
+    assert_eq!(run(), (Some(0), "{\"line\":1,\"name\":\"spaces/a\"}\n".to_owned()));
+}
+
 /// The ids that a file gives are those that are sent, in both forms; two rows of one id
 /// would be one space.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
