@@ -34,8 +34,9 @@ const SPACES: u32 = 2;
 const FORM: u32 = 3;
 /// How long the record of the run is, so that the next can write over it.
 const OWNER: usize = 256;
-/// The longest record that is read; an outcome's texts are far shorter.
-const LONGEST: u64 = 1 << 20;
+/// The longest record: a row may have tens of thousands of members, each with a reason. It is no
+/// more than a limit for files that are no journals: memory is taken for what is read.
+const LONGEST: u64 = 1 << 28;
 
 /// What a journal belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -578,6 +579,28 @@ mod tests {
         drop(journal);
         let refused = Journal::open(&path, head().of_more(Some("members"))).err().unwrap().to_string();
         assert!(refused.contains("belongs to the job spaces, not to members"), "{refused}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_row_may_have_thousands_of_members() {
+        let folder = folder("long");
+        let path = folder.join("journal");
+        let refused = Reason { code: "NOT_FOUND".into(), message: "no such user ".repeat(20), ..Reason::default() };
+        let member =
+            |at: u32| MemberEnd { member: format!("users/{at}@example.com"), end: End::Error(refused.clone()) };
+        let outcome = Outcome::Created {
+            name: "spaces/a".to_owned(),
+            import_mode_expire_time: None,
+            members: (0..10_000).map(member).collect(),
+        };
+        let mut journal = Journal::open(&path, head().of_more(None)).unwrap();
+        journal.put(1, &outcome).unwrap();
+        journal.put(2, &failed()).unwrap();
+        journal.write().unwrap();
+        drop(journal);
+        let mut journal = Journal::open(&path, head().of_more(None)).unwrap();
+        assert_eq!([1, 2].map(|row| journal.outcome(row).unwrap()), [Some(outcome), Some(failed())]);
         fs::remove_dir_all(&folder).unwrap();
     }
 
