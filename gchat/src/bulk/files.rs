@@ -21,6 +21,8 @@ pub(super) struct RowFile {
     path: PathBuf,
     /// The id of the journal.
     journal: String,
+    /// The command that takes the file.
+    command: &'static str,
     /// What its rows are.
     what: &'static str,
 }
@@ -33,8 +35,8 @@ struct Mark {
 }
 
 impl RowFile {
-    pub(super) fn new(path: PathBuf, journal: &str, what: &'static str) -> Self {
-        Self { path, journal: journal.to_owned(), what }
+    pub(super) fn new(path: PathBuf, journal: &str, command: &'static str, what: &'static str) -> Self {
+        Self { path, journal: journal.to_owned(), command, what }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -118,7 +120,7 @@ impl RowFile {
         rows: impl FnOnce(&mut dyn FnMut(&serde_json::Value) -> io::Result<()>) -> Result<(), Failure>,
     ) -> Result<u64, Failure> {
         let mark = |sha256: String| -> io::Result<Vec<u8>> {
-            let gchat = format!("rows that {}; gchat spaces create --from takes this file", self.what);
+            let gchat = format!("rows that {}; {} --from takes this file", self.what, self.command);
             let mut line = serde_json::to_vec(&Mark { gchat, journal: self.journal.clone(), sha256 })?;
             line.push(b'\n');
             Ok(line)
@@ -191,7 +193,7 @@ mod tests {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("rows.failed.ndjson");
-        let file = RowFile::new(path.clone(), "a", "failed");
+        let file = RowFile::new(path.clone(), "a", "gchat", "failed");
         let write = |file: &RowFile, rows: &[u32]| {
             file.write(|put| rows.iter().try_for_each(|row| put(&json!(row))).map_err(Failure::machine))
         };
@@ -202,7 +204,7 @@ mod tests {
         write(&file, &[3]).unwrap();
         let ours = fs::read_to_string(&path).unwrap();
         assert!(ours.ends_with("\n3\n"));
-        let other = RowFile::new(path.clone(), "b", "failed").look().unwrap_err().to_string();
+        let other = RowFile::new(path.clone(), "b", "gchat", "failed").look().unwrap_err().to_string();
         assert!(other.contains("no run with this journal wrote it"), "{other}");
         for (text, problem) in [
             (ours.replace("3\n", "4\n"), "was changed since"),

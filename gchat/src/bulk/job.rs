@@ -56,6 +56,15 @@ impl Job {
         }
     }
 
+    /// The command that takes the rows.
+    pub(super) fn command(&self) -> &'static str {
+        match self {
+            Self::Spaces { .. } => "gchat spaces create",
+            Self::Members { .. } => "gchat members add",
+            Self::Imports => "gchat spaces complete-import",
+        }
+    }
+
     /// How many rows a project may send a minute.
     ///
     /// Source: the page "Usage limits" of Google Chat.

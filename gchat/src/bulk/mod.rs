@@ -89,8 +89,9 @@ pub(crate) async fn run(order: Order<'_>) -> Result<(), Failure> {
     let head = if is_more { head.of_more(job.name()) } else { head };
     journal::refuse_other_sharding(&path, &head)?;
     let mut journal = Journal::open(&journal, head)?;
-    let failed = RowFile::new(named("failed.ndjson"), journal.id(), "failed");
-    let unknown = RowFile::new(named("unknown.ndjson"), journal.id(), "may or may not have been carried out");
+    let failed = RowFile::new(named("failed.ndjson"), journal.id(), job.command(), "failed");
+    let unknown = "may or may not have been carried out";
+    let unknown = RowFile::new(named("unknown.ndjson"), journal.id(), job.command(), unknown);
     failed.look()?;
     unknown.look()?;
 

@@ -95,6 +95,9 @@ pub(super) struct Reason {
     pub(super) message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
+    /// The membership that is there all the same, where only its role was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) added: Option<String>,
 }
 
 /// How much of a server's text is kept, in bytes.
@@ -107,6 +110,7 @@ impl Reason {
             reason: error.reason().map(shorten),
             message: shorten(error.message()),
             advice: error.advice().map(Into::into),
+            added: None,
         }
     }
 

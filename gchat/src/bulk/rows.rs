@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use super::{
     csv::{Csv, NOT_UTF8, Record},
     job::{Item, Job},
+    outcome::{Outcome, Reason},
 };
 use crate::{
     failure::Failure,
@@ -54,6 +55,8 @@ pub(super) struct Row {
     pub(super) item: Item,
     /// The request id, if the file gives one.
     pub(super) request_id: Option<String>,
+    /// What the run knew of it that wrote the row to this file.
+    pub(super) before: Option<Outcome>,
 }
 
 impl Row {
@@ -130,6 +133,7 @@ struct Beside {
     space: Option<String>,
     member: Option<Invitee>,
     role: Option<Role>,
+    before: Option<Outcome>,
 }
 
 /// A file, of which everything that is read goes into a hash.
@@ -220,7 +224,9 @@ impl Rows {
                 }
                 match self.reader.json_row(json, *line) {
                     Ok(None) => {}
-                    Ok(Some((item, request_id))) => break Ok(Row { number, line: *line, item, request_id }),
+                    Ok(Some((item, request_id, before))) => {
+                        break Ok(Row { number, line: *line, item, request_id, before });
+                    }
                     Err(bad) => break Err(bad),
                 }
             },
@@ -242,7 +248,13 @@ impl Rows {
                     continue;
                 };
                 let row = self.reader.csv_row(columns, &record);
-                break row.map(|(item, request_id)| Row { number, line: record.line, item, request_id });
+                break row.map(|(item, request_id, before)| Row {
+                    number,
+                    line: record.line,
+                    item,
+                    request_id,
+                    before,
+                });
             },
         };
         self.number += 1;
@@ -250,7 +262,8 @@ impl Rows {
     }
 }
 
-type Values = (Item, Option<String>);
+/// What a row asks for, its request id, and what was known of it before.
+type Values = (Item, Option<String>, Option<Outcome>);
 
 impl Reader {
     fn new(job: &Job) -> Result<Self, Failure> {
@@ -374,7 +387,7 @@ impl Reader {
     /// Takes out of a row what is beside the fields of the message, and gives what is left of it;
     /// `None` if it has nothing but fields.
     fn beside(&self, object: &mut Map<String, Value>) -> Result<Option<(Value, Beside)>, String> {
-        let mut beside = Beside::default();
+        let mut beside = Beside { before: known(object), ..Beside::default() };
         let mut take = |names: &[&str]| names.iter().find_map(|name| object.shift_remove(*name));
         match &self.job {
             Job::Spaces { .. } => {
@@ -399,7 +412,7 @@ impl Reader {
                 };
                 match wrapped {
                     Some(wrapped) => {
-                        let known = ["line", "error", "unknown", "name"];
+                        let known = ["line", "error", "unknown", "name", "importModeExpireTime"];
                         match object.keys().find(|key| !known.contains(&key.as_str())) {
                             Some(other) => Err(format!("{other}: unknown field beside `space`")),
                             None => Ok(Some((wrapped, beside))),
@@ -429,7 +442,7 @@ impl Reader {
     /// What a row asks for.
     fn item(&self, wire: &[u8], beside: Beside, line: u64) -> Result<Values, Bad> {
         let bad = |problem: &str| Bad { line, column: None, problem: problem.to_owned() };
-        let Beside { request_id, members, space, member, role } = beside;
+        let Beside { request_id, members, space, member, role, before } = beside;
         let item = match &self.job {
             Job::Spaces { .. } => Item::Space(Box::new(decode::<Space>(wire, line)?), members),
             Job::Members { space: usual, role: usual_role, .. } => {
@@ -455,7 +468,7 @@ impl Reader {
                 bad("space is missing: spaces/{space}; of rows that became no space, nothing can be completed")
             })?),
         };
-        Ok((item, request_id))
+        Ok((item, request_id, before))
     }
 
     /// The message of a row, which is given both encoded and as JSON, with what the row
@@ -469,6 +482,17 @@ impl Reader {
         let wire = self.message.from_json(row.to_string());
         wire.map_err(|error| Bad { line, column: None, problem: error.to_string() })
     }
+}
+
+/// What the run that wrote a row to a file says there: that it is unknown whether the row was
+/// carried out, or that its member was added, and only the role was refused. A row that was refused
+/// as a whole is like any other.
+fn known(object: &Map<String, Value>) -> Option<Outcome> {
+    if let Some(unknown) = object.get("unknown").filter(|unknown| !unknown.is_null()) {
+        return Some(Outcome::Unknown(serde_json::from_value(unknown.clone()).unwrap_or_default()));
+    }
+    object.get("error")?.get("added")?;
+    Some(Outcome::Unknown(Reason::not_sent()))
 }
 
 /// A text that a row has beside its fields.

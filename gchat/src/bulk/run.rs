@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
     /// Finds the next row to be sent; those that have come to their end before are told.
     fn take(&mut self) -> Result<(), Failure> {
         while self.report.has_room() {
-            let Some(row) = self.rows.next()? else { return Ok(()) };
+            let Some(mut row) = self.rows.next()? else { return Ok(()) };
             if !self.shard.takes(row.number) {
                 continue;
             }
@@ -146,7 +146,8 @@ impl<'a> Run<'a> {
                         self.print();
                     }
                 }
-                before => {
+                known => {
+                    let before = known.or_else(|| row.before.take());
                     let derived = || self.journal.request_id(row.number);
                     let request_id = row.request_id.clone().unwrap_or_else(derived);
                     let maybe_sent = self.journal.is_resumed();

@@ -53,7 +53,7 @@ pub(super) enum Stop {
 pub(super) struct Task {
     pub(super) row: Row,
     pub(super) request_id: String,
-    /// What a run before knew of it.
+    /// What a run before knew of it, by the journal or by the file of rows.
     pub(super) before: Option<Outcome>,
     /// A run before may have sent it, though it has left no record of that.
     pub(super) maybe_sent: bool,
@@ -376,6 +376,7 @@ impl Sender<'_> {
             Settled::Refused { error, .. } => {
                 let mut reason = Reason::of(&error);
                 reason.message = format!("{name} was added, but is not in the role: {}", reason.message);
+                reason.added = Some(name);
                 End::Error(reason)
             }
             Settled::Unknown(reason) => End::Unknown(reason),

@@ -990,6 +990,79 @@ fn a_member_that_is_refused_fails_the_row_and_not_the_space() {
     assert!(!folder.join("rooms.ndjson.failed.ndjson").exists());
 }
 
+/// The files that a run writes are rows for a run with a journal of its own: what may have been
+/// carried out, or was in part, is not refused there for being there.
+#[test]
+fn the_files_of_a_run_finish_what_it_began() {
+    let folder = folder("bulk-finish");
+    fs::write(
+        folder.join("rows.csv"),
+        "space,member,role\nspaces/a,x@example.com,owner\nspaces/a,z@example.com,\nspaces/a,y@example.com,\n",
+    )
+    .unwrap();
+    let taken = || json_answer("409 X", "{\"error\":{\"status\":\"ALREADY_EXISTS\",\"message\":\"is there\"}}");
+    let (endpoint, _calls) = answering([
+        json_answer("200 OK", "{\"name\":\"spaces/a/members/1\"}"),
+        json_answer("403 X", "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"message\":\"no role\"}}"),
+        taken(),
+        json_answer("500 X", "{}"),
+        // The rows that failed: the role is given now, and z was never one of this file's.
+        taken(),
+        json_answer("200 OK", "{\"name\":\"spaces/a/members/1\",\"role\":\"ROLE_MANAGER\"}"),
+        taken(),
+        // The row that was unclear.
+        taken(),
+    ]);
+    let run = |file: &str, code: i32| {
+        let args = ["--from", file, "--wire", "http", "--patience", "0", "--concurrency", "1", "--rate", "0"];
+        let there = ["--anonymous", "--endpoint", &endpoint];
+        let run = gchat(&[&["members", "add"], &args[..], &there].concat()).current_dir(&folder).output().unwrap();
+        assert_eq!(run.status.code(), Some(code), "{} {}", text(&run.stdout), text(&run.stderr));
+        lines(&run)
+    };
+    let first = run("rows.csv", 6);
+    assert_eq!(first[0]["error"]["added"], "spaces/a/members/1");
+    assert!(first[2]["unknown"].is_object() && first[1]["error"]["code"] == "ALREADY_EXISTS", "{first:?}");
+    let failed = folder.join("rows.csv.members.failed.ndjson");
+    assert!(fs::read_to_string(&failed).unwrap().contains("gchat members add --from takes this file"));
+    let failed = run("rows.csv.members.failed.ndjson", 7);
+    assert_eq!(
+        (&failed[0]["name"], &failed[1]["error"]["code"]),
+        (&"spaces/a/members/x@example.com".into(), &"ALREADY_EXISTS".into())
+    );
+    let unknown = run("rows.csv.members.unknown.ndjson", 0);
+    assert_eq!(unknown[0]["name"], "spaces/a/members/y@example.com");
+}
+
+/// A space in import mode whose members were refused is in the file of what failed with the time
+/// at which it ends; the file is one of rows all the same.
+#[test]
+fn an_import_whose_members_were_refused_is_a_row_of_the_file() {
+    let folder = folder("bulk-import-members");
+    fs::write(folder.join("rooms.ndjson"), "{\"displayName\":\"a\",\"members\":[\"x@example.com\"]}\n").unwrap();
+    let created = || json_answer("200 OK", "{\"name\":\"spaces/a\",\"importModeExpireTime\":\"2027-01-01T00:00:00Z\"}");
+    let (endpoint, _calls) = answering([
+        created(),
+        json_answer("404 X", "{\"error\":{\"status\":\"NOT_FOUND\",\"message\":\"no x\"}}"),
+        created(),
+        json_answer("200 OK", "{\"name\":\"spaces/a/members/1\"}"),
+    ]);
+    let run = |file: &str| {
+        let args = ["--from", file, "--wire", "http", "--import-mode"];
+        create(&folder, &endpoint, &args).output().unwrap()
+    };
+    let first = run("rooms.ndjson");
+    assert_eq!(first.status.code(), Some(7), "{}", text(&first.stderr));
+    assert!(
+        text(&first.stderr).contains("gchat: 1 spaces are created, 1 spaces lack members, 1 rows failed, "),
+        "{first:?}"
+    );
+    let failed = &rows_of(&folder.join("rooms.ndjson.failed.ndjson"))[0];
+    assert_eq!(failed["importModeExpireTime"], "2027-01-01T00:00:00Z", "{failed}");
+    let second = run("rooms.ndjson.failed.ndjson");
+    assert!(second.status.success(), "{}", text(&second.stderr));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_rows_of_members_and_imports_are_told_before_anything_is_sent() {
     let emulator = Emulator::start().await.unwrap();
