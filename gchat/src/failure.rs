@@ -114,7 +114,12 @@ impl Failure {
     /// Whether it is about the caller, the project or the connection, so that another call of the
     /// same method would fail as well.
     pub(crate) fn concerns_all(&self) -> bool {
-        self.causes().find_map(|error| error.downcast_ref()).is_some_and(concerns_all)
+        self.find().is_some_and(concerns_all)
+    }
+
+    /// The first error of a type among the failure and its causes.
+    pub(crate) fn find<E: Error + 'static>(&self) -> Option<&E> {
+        self.causes().find_map(|error| error.downcast_ref())
     }
 
     /// What people are told: the failure with all of its causes.

@@ -1,6 +1,6 @@
 //! Who is in a space, or is to be: people, groups and the app, and their roles.
 
-use std::str::FromStr;
+use std::{error::Error, fmt, str::FromStr};
 
 use google_chat::{
     Client, Membership,
@@ -145,13 +145,48 @@ pub(crate) async fn add(
     match invitee.other_role() {
         Some(role) if role != added.role() => {
             let name = added.name.clone();
-            set_role(chat, connection, name, role, admin).await.map_err(|failure| {
-                let problem = format!("was added as {}, but is not in the role yet", added.name);
-                Failure::new(failure.exit(), problem).because(failure)
+            set_role(chat, connection, name, role, admin).await.map_err(|cause| {
+                let membership = added.name;
+                Failure::new(cause.exit(), NotInRole { membership, role, admin, cause })
             })
         }
         _ => Ok(added),
     }
+}
+
+/// A member was added, but the role was not given.
+#[derive(Debug)]
+pub(crate) struct NotInRole {
+    membership: String,
+    role: MembershipRole,
+    admin: bool,
+    cause: Failure,
+}
+
+impl NotInRole {
+    /// What gives the role.
+    pub(crate) fn command(&self) -> String {
+        let admin = if self.admin { " --admin" } else { "" };
+        format!("{}{admin}", update_command(&self.membership, self.role))
+    }
+}
+
+impl fmt::Display for NotInRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { membership, .. } = self;
+        write!(f, "was added as {membership}, but is not in the role yet (to give it: {})", self.command())
+    }
+}
+
+impl Error for NotInRole {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// The command that gives a role to a membership, or to a member of a space (`SPACE MEMBER`).
+pub(crate) fn update_command(who: &str, role: MembershipRole) -> String {
+    format!("gchat members update {who} --role {}", Role::of(role).map_or("member", Role::name))
 }
 
 /// Changes the role of a member.

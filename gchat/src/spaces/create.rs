@@ -12,7 +12,7 @@ use crate::{
     failure::{Exit, Failure},
     input,
     output::{self, Output},
-    people::{self, Invitee},
+    people::{self, Invitee, NotInRole},
 };
 
 pub(super) const HELP: &str = "\
@@ -162,33 +162,51 @@ async fn add_members(
         true if target.scopes.is_empty() => target.builder().scopes(["chat.import"]).build().map_err(Failure::usage)?,
         _ => target.client()?,
     };
-    let mut left = Vec::new();
+    // Who is still to be added, and what gives the others their roles.
+    let (mut left, mut roles) = (Vec::new(), Vec::new());
     for (at, invitee) in invitees.iter().enumerate() {
-        match people::add(&client, connection, &space.name, invitee, false).await {
-            Ok(added) if quiet => drop(added),
-            Ok(added) => output::note(&format!("gchat: {} was added: {}", invitee.name(), added.name)),
-            Err(failure) => {
-                output::say(&format!("{}: {}", invitee.name(), failure.text()));
-                // The others would fail as well.
-                let up_to = if failure.concerns_all() { invitees.len() } else { at + 1 };
-                left.extend(invitees[at..up_to].iter().map(Invitee::to_text));
-                if failure.concerns_all() {
-                    break;
-                }
+        let name = invitee.name();
+        let failure = match people::add(&client, connection, &space.name, invitee, false).await {
+            Ok(_) if quiet => continue,
+            Ok(added) => {
+                output::note(&format!("gchat: {name} was added: {}", added.name));
+                continue;
             }
+            Err(failure) => failure,
+        };
+        match (failure.find::<NotInRole>(), invitee.other_role()) {
+            (Some(added), _) => roles.push(added.command()),
+            // The member is there, such as the one who creates the space.
+            (None, Some(role)) if failure.exit() == Exit::Taken => {
+                roles.push(people::update_command(&format!("{} {name}", space.name), role));
+            }
+            (None, None) if failure.exit() == Exit::Taken => {
+                if !quiet {
+                    output::note(&format!("gchat: {name} is a member already"));
+                }
+                continue;
+            }
+            (None, _) => left.push(invitee.to_text()),
+        }
+        output::say(&format!("{name}: {}", failure.text()));
+        if failure.concerns_all() {
+            // The others would fail as well.
+            left.extend(invitees[at + 1..].iter().map(Invitee::to_text));
+            break;
         }
     }
-    match left.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(
-            Exit::Rows,
-            format!(
-                "{} was created, but {count} of {} members were not added; to add them: gchat members add {} {}",
-                space.name,
-                invitees.len(),
-                space.name,
-                left.join(" ")
-            ),
-        )),
+    let (name, count) = (&space.name, invitees.len());
+    let not_added = (!left.is_empty()).then(|| {
+        let (missing, left) = (left.len(), left.join(" "));
+        format!("{missing} of {count} members were not added; to add them: gchat members add {name} {left}")
+    });
+    let no_role = (!roles.is_empty()).then(|| {
+        let (missing, commands) = (roles.len(), roles.join("; "));
+        format!("{missing} of {count} members are not in their roles; to give the roles: {commands}")
+    });
+    let problems: Vec<String> = [not_added, no_role].into_iter().flatten().collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Rows, format!("{name} was created, but {}", problems.join("; and ")))),
     }
 }

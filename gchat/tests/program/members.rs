@@ -3,7 +3,7 @@
 use google_chat_emulator::Emulator;
 use serde_json::Value;
 
-use super::support::{ended, gchat};
+use super::support::{answering, ended, gchat, json_answer};
 
 /// Runs the program against an emulator.
 fn there(emulator: &Emulator, wire: &str, args: &[&str]) -> (i32, String, String) {
@@ -104,12 +104,47 @@ async fn a_space_is_created_with_its_members_and_says_what_happened_to_each() {
         let (code, out, error) = create("b", &["--member", "bob@example.com=owner"]);
         let space = out.trim();
         assert!(code == 7 && space.starts_with("spaces/"), "{out} {error}");
-        let advice = format!(
-            "gchat: {space} was created, but 1 of 3 members were not added; to add them: gchat members add {space} \
-             users/bob@example.com=owner\n"
-        );
-        assert!(error.contains("gchat: users/bob@example.com: ") && error.ends_with(&advice), "{error}");
+        assert!(error.contains("gchat: users/bob@example.com: "), "{error}");
+        let problem = format!("gchat: {space} was created, but 1 of 3 members are not in their roles");
+        let (_, advice) = error.split_once(&format!("{problem}; to give the roles: ")).unwrap();
+        let advised: Vec<&str> = advice.split_whitespace().skip(1).collect();
+        let given = there(&emulator, wire, &advised);
+        assert!(given.0 == 0 && given.1.contains("ROLE_MANAGER"), "{advice} {given:?}");
     }
+}
+
+/// Whose role alone was refused is not to be added again.
+#[test]
+fn the_advice_for_a_role_that_was_refused_gives_the_role() {
+    let member = r#"{"name":"spaces/a/members/1"}"#;
+    let (endpoint, _calls) = answering([
+        json_answer("200 OK", r#"{"name":"spaces/a"}"#),
+        json_answer("404 X", r#"{"error":{"status":"NOT_FOUND","message":"no x"}}"#),
+        json_answer("409 X", r#"{"error":{"status":"ALREADY_EXISTS","message":"is there"}}"#),
+        json_answer("200 OK", member),
+        json_answer("403 X", r#"{"error":{"status":"PERMISSION_DENIED","message":"no role"}}"#),
+        json_answer("200 OK", member),
+    ]);
+    let run = |args: &[&str]| {
+        let there = ["--anonymous", "--wire", "http", "--endpoint", &endpoint];
+        let output = gchat(&[args, &there].concat()).output().unwrap();
+        let (code, out, error) = ended(&output);
+        (code, out.to_owned(), error.to_owned())
+    };
+    let members = ["--member", "x@example.com", "--member", "me@example.com", "--member", "y@example.com=owner"];
+    let create = ["spaces", "create", "--display-name", "a", "--output", "name"];
+    let (code, _, error) = run(&[&create[..], &members].concat());
+    let told: Vec<&str> = error.lines().collect();
+    assert_eq!((code, told.len()), (7, 4), "{error}");
+    assert_eq!(told[1], "gchat: users/me@example.com is a member already");
+    assert!(told[2].starts_with("gchat: users/y@example.com: was added as spaces/a/members/1, but is not "), "{error}");
+    assert_eq!(
+        told[3],
+        "gchat: spaces/a was created, but 1 of 3 members were not added; to add them: gchat members add spaces/a \
+         users/x@example.com; and 1 of 3 members are not in their roles; to give the roles: gchat members update \
+         spaces/a/members/1 --role owner"
+    );
+    assert_eq!(run(&["members", "update", "spaces/a/members/1", "--role", "owner", "--output", "name"]).0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
