@@ -3,6 +3,7 @@
 use std::{error::Error, ffi::OsString, fmt, io, process::ExitCode};
 
 use google_chat::{ErrorKind, Wire, grpc_transcoding::rpc::code_name};
+use tonic::Code;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -41,8 +42,7 @@ impl Exit {
     ];
 
     /// How a call ends that failed so.
-    fn of(kind: ErrorKind, code: tonic::Code) -> Self {
-        use tonic::Code;
+    fn of(kind: ErrorKind, code: Code) -> Self {
         match (kind, code) {
             (ErrorKind::Misconfigured | ErrorKind::MessageTooLarge, _) => Self::Failed,
             (ErrorKind::AppNotConfigured, _) | (_, Code::Unauthenticated | Code::PermissionDenied) => Self::Missing,
@@ -183,6 +183,41 @@ pub(crate) fn concerns_all(error: &google_chat::Error) -> bool {
     )
 }
 
+/// What an error says of the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// The call was refused: nothing was done.
+    Refused,
+    /// The call was refused for now: the quota is used up.
+    Later,
+    /// Nothing certain: the call may have been carried out.
+    Nothing,
+}
+
+impl Says {
+    pub(crate) fn of(error: &google_chat::Error) -> Self {
+        match error.code() {
+            // There was no connection, and there can be none.
+            _ if error.kind() == ErrorKind::Misconfigured => Self::Refused,
+            // Whatever code the status is read as: it comes from a server, or from a proxy
+            // before it, that may have failed after the call was carried out.
+            _ if error.http_status().is_some_and(|status| status == 408 || !(400..500).contains(&status)) => {
+                Self::Nothing
+            }
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Unauthenticated => Self::Refused,
+            Code::ResourceExhausted if error.kind() == ErrorKind::QuotaExceeded => Self::Later,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// A problem and its cause.
 #[derive(Debug)]
 struct Because {
@@ -228,10 +263,16 @@ impl From<tonic::Status> for Failure {
 impl From<google_chat::Error> for Failure {
     fn from(error: google_chat::Error) -> Self {
         let exit = Exit::of(error.kind(), error.code());
+        let is_unclear = match Says::of(&error) {
+            Says::Nothing => true,
+            // An attempt before the last may have been carried out.
+            Says::Later => error.attempts() > 1,
+            Says::Refused => false,
+        };
         match error.kind() {
             ErrorKind::NoCredentials => Self::new(exit, error).and("an emulator needs none: add --anonymous"),
             // The id may be one that the client has made up.
-            ErrorKind::Unavailable | ErrorKind::DeadlineExceeded if !error.request_id().is_empty() => {
+            _ if is_unclear && !error.request_id().is_empty() => {
                 let again = format!("to make the same call: --request-id {}", error.request_id());
                 Self::new(exit, error).and(&again)
             }
@@ -274,6 +315,26 @@ fn without_secrets(text: &str, arguments: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_servers_refusal_is_certain() {
+        let says = |code| {
+            Says::of(&google_chat::Error::of(
+                tonic::Status::new(code, "m"),
+                "google.chat.v1.ChatService/CreateSpace",
+                Wire::Grpc,
+            ))
+        };
+        let refused = [3, 5, 6, 7, 9, 11, 12, 16].map(Code::from);
+        for code in (1..=16).map(Code::from) {
+            let expected = match code {
+                code if refused.contains(&code) => Says::Refused,
+                Code::ResourceExhausted => Says::Later,
+                _ => Says::Nothing,
+            };
+            assert_eq!(says(code), expected, "{code:?}");
+        }
+    }
 
     #[test]
     fn a_failure_is_told_with_each_cause_once() {

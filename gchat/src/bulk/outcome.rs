@@ -186,41 +186,6 @@ impl Outcome {
     }
 }
 
-/// What an error says of the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Says {
-    /// The call was refused: nothing was created.
-    Refused,
-    /// The call was refused for now: the quota is used up.
-    Later,
-    /// Nothing certain: the space may have been created.
-    Nothing,
-}
-
-impl Says {
-    pub(super) fn of(error: &Error) -> Self {
-        match error.code() {
-            // There was no connection, and there can be none.
-            _ if error.kind() == ErrorKind::Misconfigured => Self::Refused,
-            // Whatever code the status is read as: it comes from a server, or from a proxy
-            // before it, that may have lost its way after the space was created.
-            _ if error.http_status().is_some_and(|status| status == 408 || !(400..500).contains(&status)) => {
-                Self::Nothing
-            }
-            Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::Unauthenticated => Self::Refused,
-            Code::ResourceExhausted if error.kind() == ErrorKind::QuotaExceeded => Self::Later,
-            _ => Self::Nothing,
-        }
-    }
-}
-
 /// Whether an error is about the caller, the project or the connection, so that every row
 /// would fail with it.
 pub(super) fn concerns_all(error: &Error, nothing_yet: bool) -> bool {
@@ -237,28 +202,5 @@ pub(super) fn concerns_all(error: &Error, nothing_yet: bool) -> bool {
             _ => false,
         },
         _ => failure::concerns_all(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use google_chat::Wire;
-    use tonic::Status;
-
-    use super::*;
-
-    #[test]
-    fn only_a_servers_refusal_is_certain() {
-        let says =
-            |code| Says::of(&Error::of(Status::new(code, "m"), "google.chat.v1.ChatService/CreateSpace", Wire::Grpc));
-        let refused = [3, 5, 6, 7, 9, 11, 12, 16].map(Code::from);
-        for code in (1..=16).map(Code::from) {
-            let expected = match code {
-                code if refused.contains(&code) => Says::Refused,
-                Code::ResourceExhausted => Says::Later,
-                _ => Says::Nothing,
-            };
-            assert_eq!(says(code), expected, "{code:?}");
-        }
     }
 }

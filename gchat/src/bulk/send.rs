@@ -19,12 +19,12 @@ use tonic::Code;
 
 use super::{
     job::{Item, Job},
-    outcome::{End, MemberEnd, Outcome, Reason, Says, concerns_all},
+    outcome::{End, MemberEnd, Outcome, Reason, concerns_all},
     pace::Pace,
     rows::Row,
 };
 use crate::{
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, Says},
     people::Invitee,
 };
 

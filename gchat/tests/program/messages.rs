@@ -149,12 +149,25 @@ fn a_message_that_cannot_be_is_refused_before_anything_is_sent() {
 /// The id that the client made up is what sends the same message again.
 #[test]
 fn where_it_is_unclear_whether_a_message_was_sent_the_error_has_the_request_id() {
-    let (endpoint, _calls) = answering([json_answer("503 Service Unavailable", "{}")]);
-    let args = ["messages", "send", "spaces/a", "x", "--anonymous", "--wire", "http", "--timeout", "1", "--endpoint"];
-    let output = gchat(&[&args[..], &[&endpoint]].concat()).output().unwrap();
-    let (code, _, error) = ended(&output);
-    let id = error.trim_end().rsplit_once("to make the same call: --request-id ").map(|(_, id)| id.len());
-    assert_eq!((code, id), (6, Some(36)), "{error}");
+    let of = |status: &str| format!("{{\"error\":{{\"status\":\"{status}\"}}}}");
+    for (answer, expected, has_id) in [
+        (json_answer("503 Service Unavailable", "{}"), 6, true),
+        (json_answer("500 X", "{}"), 1, true),
+        (json_answer("409 X", &of("ABORTED")), 1, true),
+        (json_answer("500 X", &of("DATA_LOSS")), 1, true),
+        (json_answer("499 X", &of("CANCELLED")), 1, true),
+        (json_answer("200 OK", "{\"na"), 1, true),
+        (json_answer("400 X", &of("INVALID_ARGUMENT")), 1, false),
+        (json_answer("403 X", &of("PERMISSION_DENIED")), 3, false),
+    ] {
+        let (endpoint, _calls) = answering([answer.clone()]);
+        let args =
+            ["messages", "send", "spaces/a", "x", "--anonymous", "--wire", "http", "--timeout", "1", "--endpoint"];
+        let output = gchat(&[&args[..], &[&endpoint]].concat()).output().unwrap();
+        let (code, _, error) = ended(&output);
+        let id = error.trim_end().rsplit_once("to make the same call: --request-id ").map(|(_, id)| id.len());
+        assert_eq!((code, id), (expected, has_id.then_some(36)), "{answer}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
