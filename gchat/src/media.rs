@@ -81,8 +81,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         let path = match (&folder, &args.to) {
             (Some(folder), _) => {
                 let name = file_name(&attachment.content_name).unwrap_or_else(|| format!("attachment-{number}"));
-                let name = if taken.insert(name.clone()) { name } else { format!("{number}-{name}") };
-                folder.join(name)
+                folder.join(free(&mut taken, name, number))
             }
             (None, to) => to.clone().unwrap_or_default(),
         };
@@ -143,6 +142,12 @@ fn file_name(name: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
+/// A name that no other attachment has, on a file system to which `A` is `a` as well.
+fn free(taken: &mut HashSet<String>, name: String, number: usize) -> String {
+    let mut names = std::iter::once(name.clone()).chain((number..).map(|number| format!("{number}-{name}")));
+    names.find(|name| taken.insert(name.to_lowercase())).unwrap_or(name)
+}
+
 /// Downloads to a file, which is there whole or not at all.
 async fn download(chat: &Client, resource_name: &str, path: &Path, overwrite: bool) -> Result<u64, Failure> {
     let trouble = |error: io::Error| Failure::machine(format!("cannot write {}", path.display())).because(error);
@@ -199,6 +204,14 @@ async fn copy(chat: &Client, resource_name: &str, to: &mut impl Write) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attachments_do_not_overwrite_one_another() {
+        let mut taken = HashSet::new();
+        let names = (1..).zip(["a", "a", "2-a", "A", "b"]);
+        let names: Vec<String> = names.map(|(number, name)| free(&mut taken, name.to_owned(), number)).collect();
+        assert_eq!(names, ["a", "2-a", "3-2-a", "4-A", "b"]);
+    }
 
     #[test]
     fn a_servers_name_of_a_file_leads_nowhere_else() {
