@@ -1,6 +1,6 @@
 //! What a message says, as flags.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use google_chat::Message;
 
@@ -33,13 +33,13 @@ impl Content {
         for file in &self.card {
             let json = input::read(file)?;
             let cards = cards::read(&json).map_err(|error| Failure::usage(file.clone()).because(error))?;
-            for mut card in cards {
-                // The API tells the cards of a message apart by their ids.
-                if card.card_id.is_empty() {
-                    card.card_id = format!("card-{}", message.cards_v2.len() + 1);
-                }
-                message.cards_v2.push(card);
-            }
+            message.cards_v2.extend(cards);
+        }
+        // The API tells the cards of a message apart by their ids.
+        let given: HashSet<String> = message.cards_v2.iter().map(|card| card.card_id.clone()).collect();
+        let mut free = (1..).map(|number| format!("card-{number}")).filter(|id| !given.contains(id));
+        for card in message.cards_v2.iter_mut().filter(|card| card.card_id.is_empty()) {
+            card.card_id.extend(free.next());
         }
         Ok(message)
     }

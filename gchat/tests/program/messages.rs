@@ -119,6 +119,12 @@ async fn cards_come_from_files_and_are_sent_by_the_app() {
         assert_eq!((&sent["cardsV2"][0]["cardId"], &sent["cardsV2"][1]["cardId"]), (&"card-1".into(), &"two".into()));
         assert_eq!(sent["cardsV2"][0]["card"]["header"]["title"], "Disk full");
         let name = sent["name"].as_str().unwrap();
+        // An id that is made up is none of those that are given.
+        let given = r#"{"cardId": "card-1", "card": {"header": {"title": "Disk full again"}}}"#;
+        let (code, out, error) = there.run_as("app", &send, given);
+        assert_eq!((code, &*error), (0, ""), "{out}");
+        let cards = serde_json::from_str::<Value>(&out).unwrap()["cardsV2"].clone();
+        assert_eq!((&cards[0]["cardId"], &cards[1]["cardId"]), (&"card-2".into(), &"card-1".into()));
         let edit = ["messages", "edit", name, "--card", "-"];
         let (code, out, error) = there.run_as("app", &edit, second);
         assert_eq!(code, 0, "{error}");
