@@ -16,6 +16,11 @@ use crate::{
     people::{Invitee, Role},
 };
 
+/// How many members a project may add a minute.
+///
+/// Source: the page "Usage limits" of Google Chat.
+pub(super) const MEMBERS_A_MINUTE: f64 = 300.0;
+
 /// What the rows of a file ask for.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
@@ -71,7 +76,7 @@ impl Job {
     pub(super) fn rate(&self) -> f64 {
         match self {
             Self::Spaces { .. } | Self::Imports => 60.0,
-            Self::Members { .. } => 300.0,
+            Self::Members { .. } => MEMBERS_A_MINUTE,
         }
     }
 

@@ -56,8 +56,8 @@ pub(crate) struct Order<'a> {
     pub(crate) path: &'a Path,
     pub(crate) job: Job,
     pub(crate) args: &'a Args,
-    /// How many members of new spaces to add a minute.
-    pub(crate) member_rate: f64,
+    /// How many members of new spaces to add a minute, if it is said.
+    pub(crate) member_rate: Option<f64>,
     pub(crate) target: &'a Target,
     /// The time limit of a call.
     pub(crate) timeout: Duration,
@@ -107,7 +107,8 @@ pub(crate) async fn run(order: Order<'_>) -> Result<(), Failure> {
     }
     let (stop, stopped) = watch::channel(Stop::No);
     let pace = |rate: f64| Pace::new(rate / args.shard.of as f64);
-    let paces = (pace(rate), pace(if rate == 0.0 { 0.0 } else { member_rate }));
+    let usual = if rate == 0.0 { 0.0 } else { job::MEMBERS_A_MINUTE };
+    let paces = (pace(rate), pace(member_rate.unwrap_or(usual)));
     let patience = Duration::from_secs(args.patience);
     let shared = Shared::new(client, import_client, job.clone(), paces, patience, stopped);
     let progress = Progress::new(args.shard.count(source.count()), before, quiet);

@@ -77,7 +77,7 @@ pub(super) async fn run(args: Add) -> Result<(), Failure> {
             path: file,
             job: bulk::Job::Members { space: args.space, role: args.role, admin: args.admin },
             args: &args.bulk,
-            member_rate: 0.0,
+            member_rate: None,
             target: &args.connection.target()?,
             timeout: args.connection.timeout(),
             quiet: args.quiet,

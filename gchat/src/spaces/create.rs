@@ -85,10 +85,10 @@ pub(crate) struct Create {
     #[arg(long, value_name = "FILE", help_heading = "Many rows",
           conflicts_with_all = ["emulator", "dry_run", "output", "member"])]
     from: Option<PathBuf>,
-    /// The most members of new spaces to add per minute, all shards together
-    #[arg(long, value_name = "COUNT", help_heading = "Many rows", requires = "from", default_value_t = 300.0,
-          value_parser = bulk::rate)]
-    member_rate: f64,
+    /// The most members of new spaces to add per minute, all shards together; 0 means no
+    /// limit [default: 300, and no limit with --rate 0]
+    #[arg(long, value_name = "COUNT", help_heading = "Many rows", requires = "from", value_parser = bulk::rate)]
+    member_rate: Option<f64>,
     #[command(flatten)]
     bulk: bulk::Args,
     #[command(flatten)]

@@ -53,7 +53,7 @@ pub(super) async fn run(args: CompleteImport) -> Result<(), Failure> {
             path: file,
             job: bulk::Job::Imports,
             args: &args.bulk,
-            member_rate: 0.0,
+            member_rate: None,
             target: &args.connection.target()?,
             timeout: args.connection.timeout(),
             quiet: args.quiet,
