@@ -1,6 +1,6 @@
 //! What rows ask for: the kinds of jobs, and what a row of each holds.
 
-use std::io;
+use std::{collections::HashSet, io};
 
 use google_chat::{
     CreateSpaceRequest, Space,
@@ -181,11 +181,9 @@ impl Item {
                         .map(|one| format!("{} {}", one.field.trim_start_matches("space."), one.description))
                         .collect(),
                 };
-                for (at, member) in members.iter().enumerate() {
-                    if members[..at].iter().any(|other| other.name() == member.name()) {
-                        problems.push(format!("members: {} comes twice", member.name()));
-                    }
-                }
+                let mut names = HashSet::new();
+                let twice = members.iter().map(Invitee::name).filter(|name| !names.insert(*name));
+                problems.extend(twice.map(|name| format!("members: {name} comes twice")));
                 problems
             }
             Self::Member(name, _) | Self::Import(name) => match name.strip_prefix("spaces/") {

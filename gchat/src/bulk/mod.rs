@@ -25,6 +25,7 @@ mod send;
 mod source;
 
 use std::{
+    collections::HashSet,
     path::Path,
     time::{Duration, Instant},
 };
@@ -147,12 +148,9 @@ fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal
             }
             left -= 1;
             let Some(outcome) = journal.outcome(row.number).map_err(Failure::machine)? else { continue };
-            let is_done = |name: &str| match &outcome {
-                Outcome::Created { members, .. } => {
-                    members.iter().any(|one| one.member == name && matches!(one.end, End::Name(_)))
-                }
-                _ => false,
-            };
+            let members = if let Outcome::Created { members, .. } = &outcome { &**members } else { &[] };
+            let done = members.iter().filter(|one| matches!(one.end, End::Name(_))).map(|one| &*one.member);
+            let done: HashSet<&str> = done.collect();
             let mut told = outcome.to_json(row.line);
             if let Some((reason, is_unknown)) = outcome.why() {
                 told[if is_unknown { "unknown" } else { "error" }] = serde_json::json!(reason);
@@ -160,7 +158,7 @@ fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal
             if matches!(source.job(), Job::Spaces { .. }) {
                 told["requestId"] = row.request_id.unwrap_or_else(|| journal.request_id(row.number)).into();
             }
-            for (name, value) in row.item.to_json(&|member| !is_done(member.name())).map_err(Failure::machine)? {
+            for (name, value) in row.item.to_json(&|member| !done.contains(member.name())).map_err(Failure::machine)? {
                 told[name] = value;
             }
             put(&told).map_err(Failure::machine)?;

@@ -1,6 +1,7 @@
 //! Sends one row until it is clear what became of it.
 
 use std::{
+    collections::HashMap,
     future::IntoFuture,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -307,10 +308,11 @@ impl Sender<'_> {
             return (Some(created), None);
         };
         let client = if space.import_mode { &self.shared.import_client } else { &self.shared.client };
+        let before: HashMap<&str, &End> = before.iter().map(|before| (&*before.member, &before.end)).collect();
         let mut members: Vec<MemberEnd> = Vec::new();
         let mut trouble = None;
         for invitee in invitees {
-            let before = before.iter().find(|before| before.member == invitee.name()).map(|before| &before.end);
+            let before = before.get(invitee.name()).copied();
             let end = match before {
                 Some(End::Name(_)) => before.cloned(),
                 Some(End::Error(_)) if !task.retry_failed => before.cloned(),
