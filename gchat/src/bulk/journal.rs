@@ -134,17 +134,36 @@ pub(super) struct Journal {
     file: File,
     path: PathBuf,
     head: Head,
-    /// Of each row the kind of its outcome, and where its last record begins.
-    index: Vec<(Kind, u64)>,
+    /// Of each row what its last record says, and where it begins.
+    index: Vec<(Known, u64)>,
     /// How many rows have an outcome of each kind.
     counts: [u64; 4],
+    /// How many rows are spaces that lack members.
+    partly: u64,
     /// Another run has begun it, which may have sent rows that have no record.
     resumed: bool,
     /// Where the next record is written.
     end: u64,
     /// Records that are not written yet, and where in them those of rows begin.
     pending: Vec<u8>,
-    pending_rows: Vec<(u64, Kind, usize)>,
+    pending_rows: Vec<(u64, Known, usize)>,
+}
+
+/// What a record says of a row.
+#[derive(Clone, Copy)]
+struct Known {
+    kind: Kind,
+    /// The space is there, and lacks members.
+    is_partly: bool,
+}
+
+impl Known {
+    const NOTHING: Self = Self { kind: Kind::None, is_partly: false };
+
+    fn of(outcome: &Outcome) -> Self {
+        let kind = Kind::of(outcome);
+        Self { kind, is_partly: kind != Kind::Created && matches!(outcome, Outcome::Created { .. }) }
+    }
 }
 
 impl Journal {
@@ -197,10 +216,11 @@ impl Journal {
     }
 
     fn new(file: File, path: &Path, head: Head, end: u64, resumed: bool) -> Self {
-        let index = vec![(Kind::None, 0); head.rows as usize];
+        let index = vec![(Known::NOTHING, 0); head.rows as usize];
         let counts = [head.rows, 0, 0, 0];
         let path = path.to_owned();
-        Self { file, path, head, index, counts, resumed, end, pending: Vec::new(), pending_rows: Vec::new() }
+        let (pending, pending_rows) = (Vec::new(), Vec::new());
+        Self { file, path, head, index, counts, partly: 0, resumed, end, pending, pending_rows }
     }
 
     fn resume(mut file: File, path: &Path, wanted: Head) -> Result<Self, Failure> {
@@ -251,7 +271,7 @@ impl Journal {
             let line = read_line(&mut reader)?;
             let entry: Option<Entry> = content(&line).and_then(|json| serde_json::from_slice(json).ok());
             match entry.filter(|entry| entry.row < self.head.rows) {
-                Some(entry) => self.set(entry.row, Kind::of(&entry.outcome), self.end),
+                Some(entry) => self.set(entry.row, Known::of(&entry.outcome), self.end),
                 None if line.ends_with(b"\n") || line.len() as u64 == LONGEST => return Ok(Some((number, self.end))),
                 None => break,
             }
@@ -261,11 +281,12 @@ impl Journal {
         Ok(None)
     }
 
-    fn set(&mut self, row: u64, kind: Kind, at: u64) {
+    fn set(&mut self, row: u64, known: Known, at: u64) {
         if let Some(entry) = self.index.get_mut(row as usize) {
-            self.counts[entry.0 as usize] -= 1;
-            self.counts[kind as usize] += 1;
-            *entry = (kind, at);
+            self.counts[entry.0.kind as usize] -= 1;
+            self.counts[known.kind as usize] += 1;
+            self.partly = self.partly - u64::from(entry.0.is_partly) + u64::from(known.is_partly);
+            *entry = (known, at);
         }
     }
 
@@ -287,6 +308,11 @@ impl Journal {
         self.counts[kind as usize]
     }
 
+    /// How many rows are spaces that lack members, or may.
+    pub(super) fn count_partly(&self) -> u64 {
+        self.partly
+    }
+
     /// The request id of a row whose file gives it none: always the same, and no other
     /// row's or journal's.
     pub(super) fn request_id(&self, row: u64) -> String {
@@ -300,13 +326,13 @@ impl Journal {
     }
 
     pub(super) fn kind(&self, row: u64) -> Kind {
-        self.index.get(row as usize).map_or(Kind::None, |(kind, _)| *kind)
+        self.index.get(row as usize).map_or(Kind::None, |(known, _)| known.kind)
     }
 
     /// What is known of a row.
     pub(super) fn outcome(&mut self, row: u64) -> io::Result<Option<Outcome>> {
         let at = match self.index.get(row as usize) {
-            None | Some((Kind::None, _)) => return Ok(None),
+            None | Some((Known { kind: Kind::None, .. }, _)) => return Ok(None),
             Some((_, at)) => *at,
         };
         self.file.seek(SeekFrom::Start(at))?;
@@ -324,7 +350,7 @@ impl Journal {
         if line.len() as u64 > LONGEST {
             return Err(io::Error::other(format!("what is known of row {row} is too long for it")));
         }
-        self.pending_rows.push((row, Kind::of(outcome), self.pending.len()));
+        self.pending_rows.push((row, Known::of(outcome), self.pending.len()));
         self.pending.extend_from_slice(&line);
         Ok(())
     }
@@ -340,8 +366,8 @@ impl Journal {
         // From where the last good record ends, should the disk have been full before.
         self.file.seek(SeekFrom::Start(self.end))?;
         self.file.write_all(&self.pending)?;
-        for (row, kind, offset) in std::mem::take(&mut self.pending_rows) {
-            self.set(row, kind, self.end + offset as u64);
+        for (row, known, offset) in std::mem::take(&mut self.pending_rows) {
+            self.set(row, known, self.end + offset as u64);
         }
         self.end += self.pending.len() as u64;
         self.pending.clear();
@@ -627,6 +653,11 @@ mod tests {
         let mut journal = Journal::open(&path, head()).unwrap();
         assert_eq!([0, 1, 2].map(|row| journal.outcome(row).unwrap().unwrap()), outcomes);
         assert_eq!([0, 1, 2].map(|row| journal.kind(row)), [Kind::Created, Kind::Failed, Kind::Unknown]);
+        // The spaces are there, whatever became of their members.
+        assert_eq!(journal.count_partly(), 2);
+        journal.put(1, &outcomes[0]).unwrap();
+        journal.write().unwrap();
+        assert_eq!((journal.count(Kind::Created), journal.count_partly()), (2, 1));
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -131,7 +131,7 @@ pub(crate) async fn run(order: Order<'_>) -> Result<(), Failure> {
         }
         (Some(trouble), Ok(())) => Err(trouble),
         (None, Err(failure)) => Err(failure),
-        (None, Ok(())) => result(&job, &journal, args.shard.count(source.count()), &failed, &unknown),
+        (None, Ok(())) => result(&source, &journal, args.shard.count(source.count()), &failed, &unknown),
     }
 }
 
@@ -168,7 +168,7 @@ fn write_rows(file: &RowFile, kind: Kind, source: &Source, journal: &mut Journal
 }
 
 /// What the command comes to, when all of so many rows were taken.
-fn result(job: &Job, journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> Result<(), Failure> {
+fn result(source: &Source, journal: &Journal, rows: u64, failed: &RowFile, unknown: &RowFile) -> Result<(), Failure> {
     let known = [Kind::Created, Kind::Failed, Kind::Unknown].map(|kind| journal.count(kind)).iter().sum();
     let open = rows.saturating_sub(known);
     if open > 0 {
@@ -192,10 +192,11 @@ fn result(job: &Job, journal: &Journal, rows: u64, failed: &RowFile, unknown: &R
             Err(Failure::new(
                 Exit::Unknown,
                 format!(
-                    "gchat does not know whether {rows} rows {}; they are in {}. Run the same command again: {}{others}",
-                    job.became(),
+                    "gchat does not know whether {rows} rows {}{}; they are in {}. Run the same command again: {}{others}",
+                    source.job().became(),
+                    if source.has_members() { " with all of their members" } else { "" },
                     unknown.path().display(),
-                    job.again()
+                    source.job().again()
                 ),
             ))
         }

@@ -31,7 +31,7 @@ pub(super) struct Report {
 /// What this run has done, and what it has told.
 #[derive(Default)]
 pub(super) struct Counts {
-    /// The rows that this run created.
+    /// The rows that this run created, spaces that lack members among them.
     pub(super) created: u64,
     /// The rows that this run has finished.
     pub(super) ended: u64,
@@ -90,12 +90,16 @@ impl Report {
     pub(super) fn summarize(&self, job: &Job, journal: &Journal, time: Duration, at_full_speed: bool) {
         let Counts { created: own, retries, imports, import_until, .. } = &self.counts;
         let [created, failed, unknown] = [Kind::Created, Kind::Failed, Kind::Unknown].map(|kind| journal.count(kind));
+        // The space of such a row is there as well.
+        let partly = journal.count_partly();
+        let created = created + partly;
+        let partly = if partly > 0 { format!(" {partly} spaces lack members,") } else { String::new() };
         let before = if *own < created { format!(" ({} of them before)", created - own) } else { String::new() };
         let unknown = if unknown > 0 { format!(" {unknown} rows are unknown,") } else { String::new() };
         let seconds = time.as_secs_f64();
         let rate = if at_full_speed { format!(", {:.0} a second", *own as f64 / seconds) } else { String::new() };
         output::note(&format!(
-            "gchat: {created} {}{before}, {failed} rows failed,{unknown} {retries} retries, in {}{rate}",
+            "gchat: {created} {}{before},{partly} {failed} rows failed,{unknown} {retries} retries, in {}{rate}",
             job.done(),
             progress::time(seconds)
         ));

@@ -7,7 +7,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use super::{
     args::{Args, Shard},
     journal::Journal,
-    outcome::Kind,
+    outcome::{Kind, Outcome},
     progress::Progress,
     report::Report,
     send::{Sent, Shared, Stop, Task, send},
@@ -174,14 +174,10 @@ impl<'a> Run<'a> {
             .try_for_each(|(row, outcome)| self.journal.put(row, outcome))
             .and_then(|()| self.journal.write());
         for Sent { task, outcome, trouble } in ended {
-            match &outcome {
-                Some(outcome) if Kind::of(outcome) == Kind::Created => {
-                    self.report.counts.created += 1;
-                    self.report.counts.ended += 1;
-                }
-                Some(_) => self.report.counts.ended += 1,
-                None => {}
-            }
+            let is_created = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Created { .. }));
+            let is_new = is_created(&outcome) && !is_created(&task.before);
+            self.report.counts.created += u64::from(is_new);
+            self.report.counts.ended += u64::from(outcome.is_some());
             // What is not kept is told by the run that finds it out anew.
             self.report.tell(task.place, task.row.line, outcome.as_ref().filter(|_| kept.is_ok()));
             if let Some(trouble) = trouble {

@@ -51,6 +51,10 @@ Rows:
     {\"line\":2,\"error\":{...}}        the row was refused: there is no space
     {\"line\":3,\"unknown\":{...}}      no clear response came within --patience;
                                     run the same command again
+  A line with a name has an entry in `members` for each member of the row:
+    {\"member\":\"users/...\",\"name\":\"spaces/.../members/...\"}   was added
+    {\"member\":\"users/...\",\"error\":{...}}     was refused: the space lacks it
+    {\"member\":\"users/...\",\"unknown\":{...}}   perhaps added
 
 Files:
   FILE.journal          the results so far, and what the request ids are made
