@@ -156,15 +156,16 @@ fn a_message_that_cannot_be_is_refused_before_anything_is_sent() {
 #[test]
 fn where_it_is_unclear_whether_a_message_was_sent_the_error_has_the_request_id() {
     let of = |status: &str| format!("{{\"error\":{{\"status\":\"{status}\"}}}}");
-    for (answer, expected, has_id) in [
-        (json_answer("503 Service Unavailable", "{}"), 6, true),
-        (json_answer("500 X", "{}"), 1, true),
-        (json_answer("409 X", &of("ABORTED")), 1, true),
-        (json_answer("500 X", &of("DATA_LOSS")), 1, true),
-        (json_answer("499 X", &of("CANCELLED")), 1, true),
-        (json_answer("200 OK", "{\"na"), 1, true),
-        (json_answer("400 X", &of("INVALID_ARGUMENT")), 1, false),
-        (json_answer("403 X", &of("PERMISSION_DENIED")), 3, false),
+    for (answer, codes, has_id) in [
+        (json_answer("503 Service Unavailable", "{}"), [6, 6], true),
+        // Sent again until there is no time left, which is what some of them end with.
+        (json_answer("500 X", "{}"), [1, 6], true),
+        (json_answer("409 X", &of("ABORTED")), [1, 6], true),
+        (json_answer("500 X", &of("DATA_LOSS")), [1, 6], true),
+        (json_answer("499 X", &of("CANCELLED")), [1, 6], true),
+        (json_answer("200 OK", "{\"na"), [1, 6], true),
+        (json_answer("400 X", &of("INVALID_ARGUMENT")), [1, 1], false),
+        (json_answer("403 X", &of("PERMISSION_DENIED")), [3, 3], false),
     ] {
         let (endpoint, _calls) = answering([answer.clone()]);
         let args =
@@ -172,7 +173,7 @@ fn where_it_is_unclear_whether_a_message_was_sent_the_error_has_the_request_id()
         let output = gchat(&[&args[..], &[&endpoint]].concat()).output().unwrap();
         let (code, _, error) = ended(&output);
         let id = error.trim_end().rsplit_once("to make the same call: --request-id ").map(|(_, id)| id.len());
-        assert_eq!((code, id), (expected, has_id.then_some(36)), "{answer}: {error}");
+        assert!(codes.contains(&code) && id == has_id.then_some(36), "{answer}: {code} {error}");
     }
 }
 
