@@ -423,8 +423,8 @@ fn a_refusal_of_the_caller_in_a_later_run_is_a_failure() {
         run(&[]);
         run(&["--retry-failed"]);
         // Of a row without a record it is not known whether it was sent: it is refused all the same.
-        let journal = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-        let journal = journal.into_iter().find(|path| path.extension().is_some_and(|end| end == "journal")).unwrap();
+        let mut paths = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let journal = paths.find(|path| path.extension().is_some_and(|end| end == "journal")).unwrap();
         let whole = fs::read_to_string(&journal).unwrap();
         fs::write(&journal, whole.lines().take(2).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
         run(&[]);
