@@ -2,6 +2,7 @@
 //
 //	interop stub TABLE ENDPOINT TOKENS CERTIFICATE   runs the table of calls with the generated stub,
 //	                                                 and changes settings at the emulator that EMULATOR names
+//	interop official TABLE ENDPOINT KEY CERTIFICATE  does the same with Google's client of the discovery document
 //	interop relay BACKEND CERTIFICATE                is a gRPC service that asks the backend
 //	interop gateway BACKEND [CERTIFICATE]            is grpc-gateway in front of the backend
 //	interop streams                                  is grpc-gateway in front of a service that streams
@@ -24,9 +25,11 @@ import (
 )
 
 func main() {
-	commands := map[string]func(args []string) error{"stub": stub, "relay": relay, "gateway": gateway, "streams": streams}
+	commands := map[string]func(args []string) error{
+		"stub": stub, "official": official, "relay": relay, "gateway": gateway, "streams": streams,
+	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fatal(fmt.Errorf("usage: interop stub|relay|gateway|streams ..."))
+		fatal(fmt.Errorf("usage: interop stub|official|relay|gateway|streams ..."))
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 		fatal(err)

@@ -4,60 +4,51 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"reflect"
 
 	"cloud.google.com/go/chat/apiv1/chatpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
-	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/proto"
 )
 
-// chat serves Google Chat by asking another server, through the generated messages: what
-// comes out has been read and written by Go's protobuf and gRPC.
-type chat struct {
-	chatpb.UnimplementedChatServiceServer
-	backend chatpb.ChatServiceClient
-}
-
-// ask makes the call with the caller's credentials. Its error, a status with its
-// details, is handed on as it is.
-func ask[Q, A any](ctx context.Context, request Q, method func(context.Context, Q, ...grpc.CallOption) (A, error)) (A, error) {
-	if came, ok := metadata.FromIncomingContext(ctx); ok {
-		ctx = metadata.NewOutgoingContext(ctx, metadata.MD{"authorization": came.Get("authorization")})
+// invoke calls a method of the generated client by its name, with a request of its type
+// that fill fills in.
+func invoke(ctx context.Context, client chatpb.ChatServiceClient, name string, fill func(request any) error) (proto.Message, error) {
+	method := reflect.ValueOf(client).MethodByName(name)
+	if !method.IsValid() {
+		return nil, fmt.Errorf("the generated client has no method %s", name)
 	}
-	return method(ctx, request)
+	request := reflect.New(method.Type().In(1).Elem())
+	if err := fill(request.Interface()); err != nil {
+		return nil, err
+	}
+	results := method.Call([]reflect.Value{reflect.ValueOf(ctx), request})
+	if err, failed := results[1].Interface().(error); failed {
+		return nil, err
+	}
+	return results[0].Interface().(proto.Message), nil
 }
 
-func (c *chat) CreateSpace(ctx context.Context, request *chatpb.CreateSpaceRequest) (*chatpb.Space, error) {
-	return ask(ctx, request, c.backend.CreateSpace)
-}
-
-func (c *chat) GetSpace(ctx context.Context, request *chatpb.GetSpaceRequest) (*chatpb.Space, error) {
-	return ask(ctx, request, c.backend.GetSpace)
-}
-
-func (c *chat) ListSpaces(ctx context.Context, request *chatpb.ListSpacesRequest) (*chatpb.ListSpacesResponse, error) {
-	return ask(ctx, request, c.backend.ListSpaces)
-}
-
-func (c *chat) UpdateSpace(ctx context.Context, request *chatpb.UpdateSpaceRequest) (*chatpb.Space, error) {
-	return ask(ctx, request, c.backend.UpdateSpace)
-}
-
-func (c *chat) DeleteSpace(ctx context.Context, request *chatpb.DeleteSpaceRequest) (*emptypb.Empty, error) {
-	return ask(ctx, request, c.backend.DeleteSpace)
-}
-
-func (c *chat) CompleteImportSpace(ctx context.Context, request *chatpb.CompleteImportSpaceRequest) (*chatpb.CompleteImportSpaceResponse, error) {
-	return ask(ctx, request, c.backend.CompleteImportSpace)
-}
-
-func (c *chat) CreateMembership(ctx context.Context, request *chatpb.CreateMembershipRequest) (*chatpb.Membership, error) {
-	return ask(ctx, request, c.backend.CreateMembership)
-}
-
-func (c *chat) ListMemberships(ctx context.Context, request *chatpb.ListMembershipsRequest) (*chatpb.ListMembershipsResponse, error) {
-	return ask(ctx, request, c.backend.ListMemberships)
+// relayed is the service of Google Chat, each method of which asks the backend with the
+// caller's credentials, through the generated messages: what comes out has been read and
+// written by Go's protobuf and gRPC. An error, a status with its details, is handed on
+// as it is.
+func relayed(backend chatpb.ChatServiceClient) *grpc.ServiceDesc {
+	service := chatpb.ChatService_ServiceDesc
+	service.Methods = nil
+	for _, method := range chatpb.ChatService_ServiceDesc.Methods {
+		name := method.MethodName
+		ask := func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			if came, ok := metadata.FromIncomingContext(ctx); ok {
+				ctx = metadata.NewOutgoingContext(ctx, metadata.MD{"authorization": came.Get("authorization")})
+			}
+			return invoke(ctx, backend, name, decode)
+		}
+		service.Methods = append(service.Methods, grpc.MethodDesc{MethodName: name, Handler: ask})
+	}
+	return &service
 }
 
 func relay(args []string) error {
@@ -73,7 +64,7 @@ func relay(args []string) error {
 		return err
 	}
 	server := grpc.NewServer()
-	chatpb.RegisterChatServiceServer(server, &chat{backend: chatpb.NewChatServiceClient(connection)})
+	server.RegisterService(relayed(chatpb.NewChatServiceClient(connection)), nil)
 	reflection.Register(server)
 	fmt.Printf("listening at http://%s\n", listener.Addr())
 	return server.Serve(listener)

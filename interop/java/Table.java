@@ -16,7 +16,10 @@ import java.util.Map;
 
 /** The table of calls, for any client: what is asked in which order, and how it is told. */
 final class Table {
-  /** Makes the call of a method, as an identity, with a request in ProtoJSON. */
+  /**
+   * Makes the call of a method, as an identity, with a request in ProtoJSON; throws
+   * NoSuchMethodException where the client does not have the method.
+   */
   interface Call {
     Message make(String identity, String method, String request) throws Exception;
   }
@@ -28,6 +31,19 @@ final class Table {
 
   static JsonObject read(String file) throws IOException {
     return JsonParser.parseString(Files.readString(Path.of(file))).getAsJsonObject();
+  }
+
+  /** A method's request, of its generated class, by ProtoJSON. */
+  static Message request(String method, String json) throws Exception {
+    Class<?> type = Class.forName("com.google.chat.v1." + method + "Request");
+    Message.Builder builder = (Message.Builder) type.getMethod("newBuilder").invoke(null);
+    JsonFormat.parser().merge(json, builder);
+    return builder.build();
+  }
+
+  /** The name that Java has for a method. */
+  static String camel(String method) {
+    return Character.toLowerCase(method.charAt(0)) + method.substring(1);
   }
 
   /** Makes the calls and prints what came of each; settings are changed at the emulator's URL. */
@@ -49,11 +65,20 @@ final class Table {
         Message made = call.make(step.get("as").getAsString(), step.get("method").getAsString(), request);
         JsonObject answer = JsonParser.parseString(JsonFormat.printer().print(made)).getAsJsonObject();
         if (step.has("save")) {
-          step.getAsJsonObject("save")
-              .entrySet()
-              .forEach(entry -> saved.put(entry.getKey(), answer.get(entry.getValue().getAsString()).getAsString()));
+          for (Map.Entry<String, JsonElement> entry : step.getAsJsonObject("save").entrySet()) {
+            JsonElement value = answer;
+            for (String part : entry.getValue().getAsString().split("/")) {
+              value =
+                  value.isJsonArray()
+                      ? value.getAsJsonArray().get(Integer.parseInt(part))
+                      : value.getAsJsonObject().get(part);
+            }
+            saved.put(entry.getKey(), value.getAsString());
+          }
         }
         outcome.add("answer", answer);
+      } catch (NoSuchMethodException missing) {
+        outcome.addProperty("missing", true);
       } catch (Exception error) {
         outcome.add("error", described.of(error));
       }

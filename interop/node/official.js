@@ -44,16 +44,21 @@ async function main() {
   const call = async (identity, method, request) => {
     const options = {autoPaginate: false, retry: {retryCodes: []}};
     const answers = await clients[identity][method[0].toLowerCase() + method.slice(1)](fromJson(request), options);
-    const type = {
-      ListSpaces: types.ListSpacesResponse, ListMemberships: types.ListMembershipsResponse,
-      CreateMembership: types.Membership, DeleteSpace: protos.google.protobuf.Empty,
-      CompleteImportSpace: types.CompleteImportSpaceResponse,
-    }[method] ?? types.Space;
-    const answer = answers[method.startsWith('List') ? 2 : 0];
-    return toJson(type.toObject(type.fromObject(answer), {enums: String, longs: Number}));
+    const type = responseType(types, method);
+    // Of a page it gives the items first, and the whole response third.
+    const answer = type.fromObject(answers[2] ?? answers[0]);
+    return toJson(type.toObject(answer, {enums: String, longs: Number}), type.toObject(answer, {longs: Number}));
   };
   // Whoever gives the tokens is the emulator, whatever stands before it.
   await run(table.steps, new URL(key.token_uri).origin, call, described);
+}
+
+/** The type of a method's response, by the names that methods and messages have. */
+function responseType(types, method) {
+  const resource = types[method.replace(/^(Create|Get|Update|Delete|SetUp)/, '')];
+  if (method === 'FindDirectMessage') return types.Space;
+  if (method.startsWith('Delete') && method !== 'DeleteMembership') return protos.google.protobuf.Empty;
+  return types[method + 'Response'] ?? resource;
 }
 
 /** What the client knows of an error. */
@@ -69,9 +74,9 @@ function described(error) {
   return {code: CODES[code], reason: reason ?? '', domain: domain ?? '', metadata: metadata ?? {}};
 }
 
-/** ProtoJSON as the plain objects that the client takes: it has times and masks as messages. */
+/** ProtoJSON as the plain objects that the client takes: it has times, masks and wrappers as messages. */
 function fromJson(value, name) {
-  if (name === 'createTime') {
+  if (name?.endsWith('Time')) {
     const millis = Date.parse(value);
     const fraction = /\.(\d+)Z$/.exec(value)?.[1] ?? '';
     return {seconds: Math.floor(millis / 1000), nanos: Number(fraction.padEnd(9, '0'))};
@@ -79,24 +84,26 @@ function fromJson(value, name) {
   if (name === 'updateMask') {
     return {paths: value.split(',').map(path => path.replace(/[A-Z]/g, letter => '_' + letter.toLowerCase()))};
   }
+  // The one field of the table that is a wrapper.
+  if (name === 'alpha') return {value};
   if (Array.isArray(value)) return value.map(one => fromJson(one));
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, fromJson(one, key)]));
 }
 
-/** The other way round. */
-function toJson(value) {
-  if (Array.isArray(value)) return value.map(toJson);
+/** The other way round, of a message with the names of its enums and the same with their numbers. */
+function toJson(value, numbered, name) {
+  if (name === 'alpha') return value.value;
+  if (Array.isArray(value)) return value.map((one, at) => toJson(one, numbered[at]));
   if (value === null || typeof value !== 'object') return value;
   if ('seconds' in value && Object.keys(value).every(key => key === 'seconds' || key === 'nanos')) {
     const fraction = String(value.nanos ?? 0).padStart(9, '0').replace(/(000){0,3}$/, '');
     return new Date(Number(value.seconds) * 1000).toISOString().replace('.000Z', (fraction && '.' + fraction) + 'Z');
   }
-  // The client cannot tell a default from what is not there; of an enum that is a name.
-  const isDefault = one =>
-    [undefined, null, '', false, 0].includes(one) || one.length === 0 || /^[A-Z_]+_UNSPECIFIED$/.test(one);
-  const set = Object.entries(value).filter(([, one]) => !isDefault(one));
-  return Object.fromEntries(set.map(([key, one]) => [key, toJson(one)]));
+  // The client cannot tell a default from what is not there.
+  const isDefault = one => [undefined, null, '', false, 0].includes(one) || one.length === 0;
+  const set = Object.entries(value).filter(([key]) => !isDefault(numbered[key]));
+  return Object.fromEntries(set.map(([key, one]) => [key, toJson(one, numbered[key], key)]));
 }
 
 start(main);

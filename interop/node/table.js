@@ -28,7 +28,9 @@ async function run(steps, emulator, call, described) {
     for (const [name, value] of Object.entries(saved)) text = text.replaceAll(`{${name}}`, value);
     try {
       const answer = await call(step.as, step.method, JSON.parse(text));
-      for (const [name, field] of Object.entries(step.save ?? {})) saved[name] = answer[field];
+      for (const [name, path] of Object.entries(step.save ?? {})) {
+        saved[name] = path.split('/').reduce((value, part) => value[part], answer);
+      }
       console.log(JSON.stringify({id: step.id, answer}));
     } catch (error) {
       console.log(JSON.stringify({id: step.id, error: described(error)}));

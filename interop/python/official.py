@@ -11,7 +11,6 @@ import sys
 import table
 from google.api_core import exceptions
 from google.apps import chat_v1
-from google.apps.chat_v1.services.chat_service import pagers
 from google.oauth2 import service_account
 from google.protobuf import json_format
 
@@ -54,8 +53,8 @@ def main():
             answer = getattr(clients[identity], snake)(request=request, retry=None)
         except exceptions.GoogleAPICallError as error:
             raise table.Refused(described(error)) from error
-        if isinstance(answer, (pagers.ListSpacesPager, pagers.ListMembershipsPager)):
-            answer = answer._response
+        # Of a list it gives a pager, which holds the first page.
+        answer = getattr(answer, "_response", answer)
         return {} if answer is None else json_format.MessageToDict(type(answer).pb(answer))
 
     # Whoever gives the tokens is the emulator, whatever stands before it.

@@ -12,8 +12,8 @@ import sys
 
 import grpc
 import table
-from google.chat.v1 import chat_service_pb2_grpc, membership_pb2, space_pb2
-from google.protobuf import json_format
+from google.chat.v1 import chat_service_pb2, chat_service_pb2_grpc
+from google.protobuf import json_format, message_factory
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -45,11 +45,10 @@ def main():
     bearers = json.load(open(tokens, encoding="utf-8"))
     with connect(endpoint) as channel:
         stub = chat_service_pb2_grpc.ChatServiceStub(channel)
+        methods = chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"].methods_by_name
 
         def call(identity, method, text):
-            name = method + "Request"
-            kind = getattr(space_pb2, name, None) or getattr(membership_pb2, name)
-            request = json_format.Parse(text, kind())
+            request = json_format.Parse(text, message_factory.GetMessageClass(methods[method].input_type)())
             try:
                 metadata = [("authorization", f"Bearer {bearers[identity]}")]
                 return json_format.MessageToDict(getattr(stub, method)(request, metadata=metadata))

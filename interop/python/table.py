@@ -1,5 +1,6 @@
 """The table of calls, for any client: what is asked in which order, and how it is told."""
 
+import functools
 import json
 
 import requests
@@ -28,6 +29,6 @@ def run(steps, emulator, call):
         except Refused as refused:
             print(json.dumps({"id": step["id"], "error": refused.args[0]}))
             continue
-        for name, field in step.get("save", {}).items():
-            saved[name] = answer[field]
+        for name, path in step.get("save", {}).items():
+            saved[name] = functools.reduce(lambda value, part: value[int(part) if part.isdigit() else part], path.split("/"), answer)
         print(json.dumps({"id": step["id"], "answer": answer}))

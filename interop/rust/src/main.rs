@@ -6,6 +6,7 @@
 //! called is one in front of the gateway.
 
 mod random;
+mod steps;
 mod streams;
 mod table;
 

@@ -1,7 +1,7 @@
 //! Runs the table of calls with this project's client over one wire, and prints a line of
 //! JSON for each: its id, and the answer or the error.
 
-use std::{collections::HashMap, process::Command};
+use std::collections::HashMap;
 
 use google_chat::{
     Client, Credentials, Wire,
@@ -14,7 +14,7 @@ use prost::Message;
 use serde_json::{Value, json};
 use tonic::Status;
 
-use crate::{Failure, call};
+use crate::{Failure, call, steps};
 
 pub(crate) async fn run(table: &str, endpoint: &str, key: &str, wire: &str) -> Result<(), Failure> {
     let table: Value = serde_json::from_slice(&std::fs::read(table)?)?;
@@ -43,46 +43,15 @@ pub(crate) async fn run(table: &str, endpoint: &str, key: &str, wire: &str) -> R
             .build()?;
         clients.insert(name.clone(), client);
     }
-    let mut saved: HashMap<String, String> = HashMap::new();
-    for step in table["steps"].as_array().ok_or("steps")? {
-        if let Some(settings) = step.get("set") {
-            set(emulator, settings)?;
-            continue;
-        }
-        let text = |name: &str| step[name].as_str().unwrap_or_default();
-        let mut request = step["request"].to_string();
-        for (name, value) in &saved {
-            request = request.replace(&format!("{{{name}}}"), value);
-        }
-        let path = format!("/google.chat.v1.ChatService/{}", text("method"));
-        let method = schema.method(&path).ok_or("method")?;
-        let client = clients.get(text("as")).ok_or("as")?;
-        let outcome = match call(client.channel(), &method, method.input().from_json(&request)?).await {
-            Ok(answer) => {
-                let answer: Value = serde_json::from_str(&method.output().to_json(&answer)?)?;
-                for (name, field) in step["save"].as_object().into_iter().flatten() {
-                    let value = answer[field.as_str().unwrap_or_default()].as_str().unwrap_or_default();
-                    saved.insert(name.clone(), value.to_owned());
-                }
-                json!({"id": text("id"), "answer": answer})
-            }
-            Err(status) => json!({"id": text("id"), "error": described(&status)}),
-        };
-        println!("{outcome}");
-    }
-    Ok(())
-}
-
-/// Changes the emulator's settings, as anybody can: by curl.
-fn set(emulator: &str, settings: &Value) -> Result<(), Failure> {
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--request", "PATCH", "--data", &settings.to_string()]);
-    curl.args(["--header", "content-type: application/json"]);
-    if let Some(certificate) = std::env::var_os("SSL_CERT_FILE") {
-        curl.arg("--cacert").arg(certificate);
-    }
-    let output = curl.arg(format!("{emulator}/emulator/settings")).output()?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+    let call = async |identity: &str, method: &str, request: &str| {
+        let method = schema.method(&format!("/google.chat.v1.ChatService/{method}")).ok_or("method")?;
+        let client = clients.get(identity).ok_or("as")?;
+        Ok(match call(client.channel(), &method, method.input().from_json(request)?).await {
+            Ok(answer) => Ok(serde_json::from_str(&method.output().to_json(&answer)?)?),
+            Err(status) => Err(described(&status)),
+        })
+    };
+    steps::run(&table, emulator, call).await
 }
 
 fn described(status: &Status) -> Value {

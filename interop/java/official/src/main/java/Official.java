@@ -5,18 +5,9 @@ import com.google.auth.oauth2.GoogleCredentials;
 import com.google.auth.oauth2.ServiceAccountCredentials;
 import com.google.chat.v1.ChatServiceClient;
 import com.google.chat.v1.ChatServiceSettings;
-import com.google.chat.v1.CompleteImportSpaceRequest;
-import com.google.chat.v1.CreateMembershipRequest;
-import com.google.chat.v1.CreateSpaceRequest;
-import com.google.chat.v1.DeleteSpaceRequest;
-import com.google.chat.v1.GetSpaceRequest;
-import com.google.chat.v1.ListMembershipsRequest;
-import com.google.chat.v1.ListSpacesRequest;
-import com.google.chat.v1.UpdateSpaceRequest;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.protobuf.Message;
-import com.google.protobuf.util.JsonFormat;
 import java.io.FileInputStream;
 import java.net.URI;
 import java.util.ArrayList;
@@ -33,31 +24,12 @@ import java.util.Map;
 public final class Official {
   private static final String SCOPE = "https://www.googleapis.com/auth/";
 
-  private interface Call {
-    Message make(ChatServiceClient client, String json) throws Exception;
+  /** Calls a method by the callable that the client has for it. */
+  @SuppressWarnings("unchecked")
+  private static Message call(ChatServiceClient client, String method, String json) throws Exception {
+    Object callable = ChatServiceClient.class.getMethod(Table.camel(method) + "Callable").invoke(client);
+    return ((UnaryCallable<Message, Message>) callable).call(Table.request(method, json));
   }
-
-  private static <Q extends Message, A extends Message> A call(
-      UnaryCallable<Q, A> callable, Message.Builder builder, String json) throws Exception {
-    JsonFormat.parser().merge(json, builder);
-    @SuppressWarnings("unchecked")
-    Q request = (Q) builder.build();
-    return callable.call(request);
-  }
-
-  private static final Map<String, Call> CALLS =
-      Map.of(
-          "CreateSpace", (c, json) -> call(c.createSpaceCallable(), CreateSpaceRequest.newBuilder(), json),
-          "GetSpace", (c, json) -> call(c.getSpaceCallable(), GetSpaceRequest.newBuilder(), json),
-          "ListSpaces", (c, json) -> call(c.listSpacesCallable(), ListSpacesRequest.newBuilder(), json),
-          "UpdateSpace", (c, json) -> call(c.updateSpaceCallable(), UpdateSpaceRequest.newBuilder(), json),
-          "DeleteSpace", (c, json) -> call(c.deleteSpaceCallable(), DeleteSpaceRequest.newBuilder(), json),
-          "CompleteImportSpace",
-              (c, json) -> call(c.completeImportSpaceCallable(), CompleteImportSpaceRequest.newBuilder(), json),
-          "CreateMembership",
-              (c, json) -> call(c.createMembershipCallable(), CreateMembershipRequest.newBuilder(), json),
-          "ListMemberships",
-              (c, json) -> call(c.listMembershipsCallable(), ListMembershipsRequest.newBuilder(), json));
 
   public static void main(String[] args) throws Exception {
     JsonObject table = Table.read(args[0]);
@@ -92,7 +64,7 @@ public final class Official {
     Table.run(
         table,
         emulator,
-        (identity, method, request) -> CALLS.get(method).make(clients.get(identity), request),
+        (identity, method, request) -> call(clients.get(identity), method, request),
         Official::described);
     // The clients' threads would keep the program.
     System.exit(0);

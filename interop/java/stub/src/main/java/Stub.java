@@ -1,16 +1,7 @@
 import com.google.chat.v1.ChatServiceGrpc;
-import com.google.chat.v1.CompleteImportSpaceRequest;
-import com.google.chat.v1.CreateMembershipRequest;
-import com.google.chat.v1.CreateSpaceRequest;
-import com.google.chat.v1.DeleteSpaceRequest;
-import com.google.chat.v1.GetSpaceRequest;
-import com.google.chat.v1.ListMembershipsRequest;
-import com.google.chat.v1.ListSpacesRequest;
-import com.google.chat.v1.UpdateSpaceRequest;
 import com.google.gson.JsonObject;
 import com.google.protobuf.Any;
 import com.google.protobuf.Message;
-import com.google.protobuf.util.JsonFormat;
 import com.google.rpc.ErrorInfo;
 import io.grpc.CallCredentials;
 import io.grpc.ChannelCredentials;
@@ -21,11 +12,9 @@ import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
 import io.grpc.protobuf.StatusProto;
+import java.lang.reflect.InvocationTargetException;
 import java.net.URI;
-import java.util.Map;
 import java.util.concurrent.Executor;
-import java.util.function.BiFunction;
-import java.util.function.Supplier;
 
 /**
  * Runs the table of calls with the stub that grpc-java generates from our protos.
@@ -35,42 +24,17 @@ import java.util.function.Supplier;
  * javax.net.ssl.trustStore.
  */
 public final class Stub {
-  private interface Call {
-    Message make(ChatServiceGrpc.ChatServiceBlockingStub stub, String json) throws Exception;
+  /** Calls the method of the generated stub. */
+  private static Message call(ChatServiceGrpc.ChatServiceBlockingStub stub, String method, String json)
+      throws Exception {
+    Message request = Table.request(method, json);
+    try {
+      return (Message) stub.getClass().getMethod(Table.camel(method), request.getClass()).invoke(stub, request);
+    } catch (InvocationTargetException thrown) {
+      // What the method itself throws.
+      throw (Exception) thrown.getCause();
+    }
   }
-
-  private static <Q extends Message> Call call(
-      Supplier<Message.Builder> builder, BiFunction<ChatServiceGrpc.ChatServiceBlockingStub, Q, Message> method) {
-    return (stub, json) -> {
-      Message.Builder request = builder.get();
-      JsonFormat.parser().merge(json, request);
-      @SuppressWarnings("unchecked")
-      Q built = (Q) request.build();
-      return method.apply(stub, built);
-    };
-  }
-
-  private static final Map<String, Call> CALLS =
-      Map.of(
-          "CreateSpace",
-          Stub.<CreateSpaceRequest>call(CreateSpaceRequest::newBuilder, (stub, request) -> stub.createSpace(request)),
-          "GetSpace",
-          Stub.<GetSpaceRequest>call(GetSpaceRequest::newBuilder, (stub, request) -> stub.getSpace(request)),
-          "ListSpaces",
-          Stub.<ListSpacesRequest>call(ListSpacesRequest::newBuilder, (stub, request) -> stub.listSpaces(request)),
-          "UpdateSpace",
-          Stub.<UpdateSpaceRequest>call(UpdateSpaceRequest::newBuilder, (stub, request) -> stub.updateSpace(request)),
-          "DeleteSpace",
-          Stub.<DeleteSpaceRequest>call(DeleteSpaceRequest::newBuilder, (stub, request) -> stub.deleteSpace(request)),
-          "CompleteImportSpace",
-          Stub.<CompleteImportSpaceRequest>call(
-              CompleteImportSpaceRequest::newBuilder, (stub, request) -> stub.completeImportSpace(request)),
-          "CreateMembership",
-          Stub.<CreateMembershipRequest>call(
-              CreateMembershipRequest::newBuilder, (stub, request) -> stub.createMembership(request)),
-          "ListMemberships",
-          Stub.<ListMembershipsRequest>call(
-              ListMembershipsRequest::newBuilder, (stub, request) -> stub.listMemberships(request)));
 
   public static void main(String[] args) throws Exception {
     URI endpoint = URI.create(args[1]);
@@ -83,7 +47,7 @@ public final class Stub {
         Table.read(args[0]),
         URI.create(System.getenv("EMULATOR")),
         (identity, method, request) ->
-            CALLS.get(method).make(stub.withCallCredentials(new Bearer(tokens.get(identity).getAsString())), request),
+            call(stub.withCallCredentials(new Bearer(tokens.get(identity).getAsString())), method, request),
         Stub::described);
     channel.shutdownNow();
   }
