@@ -3,9 +3,9 @@
 Usage: matrix.py GCHAT TOOLS [WITH...], where TOOLS is the folder in which the drivers
 were installed and WITH what there is (python, node, java, go, envoy).
 drivers.json lists {"client", "wire", "command", "env", "without": {field: reason},
-"without_methods": {method: reason}, "errors_by_http_status": reason}: fields and methods
-that a client's newest release may not know yet, and errors that it reads by their HTTP
-status alone. "through" is what stands between the client and the emulator's
+"without_methods": {method: reason}, "errors_by_http_status": reason, "enums_by_number": reason}:
+fields and methods that a client's newest release may not know yet, errors that it reads by
+their HTTP status alone, and answers that it writes with the numbers of enums. "through" is what stands between the client and the emulator's
 gRPC: Envoy or grpc-gateway, or our own gateway in front of a service in Go; or our sidecar, in front of the
 emulator's REST or of one of the first two. A driver with a list of these is one for each. Each driver
 runs table.json against an emulator of its own, through the written credentials or
@@ -27,7 +27,9 @@ import tempfile
 
 import google.auth.transport.requests
 import requests
+from google.apps import chat_v1
 from google.oauth2 import service_account
+from google.protobuf import json_format
 from servers import Emulator, Envoy, OnlyHttp1, Program, Sidecar
 
 HERE = pathlib.Path(__file__).parent
@@ -128,6 +130,13 @@ def normal(outcomes):
     return json.loads(TIMES.sub(lambda time: time[0] if time[0].startswith("2020") else "<time>", text))
 
 
+def by_names(method, answer):
+    """An answer that has enums by their numbers, which is ProtoJSON too, with their names."""
+    resource = "Space" if method == "FindDirectMessage" else re.sub("^(Create|Get|Update|Delete|SetUp)", "", method)
+    kind = getattr(chat_v1, f"{method}Response", None) or getattr(chat_v1, resource)
+    return json_format.MessageToDict(json_format.ParseDict(answer, kind.pb(kind())))
+
+
 def stripped(value, fields):
     """A value without some fields, wherever they are; and whether they were there."""
     if isinstance(value, list):
@@ -186,6 +195,11 @@ def drive(tools, driver, identities, folder, emulator, endpoint, before=(), know
         if done.returncode:
             raise SystemExit(f"{driver['client']} over {driver['wire']}: {done.stderr[-3000:]}")
     outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if "enums_by_number" in driver:
+        methods = {step["id"]: step["method"] for step in json.loads(table)["steps"] if "id" in step}
+        for outcome in outcomes:
+            if outcome.get("answer"):
+                outcome["answer"] = by_names(methods[outcome["id"]], outcome["answer"])
     return {outcome.pop("id"): outcome for outcome in normal(outcomes)}
 
 
