@@ -15,13 +15,13 @@ import tempfile
 from servers import HERE, Envoy, Program, Sidecar
 
 CALLS = 6000
-GCHAT = HERE.parent / "target/release/gchat"
+GCHAT = HERE.parent / "target/checks/gchat"
 SERVICES = ["google.chat.v1.ChatService", "kinds.Kinds"]
 
 
 def main():
     tools, *present = sys.argv[1:]
-    interop = HERE.parent / "target/release/interop"
+    interop = HERE.parent / "target/checks/interop"
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
