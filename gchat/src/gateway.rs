@@ -20,7 +20,7 @@ use crate::{
     input,
     limits::Bounds,
     output,
-    serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP},
+    serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP, Traced},
     signals::Signals,
 };
 
@@ -97,7 +97,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let origin = Origin::parse(&args.backend).map_err(Failure::usage)?;
     let connector = serving::connector(&origin, &args.backend_tls, &args.limits)?;
-    let backend = Grpc::over(connector, origin).with_limits(args.limits.backend());
+    let backend = Grpc::over(connector, origin.clone()).with_limits(args.limits.backend());
     let set = match &args.descriptor_set {
         Some(file) => input::descriptor_set(file)?,
         // What a server would say is not asked for; any schema does for the other settings.
@@ -120,8 +120,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         .max_path(args.max_path_length, args.max_path_segments)
         .read_options(read)
         .write_options(write);
-    let gateway = args.limits.gateway(layer).layer(backend.clone());
     let server = args.operation.server(&rules, &args.limits)?;
+    let traced = Traced::new(backend.clone(), server.tracer.clone(), origin);
+    let gateway = args.limits.gateway(layer).layer(traced);
     let guard = args.browser.guard(args.listen.ip());
     let guard = args.cors_origin.iter().fold(guard, |guard, origin| guard.allow_origin(origin));
     let cors = if args.cors_origin.is_empty() { None } else { Some(cors(&args.cors_origin)?) };

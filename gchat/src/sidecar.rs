@@ -23,7 +23,7 @@ use crate::{
     input,
     limits::Bounds,
     output,
-    serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP},
+    serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP, Traced},
     signals::Signals,
     who::Who,
 };
@@ -191,7 +191,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             }
         }
     });
+    let server = args.operation.server(&rules, &args.limits)?;
     let tells_tokens = origin.is_confidential();
+    let upstream = Traced::new(upstream, server.tracer.clone(), origin);
     let upstream = service_fn(move |call: Request<Body>| {
         let upstream = upstream.clone();
         let refused = !tells_tokens && call.headers().contains_key(AUTHORIZATION);
@@ -206,7 +208,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
     });
     let sidecar = args.limits.sidecar(SidecarLayer::new(rules.clone())).layer(upstream);
-    let server = args.operation.server(&rules, &args.limits)?;
     if args.operation.check_config {
         return args.operation.checked();
     }

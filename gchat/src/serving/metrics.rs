@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     fmt::Write,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -19,6 +19,8 @@ use std::{
 
 use google_chat::grpc_transcoding::{Binding, HttpRules};
 use http::Method;
+
+use super::spans::Counts;
 
 /// The upper bounds of the histograms, in seconds: those that OpenTelemetry recommends.
 const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -75,17 +77,20 @@ pub(crate) struct Metrics {
     /// By the subject, and the code of gRPC or the status of HTTP.
     ended: Mutex<HashMap<(Subject, u16), Histogram>>,
     under_way: AtomicI64,
+    /// What has become of spans, where they are recorded.
+    spans: Option<Arc<Counts>>,
     begun: SystemTime,
 }
 
 impl Metrics {
-    pub(super) fn new(rules: &HttpRules) -> Self {
+    pub(super) fn new(rules: &HttpRules, spans: Option<Arc<Counts>>) -> Self {
         let mut metrics = Self {
             subjects: Vec::new(),
             methods: HashMap::new(),
             routes: HashMap::new(),
             ended: Mutex::default(),
             under_way: AtomicI64::new(0),
+            spans,
             begun: SystemTime::now(),
         };
         // The first ones are those of unknown methods and routes.
@@ -194,6 +199,12 @@ impl Metrics {
         }
         text.head("http_server_active_requests", "gauge", "Requests under way, also those of gRPC.");
         text.line("http_server_active_requests", "", &self.under_way.load(Relaxed));
+        if let Some(spans) = &self.spans {
+            text.head("otlp_spans_exported_total", "counter", "OpenTelemetry spans that the collector has taken.");
+            text.line("otlp_spans_exported_total", "", &spans.exported.load(Relaxed));
+            text.head("otlp_spans_dropped_total", "counter", "OpenTelemetry spans that were not sent, or refused.");
+            text.line("otlp_spans_dropped_total", "", &spans.dropped.load(Relaxed));
+        }
         self.process(&mut text);
         text.0
     }
@@ -275,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_is_not_of_the_schema_is_counted_together() {
-        let metrics = Metrics::new(google_chat::Client::http_rules());
+        let metrics = Metrics::new(google_chat::Client::http_rules(), None);
         let known = metrics.method("/google.chat.v1.ChatService/GetSpace");
         for (subject, outcome, millis) in [
             (known, 0, 4),

@@ -2,9 +2,9 @@
 //! with which certificate, what they log and count, how they say that they are well, and
 //! how they end.
 //!
-//! A request goes through `observe`, which logs and counts it, to the service of the
-//! command. `admin` answers those who watch the server, on a port of its own. `config`
-//! makes flags of a file.
+//! A request goes through `observe`, which logs, counts and traces it, to the service of the
+//! command. `spans` are what is traced. `admin` answers those who watch the server, on a port
+//! of its own. `config` makes flags of a file.
 
 mod access_log;
 mod admin;
@@ -12,6 +12,7 @@ mod config;
 mod listen;
 mod metrics;
 mod observe;
+mod spans;
 mod tls;
 
 use std::{
@@ -32,11 +33,18 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::Service;
 
-use self::{access_log::AccessLog, listen::Bound, metrics::Metrics, observe::Observe};
+use self::{
+    access_log::AccessLog,
+    listen::Bound,
+    metrics::Metrics,
+    observe::{Observe, Observers},
+    spans::{TraceFlags, Tracer},
+};
 pub(crate) use self::{
     admin::{Readiness, health},
     config::with_config_file,
     listen::Address,
+    spans::Traced,
     tls::{BackendTls, ServerTls},
 };
 use crate::{
@@ -84,6 +92,8 @@ pub(crate) struct Operation {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     lame_duck: u64,
     #[command(flatten)]
+    tracing: TraceFlags,
+    #[command(flatten)]
     tls: ServerTls,
 }
 
@@ -93,6 +103,8 @@ pub(crate) struct Server<'o> {
     bounds: &'o Bounds,
     log: Option<AccessLog>,
     metrics: Option<Arc<Metrics>>,
+    /// What records spans; calls to the server behind are for it to record, too.
+    pub(crate) tracer: Option<Tracer>,
     tls: Option<Arc<ServerConfig>>,
     /// Whether calls are taken. It is for the service to answer with, too.
     pub(crate) health: Health,
@@ -103,18 +115,21 @@ impl Operation {
     ///
     /// # Errors
     ///
-    /// If a certificate or a key cannot be used.
+    /// If a certificate, a key or a setting of the tracing cannot be used.
     pub(crate) fn server<'o>(&'o self, rules: &HttpRules, bounds: &'o Bounds) -> Result<Server<'o>, Failure> {
         let methods = rules.methods().map(|method| method.method().path());
         let mut services: Vec<&str> =
             methods.filter_map(|path| path[1..].split_once('/')).map(|(name, _)| name).collect();
         services.dedup();
+        let tls = self.tls.config()?;
+        let tracer = self.tracing.tracer(rules, scheme(tls.is_some()))?;
         Ok(Server {
             operation: self,
             bounds,
             log: self.access_log.map(AccessLog::start),
-            metrics: self.admin.map(|_| Arc::new(Metrics::new(rules))),
-            tls: self.tls.config()?,
+            metrics: self.admin.map(|_| Arc::new(Metrics::new(rules, tracer.as_ref().map(Tracer::counts)))),
+            tracer,
+            tls,
             health: Health::new(services),
         })
     }
@@ -129,7 +144,7 @@ impl Operation {
 impl Server<'_> {
     /// The scheme of its URLs.
     pub(crate) fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        scheme(self.tls.is_some())
     }
 
     /// Listens, says where, and serves until a signal has come and the calls under way have
@@ -185,8 +200,9 @@ impl Server<'_> {
         if let Some(tls) = self.tls {
             options = options.tls(tls);
         }
+        let observers = Observers { log: self.log.clone(), metrics: self.metrics, tracer: self.tracer.clone() };
         tokio::select! {
-            () = listener.serve(Observe::new(service, self.log.clone(), self.metrics), options) => {}
+            () = listener.serve(Observe::new(service, observers), options) => {}
             // A signal while calls end by themselves ends them.
             () = async {
                 if let Ok(mut signals) = drain.await {
@@ -197,8 +213,15 @@ impl Server<'_> {
         if let Some(log) = self.log {
             log.finish();
         }
+        if let Some(tracer) = self.tracer {
+            tracer.finish().await;
+        }
         Ok(())
     }
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }
 
 /// Ends a task when it goes out of scope.

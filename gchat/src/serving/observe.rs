@@ -1,4 +1,4 @@
-//! What is logged and counted: each request from its head to the end of its answer.
+//! What is logged, counted and traced: each request from its head to the end of its answer.
 
 use std::{
     convert::Infallible,
@@ -24,22 +24,32 @@ use tower::Service;
 use super::{
     access_log::{AccessLog, Entry},
     metrics::{Metrics, Subject},
+    spans::{ServerSpan, Tracer},
 };
 
 /// HTTP's status of a request whose client was gone first, as nginx has it.
 const GONE: u16 = 499;
 
-/// A service whose requests are logged and counted, as far as is asked for.
+/// A service whose requests are logged, counted and traced, as far as is asked for.
 #[derive(Clone)]
 pub(super) struct Observe<S> {
     inner: S,
-    log: Option<AccessLog>,
-    metrics: Option<Arc<Metrics>>,
+    /// `None` if nothing is asked for.
+    observers: Option<Arc<Observers>>,
+}
+
+/// Who is told of requests.
+#[derive(Default)]
+pub(super) struct Observers {
+    pub(super) log: Option<AccessLog>,
+    pub(super) metrics: Option<Arc<Metrics>>,
+    pub(super) tracer: Option<Tracer>,
 }
 
 impl<S> Observe<S> {
-    pub(super) fn new(inner: S, log: Option<AccessLog>, metrics: Option<Arc<Metrics>>) -> Self {
-        Self { inner, log, metrics }
+    pub(super) fn new(inner: S, observers: Observers) -> Self {
+        let asked = observers.log.is_some() || observers.metrics.is_some() || observers.tracer.is_some();
+        Self { inner, observers: asked.then(|| Arc::new(observers)) }
     }
 }
 
@@ -56,11 +66,9 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        if self.log.is_none() && self.metrics.is_none() {
-            return Box::pin(self.inner.call(request));
-        }
-        let mut seen = Seen::new(&request, self.log.clone(), self.metrics.clone());
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        let Some(observers) = &self.observers else { return Box::pin(self.inner.call(request)) };
+        let mut seen = Seen::new(&mut request, observers);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
@@ -72,8 +80,8 @@ where
 
 /// A request, what is known of its answer, and who is told at the end.
 struct Seen {
-    log: Option<AccessLog>,
-    metrics: Option<Arc<Metrics>>,
+    observers: Arc<Observers>,
+    span: Option<ServerSpan>,
     time: SystemTime,
     begun: Instant,
     peer: Option<SocketAddr>,
@@ -83,6 +91,7 @@ struct Seen {
     user_agent: String,
     is_grpc: bool,
     subject: Option<Subject>,
+    binding: Option<Binding>,
     status: Option<u16>,
     code: Option<Code>,
     bytes: u64,
@@ -90,31 +99,35 @@ struct Seen {
 }
 
 impl Seen {
-    fn new<B>(request: &Request<B>, log: Option<AccessLog>, metrics: Option<Arc<Metrics>>) -> Self {
+    fn new<B>(request: &mut Request<B>, observers: &Arc<Observers>) -> Self {
+        let span = observers.tracer.as_ref().and_then(|tracer| ServerSpan::begin(tracer, request));
         let is_grpc = rpc::is_grpc(request.headers());
         let path = request.uri().path();
-        let subject = metrics.as_ref().filter(|_| is_grpc).map(|metrics| metrics.method(path));
-        if let Some(metrics) = &metrics {
+        let metrics = observers.metrics.as_ref();
+        let subject = metrics.filter(|_| is_grpc).map(|metrics| metrics.method(path));
+        if let Some(metrics) = metrics {
             metrics.start(subject);
         }
-        let user_agent = request.headers().get(USER_AGENT).filter(|_| log.is_some());
+        let is_told = observers.log.is_some() || span.is_some();
+        let user_agent = request.headers().get(USER_AGENT).filter(|_| is_told);
         Self {
-            metrics,
+            observers: Arc::clone(observers),
+            span,
             time: SystemTime::now(),
             begun: Instant::now(),
             peer: request.extensions().get::<Peer>().and_then(|peer| peer.0),
             method: request.method().clone(),
-            path: if log.is_some() { path.to_owned() } else { String::new() },
+            path: if is_told { path.to_owned() } else { String::new() },
             version: request.version(),
             user_agent: user_agent
                 .map_or_else(String::new, |text| String::from_utf8_lossy(text.as_bytes()).into_owned()),
             is_grpc,
             subject,
+            binding: None,
             status: None,
             code: None,
             bytes: 0,
             ended: false,
-            log,
         }
     }
 
@@ -122,9 +135,11 @@ impl Seen {
         self.status = Some(answer.status().as_u16());
         // Of an error that is answered as JSON, HTTP's status does not say all.
         self.code = code(answer.headers()).or_else(|| answer.extensions().get().copied());
-        if let (Some(metrics), None) = (&self.metrics, self.subject) {
-            self.subject = Some(metrics.route(&self.method, answer.extensions().get::<Binding>()));
+        let binding = answer.extensions().get();
+        if let (Some(metrics), None) = (&self.observers.metrics, self.subject) {
+            self.subject = Some(metrics.route(&self.method, binding));
         }
+        self.binding = binding.filter(|_| self.span.is_some()).cloned();
         // Nobody asks for the body of an answer to HEAD.
         self.ended = HttpBody::is_end_stream(answer.body()) || self.method == Method::HEAD;
     }
@@ -147,27 +162,32 @@ impl Drop for Seen {
                 _ => Some(Code::Cancelled),
             };
         }
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = &self.observers.metrics {
             let outcome = match self.code.filter(|_| self.is_grpc) {
                 Some(code) => code as u16,
                 None => self.status.unwrap_or(GONE),
             };
             metrics.end(self.subject.unwrap_or_else(|| metrics.route(&self.method, None)), outcome, took);
         }
-        if let Some(log) = &self.log {
-            log.log(&Entry {
-                begun: self.time,
-                took,
-                peer: self.peer,
-                method: &self.method,
-                path: &self.path,
-                version: self.version,
-                user_agent: &self.user_agent,
-                status: self.status,
-                code: self.code,
-                bytes: self.bytes,
-                cancelled: !self.ended,
-            });
+        let span = self.span.take();
+        let entry = Entry {
+            begun: self.time,
+            took,
+            peer: self.peer,
+            method: &self.method,
+            path: &self.path,
+            version: self.version,
+            user_agent: &self.user_agent,
+            status: self.status,
+            code: self.code,
+            bytes: self.bytes,
+            cancelled: !self.ended,
+        };
+        if let Some(log) = &self.observers.log {
+            log.log(&entry);
+        }
+        if let Some(span) = span {
+            span.end(&entry, self.is_grpc, self.binding.as_ref().map(|binding| binding.template().as_str()));
         }
     }
 }
@@ -239,8 +259,9 @@ mod tests {
             let disk = Disk::failing(&[]);
             let log = AccessLog::to(Form::Json, disk.clone());
             let kind = if grpc { "application/grpc" } else { "application/json" };
-            let request = Request::builder().method(method).header("content-type", kind).body(()).unwrap();
-            let mut seen = Seen::new(&request, Some(log.clone()), None);
+            let mut request = Request::builder().method(method).header("content-type", kind).body(()).unwrap();
+            let observers = Observers { log: Some(log.clone()), ..Observers::default() };
+            let mut seen = Seen::new(&mut request, &Arc::new(observers));
             let answer = Response::new(body);
             seen.answered(&answer);
             let watched = Watched { body: answer.into_body(), seen };

@@ -21,3 +21,4 @@ mod shared;
 mod sidecar;
 mod spaces;
 mod support;
+mod tracing;

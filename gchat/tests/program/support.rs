@@ -101,7 +101,8 @@ impl Server {
         Self::spawn(gchat(args).stderr(std::fs::File::create(errors).unwrap()))
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    /// Starts such a command as it was made ready.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let endpoint = after("listening at ", &mut output);
