@@ -300,9 +300,10 @@ fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
-/// Where a member stands in a list, whoever else comes and goes.
+/// Where a member stands in a list, whoever else comes and goes: in every space that is set up
+/// alike at the same place.
 fn position(member: &Membership) -> Position {
-    (micros(member.create_time), fingerprint(&member.name))
+    (micros(member.create_time), fingerprint(last(&member.name)))
 }
 
 /// What a field of a filter is for a member.
