@@ -264,6 +264,11 @@ impl<'p> EnumDescriptor<'p> {
         self.0.closed
     }
 
+    /// The names of the values and their numbers, as they were declared.
+    pub fn values(self) -> impl Iterator<Item = (&'p str, i32)> {
+        self.0.values.iter().map(|(name, number)| (&**name, *number))
+    }
+
     /// The number of the value with that name.
     pub fn number(self, name: &str) -> Option<i32> {
         self.0.number(name.as_bytes())
