@@ -29,7 +29,8 @@
 //!
 //! With the feature `client` there are services that go under a generated tonic stub, with
 //! `server` services that stand in front of a gRPC service. On WebAssembly there is
-//! `client` without what connects, and no `server`.
+//! `client` without what connects, and no `server`. The feature `openapi` describes the
+//! bindings as OpenAPI, without IO.
 //!
 //! Source: [`google/api/http.proto`]. Where it is silent, or published APIs go
 //! beyond it:
@@ -65,6 +66,9 @@ mod error;
 mod http_body;
 mod http_rule;
 mod lint;
+#[cfg(feature = "openapi")]
+#[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
+pub mod openapi;
 mod path;
 mod percent;
 mod query;

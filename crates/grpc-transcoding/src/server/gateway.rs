@@ -22,6 +22,8 @@ use tower::{Layer, Service};
 
 use protojson::{DescriptorPool, ReadOptions, WriteOptions};
 
+#[cfg(feature = "openapi")]
+use super::docs::{Docs, Place};
 use super::{
     BoxError,
     budget::{Budget, Charged, Share},
@@ -29,6 +31,8 @@ use super::{
     idle::{Idle, Silence},
     json_body::{Form, JsonBodyFromGrpc},
 };
+#[cfg(feature = "openapi")]
+use crate::openapi::OpenApi;
 use crate::{
     Binding, HttpPayload, HttpRules, Lint, MethodBindings, MethodDescriptor, NoBindings, Options, Query, Route, Router,
     SystemParams, TranscodeError,
@@ -92,6 +96,8 @@ struct Shared {
     timeout: Option<Duration>,
     idle: Option<Duration>,
     budget: Budget,
+    #[cfg(feature = "openapi")]
+    docs: Option<Arc<Docs>>,
 }
 
 impl GatewayLayer {
@@ -116,6 +122,8 @@ impl GatewayLayer {
             timeout: Some(TIMEOUT),
             idle: Some(IDLE),
             budget: Budget::new(BODIES),
+            #[cfg(feature = "openapi")]
+            docs: None,
         });
         for warning in layer.warnings() {
             tracing::warn!("{warning}");
@@ -202,7 +210,24 @@ impl GatewayLayer {
     /// `prettyPrint`) come before it.
     #[must_use]
     pub fn write_options(mut self, options: WriteOptions) -> Self {
+        #[cfg(feature = "openapi")]
+        if let Some(docs) = &self.0.docs {
+            self.0.docs = Some(Arc::new(Docs::new(docs.document.clone().served(&options))));
+        }
         self.0.options.write = options;
+        self
+    }
+
+    /// Serves an OpenAPI document at `/openapi.json`, and at `/docs` a page for people. If the
+    /// API has a method at such a path, that is served instead. By default neither is served.
+    ///
+    /// The document's [`write_options`](OpenApi::write_options) are those of the gateway, and
+    /// its server is the gateway unless it has one.
+    #[cfg(feature = "openapi")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
+    #[must_use]
+    pub fn docs(mut self, document: OpenApi) -> Self {
+        self.0.docs = Some(Arc::new(Docs::new(document.served(&self.0.options.write))));
         self
     }
 }
@@ -390,6 +415,10 @@ impl Shared {
         if let Some(method) = overridden(&head)? {
             head.method = method;
         }
+        #[cfg(feature = "openapi")]
+        if let Some(answer) = self.docs(&head).await {
+            return Ok(answer?);
+        }
         let (binding, variables) = self.route(&head.method, head.uri.path())?;
         match self.answer(inner, binding, &variables, head, body, asked).await {
             Ok(mut response) => {
@@ -401,6 +430,15 @@ impl Shared {
                 Err(refusal)
             }
         }
+    }
+
+    /// The response to a request for the document or the page, where no method is served.
+    #[cfg(feature = "openapi")]
+    async fn docs(&self, head: &http::request::Parts) -> Option<Result<Response<Body>, Status>> {
+        let docs = self.docs.as_ref()?;
+        let place = Place::of(&head.method, head.uri.path())?;
+        let free = matches!(self.router.find(&Method::GET, head.uri.path()), Ok(Route::Unknown));
+        if free { Some(docs.answer(place, &head.headers).await) } else { None }
     }
 
     /// The request of a binding: take the body, make the message, call, answer.

@@ -30,6 +30,8 @@
 
 mod browser;
 mod budget;
+#[cfg(feature = "openapi")]
+mod docs;
 mod gateway;
 mod grpc_response;
 mod health;

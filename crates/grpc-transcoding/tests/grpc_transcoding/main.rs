@@ -6,6 +6,8 @@ mod deadline;
 mod edge_cases;
 mod isolation;
 mod metadata;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod random_messages;
 mod request;
 mod response;
