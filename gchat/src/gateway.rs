@@ -19,19 +19,24 @@ use crate::{
     failure::Failure,
     input,
     limits::Bounds,
-    output,
+    output, schema,
     serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP, Traced},
     signals::Signals,
 };
 
 pub(crate) fn help() -> String {
-    format!("{EXAMPLES}\n\n{HEALTH}\n\n{CONFIG_HELP}\n\n{SHUTDOWN_HELP}")
+    format!("{EXAMPLES}\n\n{DOCS}\n\n{HEALTH}\n\n{CONFIG_HELP}\n\n{SHUTDOWN_HELP}")
 }
 
 const EXAMPLES: &str = "\
 Examples:
   gchat gateway --backend http://localhost:50051 --reflection
   gchat gateway --backend https://grpc.example.com --descriptor-set api.bin";
+
+const DOCS: &str = "\
+Documentation:
+  GET /openapi.json answers with the methods as OpenAPI 3.1, and GET /docs with
+  a page for people, unless the API itself has such a path.";
 
 const HEALTH: &str = "\
 Health:
@@ -55,6 +60,9 @@ pub(crate) struct Args {
     /// Ask the server for its protos, by gRPC server reflection
     #[arg(long, conflicts_with = "descriptor_set")]
     reflection: bool,
+    /// Serve no OpenAPI document at /openapi.json and no page at /docs
+    #[arg(long)]
+    no_docs: bool,
     /// Pass gRPC calls through to the server, also of methods without an HTTP rule
     #[arg(long)]
     passthrough: bool,
@@ -120,6 +128,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         .max_path(args.max_path_length, args.max_path_segments)
         .read_options(read)
         .write_options(write);
+    let layer = if args.no_docs { layer } else { layer.docs(schema::describe(&rules, set)) };
     let server = args.operation.server(&rules, &args.limits)?;
     let traced = Traced::new(backend.clone(), server.tracer.clone(), origin);
     let gateway = args.limits.gateway(layer).layer(traced);

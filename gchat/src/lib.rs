@@ -22,6 +22,7 @@ mod messages;
 mod output;
 mod people;
 mod reactions;
+mod schema;
 mod serving;
 mod sidecar;
 mod signals;
@@ -38,7 +39,6 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 #[cfg(feature = "full")]
 use clap_complete::Shell;
-use google_chat::grpc_transcoding::HttpRules;
 
 use failure::{Exit, Failure};
 
@@ -104,19 +104,9 @@ enum Command {
     /// Serve any gRPC stub by calling a REST API
     #[command(after_help = sidecar::help())]
     Sidecar(Box<sidecar::Args>),
-    /// Write the schema of Google Chat, a FileDescriptorSet with HTTP rules
-    #[command(after_help = SCHEMA_HELP)]
-    Schema {
-        /// The file to write [default: standard output]
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
-        /// Print lint findings instead: fields that cannot go in a query string, and the like
-        #[arg(long, conflicts_with = "output")]
-        lint: bool,
-        /// A descriptor set to lint, with its imports [default: Google Chat's]
-        #[arg(long, value_name = "FILE", requires = "lint")]
-        descriptor_set: Option<PathBuf>,
-    },
+    /// Write the schema of Google Chat: a descriptor set, or OpenAPI
+    #[command(after_help = schema::HELP)]
+    Schema(schema::Args),
     /// Print the completions of a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -135,18 +125,6 @@ const COMPLETIONS_HELP: &str = "\
 Examples:
   gchat completions bash \\
       >~/.local/share/bash-completion/completions/gchat";
-
-const SCHEMA_HELP: &str = "\
-Examples:
-  gchat schema --output chat.bin
-  gchat schema --lint --descriptor-set api.bin
-  grpcurl -protoset chat.bin -plaintext -d '{}' localhost:8086 \\
-      google.chat.v1.ChatService/ListSpaces
-  buf build chat.bin -o - >/dev/null
-
-Envoy:
-  The filter envoy.filters.http.grpc_json_transcoder takes the file as its
-  proto_descriptor.";
 
 /// Runs the program on the arguments of the process.
 #[doc(hidden)]
@@ -217,20 +195,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Emulator(args) => emulator::run(args).await,
         Command::Gateway(args) => gateway::run(*args).await,
         Command::Sidecar(args) => sidecar::run(*args).await,
-        Command::Schema { lint: true, descriptor_set, .. } => {
-            let lints = HttpRules::new(&input::schema(descriptor_set.as_deref())?).lint();
-            for lint in &lints {
-                output::write(format!("{lint}\n").as_bytes())?;
-            }
-            if lints.is_empty() {
-                Ok(())
-            } else {
-                Err(Failure::new(Exit::Findings, format!("{} findings", lints.len())))
-            }
-        }
-        Command::Schema { output: None, .. } => output::write(google_chat::proto::DESCRIPTOR_SET),
-        Command::Schema { output: Some(file), .. } => std::fs::write(&file, google_chat::proto::DESCRIPTOR_SET)
-            .map_err(|error| Failure::machine(format!("cannot write {}", file.display())).because(error)),
+        Command::Schema(args) => schema::run(&args),
         #[cfg(feature = "full")]
         Command::Completions { shell } => {
             let mut text = Vec::new();

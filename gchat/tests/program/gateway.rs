@@ -7,7 +7,7 @@ use google_chat_emulator::{Emulator, Fault};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::Code;
 
-use super::support::{Server, answer, descriptor_set, ended, first_line, gchat, text};
+use super::support::{Server, answer, descriptor_set, ended, first_line, gchat, get, text};
 
 /// Far longer than anything here takes: what takes as long hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,6 +67,21 @@ async fn a_second_signal_ends_a_drain() {
     gateway.signal("TERM");
     let ended = tokio::task::spawn_blocking(move || gateway.wait());
     assert!(tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_is_described() {
+    let emulator = Emulator::start().await.unwrap();
+    let gateway = start(&emulator.endpoint(), &["--proto-field-names"]);
+    let (status, text) = get(gateway.address(), "/openapi.json");
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &document["servers"][0]["url"]), (200, &"/".into()));
+    assert!(document["components"]["schemas"]["google.chat.v1.Space"]["properties"]["display_name"].is_object());
+    let (status, page) = get(gateway.address(), "/docs");
+    assert!(status == 200 && page.contains("<code><b>POST</b> /v1/spaces</code>"), "{page}");
+    assert_eq!(get(gateway.address(), "/docs/style.css").0, 200);
+    let gateway = start(&emulator.endpoint(), &["--no-docs"]);
+    assert_eq!(["/openapi.json", "/docs"].map(|path| get(gateway.address(), path).0), [404, 404]);
 }
 
 /// Before it listens, and as the lint has them.
