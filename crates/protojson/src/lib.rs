@@ -58,6 +58,7 @@ mod read_map;
 mod read_well_known;
 mod scalar;
 mod seen;
+mod selector;
 mod stream;
 mod text;
 mod time;
@@ -72,6 +73,7 @@ pub use json_mapping::JsonMapping;
 pub use merged::{MergedField, MergedMessage};
 pub use options::{Defaults, ReadOptions, WriteOptions};
 pub use pool::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor};
+pub use selector::FieldSelector;
 pub use text::Base64;
 
 #[cfg(doctest)]

@@ -1,12 +1,13 @@
 //! The entries of a map as an object.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use crate::{
     Kind, WriteError, buf,
     merged::default_payload,
     plan::{FieldPlan, Plan},
     scalar,
+    selector::Place,
     wire::{self, Payload, WireError},
     write::{Output, Writer},
 };
@@ -42,6 +43,9 @@ pub(crate) fn object<'w, W: Writer<'w> + ?Sized>(
         if read.get(at + 1).is_some_and(|next| compare(key.kind, entry.key, next.key) == Ordering::Equal) {
             continue;
         }
+        let Some(level) = writer.enter(|| (key_text(key.kind, entry.key), Place::of_field(plan, value))) else {
+            continue;
+        };
         let out = &mut *writer.output().out;
         out.push(b',');
         match entry.key {
@@ -50,6 +54,7 @@ pub(crate) fn object<'w, W: Writer<'w> + ?Sized>(
         }
         out.push(b':');
         put_value(writer, value, entry, depth)?;
+        writer.leave(level);
     }
     buf::close(writer.output().out, start, b'{', b'}');
     Ok(!read.is_empty())
@@ -75,6 +80,19 @@ impl<'a> Entry<'a> {
             }
         }
         Ok(Some(entry))
+    }
+}
+
+/// A key as a selector names it.
+fn key_text(kind: Kind, key: Payload<'_>) -> Cow<'_, [u8]> {
+    match key {
+        Payload::Bytes(text) => Cow::Borrowed(text),
+        Payload::Bits(bits) => {
+            let mut quoted = Vec::new();
+            scalar::put_quoted(&mut quoted, kind, bits);
+            quoted.retain(|byte| *byte != b'"');
+            Cow::Owned(quoted)
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! How JSON is written and read.
 
+use crate::FieldSelector;
+
 /// How JSON is written. The default is what Google's own front ends send.
 ///
 /// ```
@@ -20,6 +22,8 @@ pub struct WriteOptions {
     /// How many spaces each level is indented by, on lines of its own; `None`
     /// writes no white space at all.
     pub indent: Option<u8>,
+    /// Only these fields; `None` writes all.
+    pub fields: Option<FieldSelector>,
 }
 
 impl WriteOptions {
@@ -48,6 +52,13 @@ impl WriteOptions {
     #[must_use]
     pub fn with_indent(mut self, spaces: Option<u8>) -> Self {
         self.indent = spaces;
+        self
+    }
+
+    /// Sets [`fields`](Self::fields).
+    #[must_use]
+    pub fn with_fields(mut self, fields: Option<FieldSelector>) -> Self {
+        self.fields = fields;
         self
     }
 }

@@ -121,6 +121,10 @@ impl MessageDescriptor {
         &self.pool
     }
 
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
     pub(crate) fn plan(&self) -> &MessagePlan {
         &self.pool.plan().messages[self.index as usize]
     }

@@ -55,9 +55,9 @@ impl<'w> Writer<'w> for Stream<'w> {
 
 impl<'w> Stream<'w> {
     /// Whether the options can be followed: defaults belong between the other fields, which
-    /// takes the merged form, and the names must be the JSON names.
+    /// takes the merged form, the names must be the JSON names, and all fields be written.
     pub(crate) fn can(options: &WriteOptions) -> bool {
-        options.defaults == Defaults::Omit && !options.proto_field_names
+        options.defaults == Defaults::Omit && !options.proto_field_names && options.fields.is_none()
     }
 
     pub(crate) fn new(plan: &'w Plan, options: &'w WriteOptions, out: &'w mut Vec<u8>) -> Self {

@@ -1,10 +1,13 @@
 //! An encoded message to JSON: streamed if it is in order, else merged.
 
+use std::borrow::Cow;
+
 use crate::{
     Cardinality, Kind, WriteError, WriteOptions, indent,
     merge::Merge,
     plan::{FieldPlan, MessagePlan, Plan},
     scalar,
+    selector::{Level, Place},
     stream::Stream,
     wire::{self, WireError},
     write_well_known,
@@ -128,6 +131,17 @@ pub(crate) trait Writer<'w> {
 
     /// Writes the fields of a message, each with a comma in front.
     fn fields(&mut self, message: &MessagePlan, pieces: &[&[u8]], depth: u32) -> Result<(), Self::Error>;
+
+    /// Goes to a member of an object that is no field: one of a map or of an `Any`, with a
+    /// key and a value. `None` if it is not selected. Where all is written, nothing is asked.
+    #[inline]
+    fn enter<'k>(&mut self, _member: impl FnOnce() -> (Cow<'k, [u8]>, Place)) -> Option<Level> {
+        Some(Level::default())
+    }
+
+    /// Goes back from that member.
+    #[inline]
+    fn leave(&mut self, _level: Level) {}
 
     /// Writes a message that comes in pieces, to be read as one: several occurrences of a
     /// field merge.

@@ -1,12 +1,16 @@
 //! Messages whose JSON form is not an object of their fields, on their way to
 //! JSON.
 
+use std::borrow::Cow;
+
 use crate::{
     JsonMapping, Kind, WriteError, buf, map, mask,
     merged::default_payload,
     number,
     plan::MessagePlan,
-    scalar, time,
+    scalar,
+    selector::Place,
+    time,
     wire::{self, Payload, Reader, WireError},
     write::{Failure, Output, Writer, index_step},
 };
@@ -243,8 +247,11 @@ fn any<'w, W: Writer<'w> + ?Sized>(writer: &mut W, pieces: &[&[u8]], depth: u32)
         JsonMapping::Empty => {}
         mapping if mapping.is_object() => writer.fields(inner, &[content], depth - 1)?,
         _ => {
-            out.extend_from_slice(b",\"value\":");
-            writer.message(inner, &[content], depth - 1)?;
+            if let Some(level) = writer.enter(|| (Cow::Borrowed(b"value"), Place::of_message(inner, 0))) {
+                writer.output().out.extend_from_slice(b",\"value\":");
+                writer.message(inner, &[content], depth - 1)?;
+                writer.leave(level);
+            }
         }
     }
     buf::close(writer.output().out, start, b'{', b'}');

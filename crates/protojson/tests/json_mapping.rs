@@ -6,7 +6,7 @@
 mod common;
 
 use common::{again, become_json, every, fail, message};
-use protojson::{MessageDescriptor, ReadOptions};
+use protojson::{MessageDescriptor, ReadOptions, WriteOptions};
 
 fn value_message() -> MessageDescriptor {
     message("google.protobuf.Value")
@@ -308,4 +308,115 @@ fn a_message_set_has_items_however_the_text_is_spaced() {
         assert_eq!(set.from_json(json).unwrap(), expected, "{json}");
     }
     assert_eq!(set.to_json(&expected).unwrap(), r#"{"[every.InSet.in_set]":{"number":1}}"#);
+}
+
+/// What is selected of the message of every kind of field, beside what there is.
+#[test]
+fn a_selector_goes_through_whatever_has_members() {
+    const EVERY: &str = r#"{"int32Value":1,"stringValue":"a","every":{"int32Value":2,"stringValue":"b"},"everies":[{"int32Value":3},{"stringValue":"c"}],"byString":{"a.b":4,"c":5},"bySint32":{"-5":{"int32Value":6,"stringValue":"d"}},"timestamp":"2026-11-24T09:30:00Z","struct":{"a":[{"b":1,"c":2},3],"d":null}}"#;
+    for (fields, json) in [
+        ("int32Value", r#"{"int32Value":1}"#),
+        ("int32_value", r#"{"int32Value":1}"#),
+        ("every", r#"{"every":{"int32Value":2,"stringValue":"b"}}"#),
+        ("every/int32Value,every.string_value", r#"{"every":{"int32Value":2,"stringValue":"b"}}"#),
+        ("every(int64Value)", r#"{"every":{}}"#),
+        ("everies/int32Value", r#"{"everies":[{"int32Value":3},{}]}"#),
+        ("byString/`a.b`", r#"{"byString":{"a.b":4}}"#),
+        ("bySint32/-5/int32Value", r#"{"bySint32":{"-5":{"int32Value":6}}}"#),
+        ("bySint32/*/stringValue", r#"{"bySint32":{"-5":{"stringValue":"d"}}}"#),
+        ("*/c", r#"{"every":{},"everies":[{},{}],"byString":{"c":5},"bySint32":{},"struct":{}}"#),
+        ("struct/a/b", r#"{"struct":{"a":[{"b":1},3]}}"#),
+        ("struct.d,timestamp", r#"{"timestamp":"2026-11-24T09:30:00Z","struct":{"d":null}}"#),
+        ("*", EVERY),
+    ] {
+        assert_eq!(selected("every.Every", EVERY, fields).as_deref(), Ok(json), "{fields}");
+    }
+    for (fields, problem) in [
+        ("every/nothing", "`every.nothing`: every.Every has no field `nothing`"),
+        ("int32Value/a", "`int32Value.a`: the value before it has no fields"),
+        ("int32Value/*", "`int32Value.*`: the value before it has no fields"),
+        ("byString/a/b", "`byString.a.b`: the value before it has no fields"),
+        ("timestamp/seconds", "`timestamp.seconds`: the value before it has no fields"),
+        ("grouped/*/nothing", "`grouped.*.nothing`: nothing there has such a field"),
+        ("everies(int32Value,(", "expected the name of a field at character 20"),
+    ] {
+        assert_eq!(selected("every.Every", EVERY, fields), Err(problem.to_owned()), "{fields}");
+    }
+}
+
+#[test]
+fn an_any_keeps_its_type_whatever_is_selected() {
+    const EVERY: &str = r#"{"@type":"type.googleapis.com/every.Every","int32Value":1,"stringValue":"a"}"#;
+    const TIME: &str = r#"{"@type":"type.googleapis.com/google.protobuf.Timestamp","value":"2026-11-24T09:30:00Z"}"#;
+    for (json, fields, expected) in [
+        (EVERY, "int32Value", r#"{"@type":"type.googleapis.com/every.Every","int32Value":1}"#),
+        (EVERY, "nothing", r#"{"@type":"type.googleapis.com/every.Every"}"#),
+        (TIME, "value", TIME),
+        (TIME, "nothing", r#"{"@type":"type.googleapis.com/google.protobuf.Timestamp"}"#),
+    ] {
+        assert_eq!(selected("google.protobuf.Any", json, fields).as_deref(), Ok(expected), "{fields} of {json}");
+    }
+}
+
+/// Two fields of one name: each is selected by what the reader finds it by.
+#[test]
+fn a_selector_finds_fields_as_the_reader_does() {
+    const BOTH: &str = r#"{"second_one":"first","secondOne":"second"}"#;
+    for (fields, json) in [
+        ("second_one", r#"{"second_one":"first"}"#),
+        ("first", r#"{"second_one":"first"}"#),
+        ("secondOne", r#"{"secondOne":"second"}"#),
+    ] {
+        assert_eq!(selected("carried.Carried", BOTH, fields).as_deref(), Ok(json), "{fields}");
+    }
+}
+
+/// The value of a field by itself, as a response body is.
+#[test]
+fn a_selector_of_a_field_is_about_its_value() {
+    let every = message("every.Every");
+    let wire = every.from_json(r#"{"everies":[{"int32Value":1,"boolValue":true}],"byString":{"a":1,"b":2}}"#).unwrap();
+    for (name, fields, expected) in [
+        ("everies", "int32Value", Ok(r#"[{"int32Value":1}]"#)),
+        ("byString", "b", Ok(r#"{"b":2}"#)),
+        ("every", "*", Ok("null")),
+        ("int32Value", "*", Err("`*`: the value before it has no fields")),
+    ] {
+        let field = every.field_named(name).unwrap();
+        let json = field.select(fields).map_err(|error| error.to_string()).map(|selector| {
+            let mut json = Vec::new();
+            field.write_json(&wire, &mut json, &WriteOptions::default().with_fields(Some(selector))).unwrap();
+            String::from_utf8(json).unwrap()
+        });
+        assert_eq!(json.as_deref().map_err(String::as_str), expected, "{fields} of {name}");
+    }
+}
+
+/// The JSON of a message again, with what is selected of it.
+fn selected(name: &str, json: &str, fields: &str) -> Result<String, String> {
+    let message = message(name);
+    let selector = message.select(fields).map_err(|error| error.to_string())?;
+    let wire = message.from_json(json).map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    let options = WriteOptions::default().with_fields(Some(selector));
+    message.write_json(&wire, &mut out, &options).map_err(|error| error.to_string())?;
+    String::from_utf8(out).map_err(|error| error.to_string())
+}
+
+/// Many paths lead to each field of a message that holds itself, and each is followed once.
+#[test]
+fn many_paths_to_one_field_are_followed_in_time() {
+    let every = message("every.Every");
+    let wide = format!("{}int32Value{}", "every/every/int64Value,*(".repeat(30), ")".repeat(30));
+    let selector = every.select(&wide).unwrap();
+    let mut wire = Vec::new();
+    for _ in 0..40 {
+        let mut around = every.from_json(r#"{"int32Value":1,"everies":[{}]}"#).unwrap();
+        every.field_named("every").unwrap().put_message(&mut around, &wire);
+        wire = around;
+    }
+    let mut json = Vec::new();
+    every.write_json(&wire, &mut json, &WriteOptions::default().with_fields(Some(selector))).unwrap();
+    // At the end of the stars alone.
+    assert_eq!(String::from_utf8(json).unwrap().matches("int32Value").count(), 1);
 }

@@ -274,6 +274,140 @@ fn compare(name: &str, wire: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+const SELECTOR: [&str; 17] = [
+    "every",
+    "everies",
+    "int32Value",
+    "struct",
+    "byString",
+    "*",
+    "*",
+    "/",
+    "/",
+    ".",
+    ",",
+    "(",
+    ")",
+    "`",
+    "[x]",
+    " ",
+    "ü",
+];
+
+/// The paths of all members of a JSON value.
+fn paths_of(value: &Value, here: &mut Vec<String>, all: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Array(elements) => elements.iter().for_each(|element| paths_of(element, here, all)),
+        Value::Object(members) => {
+            for (key, value) in members {
+                here.push(key.clone());
+                all.push(here.clone());
+                paths_of(value, here, all);
+                here.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Paths as one text: with slashes or dots, in groups or by themselves.
+fn selector_of(dice: &mut Dice, paths: &[Vec<String>]) -> String {
+    let mut parts = Vec::new();
+    let mut left: Vec<&Vec<String>> = paths.iter().collect();
+    while let Some(path) = left.pop() {
+        let name = &path[0];
+        let plain =
+            name == "*" || !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let name = if plain { name.clone() } else { format!("`{name}`") };
+        if path.len() == 1 {
+            parts.push(name);
+            continue;
+        }
+        let mut below = vec![path[1..].to_vec()];
+        if dice.below(2) == 0 {
+            left.retain(|other| {
+                let same = other.len() > 1 && other[0] == path[0];
+                if same {
+                    below.push(other[1..].to_vec());
+                }
+                !same
+            });
+        }
+        let inner = selector_of(dice, &below);
+        parts.push(match dice.below(3) {
+            0 if below.len() == 1 => format!("{name}/{inner}"),
+            1 if below.len() == 1 => format!("{name} . {inner}"),
+            _ => format!("{name}( {inner})"),
+        });
+    }
+    parts.join([",", ", "][dice.below(2) as usize])
+}
+
+/// What a JSON value is the form of.
+#[derive(Clone)]
+enum Place {
+    Message(MessageDescriptor),
+    Map(Box<Place>),
+    Free,
+    Plain,
+}
+
+impl Place {
+    fn of(message: &MessageDescriptor) -> Self {
+        match message.full_name().strip_prefix("google.protobuf.") {
+            None | Some("Empty") => Self::Message(message.clone()),
+            Some("Struct" | "Value" | "ListValue" | "Any") => Self::Free,
+            Some(_) => Self::Plain,
+        }
+    }
+
+    fn of_kind(kind: &Kind) -> Self {
+        kind.as_message().map_or(Self::Plain, Self::of)
+    }
+
+    fn member(&self, key: &str) -> Self {
+        match self {
+            Self::Message(message) => {
+                let field = message.fields().find(|field| field.json_name() == key || field.name() == key);
+                match field.map(|field| (field.is_map(), field.kind())) {
+                    Some((true, Kind::Message(entry))) => {
+                        Self::Map(Box::new(Self::of_kind(&entry.map_entry_value_field().kind())))
+                    }
+                    Some((_, kind)) => Self::of_kind(&kind),
+                    // An extension.
+                    None => Self::Plain,
+                }
+            }
+            Self::Map(value) => (**value).clone(),
+            Self::Free => Self::Free,
+            Self::Plain => unreachable!("{key} in a value without members"),
+        }
+    }
+}
+
+/// What the paths select of a JSON value, by the definition: a member is kept if a path ends
+/// at it or above it, or goes on below it; a value without members only in the first case.
+fn pruned(value: &Value, place: Place, here: &mut Vec<String>, paths: &[Vec<String>]) -> Value {
+    let fits = |path: &[String], here: &[String]| path.iter().zip(here).all(|(name, own)| name == "*" || name == own);
+    match value {
+        Value::Array(elements) => elements.iter().map(|element| pruned(element, place.clone(), here, paths)).collect(),
+        Value::Object(members) => {
+            let mut kept = serde_json::Map::new();
+            for (key, value) in members {
+                let member = place.member(key);
+                here.push(key.clone());
+                let plain = matches!(member, Place::Plain);
+                if paths.iter().any(|path| fits(path, here) && (!plain || path.len() <= here.len())) {
+                    kept.insert(key.clone(), pruned(value, member, here, paths));
+                }
+                here.pop();
+            }
+            kept.into()
+        }
+        other => other.clone(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -308,6 +442,57 @@ proptest! {
         ours.write_json(&wire, &mut json, &options).unwrap();
         let back = ours.from_json(&json).unwrap();
         prop_assert_eq!(ours.to_json(&back).unwrap(), ours.to_json(&wire).unwrap());
+    }
+
+    /// Only what is selected is written, whatever the options: what an oracle keeps of the
+    /// whole JSON, which knows the fields by prost-reflect.
+    #[test]
+    fn selected_fields_are_what_is_kept_of_the_whole(
+        seed in any::<u64>(), name in prop::sample::select(&NAMES[..]), bits in 0..16u8,
+    ) {
+        let dice = &mut Dice(seed);
+        let ours = common::message(name);
+        let wire = message(dice, &theirs(name), 2);
+        let mut options = WriteOptions::default()
+            .with_enums_as_integers(bits & 1 != 0)
+            .with_proto_field_names(bits & 2 != 0)
+            .with_defaults([Defaults::Omit, Defaults::WithoutPresence, Defaults::Always][usize::from(bits >> 2) % 3]);
+        let json = |options: &WriteOptions| {
+            let mut json = Vec::new();
+            ours.write_json(&wire, &mut json, options).unwrap();
+            serde_json::from_slice::<Value>(&json).unwrap()
+        };
+        let whole = json(&options);
+        let mut all = Vec::new();
+        paths_of(&whole, &mut Vec::new(), &mut all);
+        let mut kept = vec![vec!["*".to_owned()]];
+        if !all.is_empty() {
+            kept = (0..=dice.below(5)).map(|_| all[dice.below(all.len() as u64) as usize].clone()).collect();
+        }
+        kept.iter_mut().flatten().for_each(|name| if dice.below(6) == 0 { *name = "*".to_owned() });
+        let text = selector_of(dice, &kept);
+        options.fields = Some(ours.select(&text).unwrap_or_else(|error| panic!("{text}: {error}")));
+        let found = json(&options);
+        let expected = pruned(&whole, Place::of(&theirs(name)), &mut Vec::new(), &kept);
+        prop_assert_eq!(&found, &expected, "{} of {}", text, whole);
+
+        // The same fields, written by their other names.
+        options.proto_field_names = !options.proto_field_names;
+        let read = |json: &Value| ours.to_json(&ours.from_json(json.to_string()).unwrap()).unwrap();
+        prop_assert_eq!(read(&json(&options)), read(&found), "{}", text);
+    }
+
+    /// Whatever a text is made of: it is a selector of the fields of a message, or an error.
+    #[test]
+    fn any_text_selects_fields_or_is_refused(
+        seed in any::<u64>(), pieces in prop::collection::vec(prop::sample::select(&SELECTOR[..]), 0..12),
+    ) {
+        let ours = common::every();
+        let Ok(selector) = ours.select(&pieces.concat()) else { return Ok(()) };
+        let wire = message(&mut Dice(seed), &theirs("every.Every"), 2);
+        let mut json = Vec::new();
+        ours.write_json(&wire, &mut json, &WriteOptions::default().with_fields(Some(selector))).unwrap();
+        prop_assert!(serde_json::from_slice::<Value>(&json).is_ok());
     }
 
     /// What a path or a query says of a field is read as the field's value.
