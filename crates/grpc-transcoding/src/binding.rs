@@ -6,8 +6,8 @@ use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use protojson::{
-    Base64, Cardinality, FieldDescriptor, FieldPath, MergedMessage, MessageDescriptor, MethodDescriptor, ParseError,
-    ReadOptions, TextError, WriteError, WriteOptions, wire::put_len,
+    Base64, Cardinality, FieldDescriptor, FieldPath, FieldSelector, MergedMessage, MessageDescriptor, MethodDescriptor,
+    ParseError, ReadOptions, TextError, WriteError, WriteOptions, wire::put_len,
 };
 
 use crate::{
@@ -466,6 +466,20 @@ impl Binding {
             return Err(TranscodeError::request(format!("query parameter `{key}` is a field of the path")));
         }
         Ok(())
+    }
+
+    /// Reads which fields of a response are to be written. `name` is the parameter that asks
+    /// for them.
+    pub(crate) fn select(&self, name: &str, fields: &str) -> Result<FieldSelector, TranscodeError> {
+        if self.0.gives_http_body {
+            let problem = format!("`{name}`: the response is not JSON, of which it could select fields; leave it out");
+            return Err(TranscodeError::request(problem));
+        }
+        let selected = match self.response_field() {
+            Some(field) => field.select(fields),
+            None => self.0.output.select(fields),
+        };
+        selected.map_err(|error| bad_text(format!("`{name}`"), error))
     }
 
     /// Writes a response message as the body that the binding responds with.

@@ -39,7 +39,7 @@ pub(crate) fn is_known(key: &str) -> bool {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SystemParams {
-    /// How the response is written.
+    /// How the response is written, and with which of its fields: `fields`.
     pub write: WriteOptions,
     /// `alt=sse`: a stream as server-sent events.
     pub events: bool,
@@ -54,9 +54,10 @@ impl SystemParams {
     ///
     /// # Errors
     ///
-    /// If a form of response is asked for that is not offered.
+    /// If a form of response is asked for that is not offered, or a field that the response
+    /// does not have.
     pub fn read(binding: &Binding, query: &Query<'_>, mut write: WriteOptions) -> Result<Self, TranscodeError> {
-        let (mut events, mut access_token) = (false, None);
+        let (mut events, mut access_token, mut fields) = (false, None, String::new());
         for (key, value) in query.pairs() {
             if !is_known(key) || binding.query_field(key).is_some() {
                 continue;
@@ -76,10 +77,37 @@ impl SystemParams {
                     }
                     write.enums_as_integers |= parts.any(|part| part == "enum-encoding=int");
                 }
+                // An empty one asks for all fields.
+                "fields" | "$fields" if !value.trim().is_empty() => {
+                    fields.push_str(if fields.is_empty() { "" } else { "," });
+                    fields.push_str(value);
+                }
                 "access_token" | "oauth_token" => access_token = Some(value.to_owned()),
                 _ => {}
             }
         }
+        if !fields.is_empty() {
+            write.fields = Some(binding.select("fields", &fields)?);
+        }
         Ok(Self { write, events, access_token })
+    }
+
+    /// Reads those that come as headers: `X-Goog-FieldMask`, which says the same as `fields`
+    /// in the query, and is passed over where that is there.
+    ///
+    /// # Errors
+    ///
+    /// If the response does not have one of the fields.
+    pub fn read_headers(&mut self, binding: &Binding, headers: &http::HeaderMap) -> Result<(), TranscodeError> {
+        const MASK: &str = "x-goog-fieldmask";
+        if self.write.fields.is_some() || !headers.contains_key(MASK) {
+            return Ok(());
+        }
+        let mask: Vec<_> = headers.get_all(MASK).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        let mask = mask.join(",");
+        if !mask.trim().is_empty() {
+            self.write.fields = Some(binding.select("X-Goog-FieldMask", &mask)?);
+        }
+        Ok(())
     }
 }

@@ -86,6 +86,7 @@ async fn wrong_requests_are_answered_with_what_is_wrong() {
         ("POST", "/v1/spaces?x=1", JSON, OK, 400, "INVALID_ARGUMENT", "unknown query parameter `x`"),
         ("POST", "/v1/spaces?requestId=1&request_id=2", JSON, OK, 400, "INVALID_ARGUMENT", "comes twice"),
         ("POST", "/v1/spaces?space.displayName=1", JSON, OK, 400, "INVALID_ARGUMENT", "is a field of the body"),
+        ("GET", "/v1/spaces?fields=spaces(title)", &[], "", 400, "INVALID_ARGUMENT", "Space has no field `title`"),
         ("POST", "/v1/spaces?requestId=%zz", JSON, OK, 400, "INVALID_ARGUMENT", "hexadecimal"),
         ("POST", "/v1/spaces", TEXT, OK, 415, "INVALID_ARGUMENT", "text/plain"),
         ("POST", "/v1/spaces", JSON, &large, 413, "INVALID_ARGUMENT", "larger than"),

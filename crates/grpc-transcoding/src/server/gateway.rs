@@ -207,7 +207,7 @@ impl GatewayLayer {
     }
 
     /// Sets how responses are written. A client's system parameters (`$alt`,
-    /// `prettyPrint`) come before it.
+    /// `prettyPrint`, `fields`) come before it.
     #[must_use]
     pub fn write_options(mut self, options: WriteOptions) -> Self {
         #[cfg(feature = "openapi")]
@@ -461,7 +461,8 @@ impl Shared {
     {
         let method = binding.method();
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
-        let system = SystemParams::read(binding, &query, self.options.write.clone())?;
+        let mut system = SystemParams::read(binding, &query, self.options.write.clone())?;
+        system.read_headers(binding, &head.headers)?;
         if !self.rules.method(method.path()).is_some_and(MethodBindings::is_servable) {
             let name = method.path().trim_start_matches('/');
             return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());

@@ -4,6 +4,7 @@
 mod corpus;
 mod deadline;
 mod edge_cases;
+mod fields;
 mod isolation;
 mod metadata;
 #[cfg(feature = "openapi")]
