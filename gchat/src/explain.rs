@@ -7,7 +7,7 @@ use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT,
     grpc_transcoding::{HttpRules, client::Origin},
     layer::RetryPolicy,
-    protojson::{DescriptorPool, FieldPath, MethodDescriptor},
+    protojson::{FieldPath, MethodDescriptor},
 };
 use http_body_util::{BodyExt, Full};
 use prost::{Message, bytes::Bytes};
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// A descriptor set with its imports [default: Google Chat's]
     #[arg(long, value_name = "FILE")]
     descriptor_set: Option<PathBuf>,
+    /// Give methods without an HTTP rule one: POST /package.Service/Method
+    #[arg(long, conflicts_with = "as_client")]
+    unbound_methods: bool,
     /// Add what the client would: its checks, a request id, its headers, and
     /// $GCHAT_ACCESS_TOKEN
     #[arg(long, conflicts_with_all = ["descriptor_set", "ndjson"])]
@@ -62,7 +65,7 @@ enum Format {
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let schema = input::schema(args.descriptor_set.as_deref())?;
-    let Some(name) = &args.method else { return lines(&schema) };
+    let Some(name) = &args.method else { return lines(&input::rules(&schema, args.unbound_methods)) };
     let method = input::method(&schema, name)?;
     let json = input::message(&args.request)?;
     let mut wire = input::request(&method, &json)?;
@@ -72,7 +75,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     Origin::parse(&endpoint).map_err(Failure::usage)?;
     let request = match args.as_client {
         true => as_sent(Client::builder().endpoint(&endpoint), &method, &mut wire).await?,
-        false => to_http(&HttpRules::new(&schema), &method, &wire)?,
+        false => to_http(&input::rules(&schema, args.unbound_methods), &method, &wire)?,
     };
     let text = match args.format {
         Format::Json => format!("{}\n", as_json(&request)?),
@@ -123,8 +126,7 @@ async fn as_sent(builder: ClientBuilder, method: &MethodDescriptor, wire: &mut V
 }
 
 /// One request a line in, one a line out: the HTTP request, or why there is none.
-fn lines(schema: &DescriptorPool) -> Result<(), Failure> {
-    let rules = HttpRules::new(schema);
+fn lines(rules: &HttpRules) -> Result<(), Failure> {
     let (mut count, mut refused) = (0, 0);
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.map_err(|error| Failure::usage(format!("cannot read line {}", number + 1)).because(error))?;
@@ -132,7 +134,7 @@ fn lines(schema: &DescriptorPool) -> Result<(), Failure> {
             continue;
         }
         count += 1;
-        let explained = explain_line(&rules, &line).unwrap_or_else(|failure| {
+        let explained = explain_line(rules, &line).unwrap_or_else(|failure| {
             refused += 1;
             serde_json::json!({"line": number + 1, "error": failure.text()})
         });

@@ -4,7 +4,6 @@ use std::{convert::Infallible, path::PathBuf};
 
 use google_chat::{
     grpc_transcoding::{
-        HttpRules,
         client::{Grpc, Origin},
         server::{GatewayLayer, Peer, RequestBody},
     },
@@ -66,6 +65,10 @@ pub(crate) struct Args {
     /// Pass gRPC calls through to the server, also of methods without an HTTP rule
     #[arg(long)]
     passthrough: bool,
+    /// Serve methods without an HTTP rule, too: at POST /package.Service/Method, with the
+    /// request as the body
+    #[arg(long)]
+    unbound_methods: bool,
     /// Where to listen: an address with a port, or unix: and a path; port 0 lets the
     /// system choose
     #[arg(long, value_name = "ADDR|unix:PATH", default_value = "127.0.0.1:8080")]
@@ -112,14 +115,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         None if args.operation.check_config => google_chat::proto::DESCRIPTOR_SET.to_vec(),
         None => serving::reflected(&args.backend, backend.clone(), &mut signals).await?,
     };
-    let rules = HttpRules::new(&serving::schema(&set, args.descriptor_set.as_deref())?);
+    let rules = input::rules(&serving::schema(&set, args.descriptor_set.as_deref())?, args.unbound_methods);
     let mut read = ReadOptions::default();
     read.ignore_unknown = args.ignore_unknown_fields;
     let mut write = WriteOptions::default();
     write.defaults = if args.print_defaults { Defaults::WithoutPresence } else { Defaults::Omit };
     write.enums_as_integers = args.enums_as_integers;
     write.proto_field_names = args.proto_field_names;
-    let layer = GatewayLayer::new(rules.clone()).map_err(Failure::usage)?;
+    let layer = GatewayLayer::new(rules.clone()).map_err(|none| {
+        let hint = match none.unusable() {
+            None if !args.unbound_methods => "; to serve methods without rules, add --unbound-methods",
+            _ => "",
+        };
+        Failure::usage(format!("{none}{hint}"))
+    })?;
     for warning in layer.warnings() {
         output::say(&format!("warning: {warning}"));
     }

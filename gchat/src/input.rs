@@ -2,7 +2,10 @@
 
 use std::io::{self, Read};
 
-use google_chat::protojson::{DescriptorPool, MethodDescriptor};
+use google_chat::{
+    grpc_transcoding::HttpRules,
+    protojson::{DescriptorPool, MethodDescriptor},
+};
 
 use crate::{failure::Failure, output};
 
@@ -50,6 +53,13 @@ pub(crate) fn schema(file: Option<&std::path::Path>) -> Result<DescriptorPool, F
     let Some(file) = file else { return Ok(output::schema().clone()) };
     DescriptorPool::decode(&descriptor_set(file)?)
         .map_err(|error| Failure::usage(file.display().to_string()).because(error))
+}
+
+/// The HTTP rules of a schema; with those of its methods that have none, if they are asked
+/// for.
+pub(crate) fn rules(schema: &DescriptorPool, unbound_methods: bool) -> HttpRules {
+    let rules = HttpRules::new(schema);
+    if unbound_methods { rules.with_unbound_methods() } else { rules }
 }
 
 /// A file's descriptor set, as it is.

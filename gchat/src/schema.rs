@@ -42,6 +42,10 @@ pub(crate) struct Args {
     /// was made with --include_source_info [default: Google Chat's]
     #[arg(long, value_name = "FILE")]
     descriptor_set: Option<PathBuf>,
+    /// Lint or describe methods without an HTTP rule as a gateway with --unbound-methods
+    /// serves them
+    #[arg(long)]
+    unbound_methods: bool,
     /// The title of the document
     #[arg(long, help_heading = "OpenAPI", value_name = "TEXT", requires = "openapi")]
     title: Option<String>,
@@ -73,6 +77,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if file.is_some() && !args.openapi {
         return Err(Failure::usage("--descriptor-set is for --lint and --openapi: say which"));
     }
+    if args.unbound_methods && !args.openapi {
+        return Err(Failure::usage("--unbound-methods is for --lint and --openapi: say which"));
+    }
     let set = match file {
         Some(file) => input::descriptor_set(file)?,
         None => google_chat::proto::DESCRIPTOR_SET.to_vec(),
@@ -86,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         None => output::schema().clone(),
     };
-    let rules = HttpRules::new(&pool);
+    let rules = input::rules(&pool, args.unbound_methods);
     rules.check().map_err(Failure::usage)?;
     let options = WriteOptions::default()
         .with_enums_as_integers(args.enums_as_integers)
@@ -116,7 +123,7 @@ pub(crate) fn describe(rules: &HttpRules, set: Vec<u8>) -> OpenApi {
 }
 
 fn lint(args: &Args) -> Result<(), Failure> {
-    let lints = HttpRules::new(&input::schema(args.descriptor_set.as_deref())?).lint();
+    let lints = input::rules(&input::schema(args.descriptor_set.as_deref())?, args.unbound_methods).lint();
     for lint in &lints {
         output::write(format!("{lint}\n").as_bytes())?;
     }

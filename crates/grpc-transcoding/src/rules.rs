@@ -59,7 +59,8 @@ impl Error for ConfigError {
     }
 }
 
-/// No method of a pool can be called over HTTP/JSON.
+/// No method of a pool can be called over HTTP/JSON. Those without a rule can once
+/// [`HttpRules::with_unbound_methods`] has bound them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoBindings {
     unusable: Option<Lint>,
@@ -118,6 +119,31 @@ impl HttpRules {
             }),
             None => Ok(rules),
         }
+    }
+
+    /// Gives each method that has no HTTP rule a binding at its gRPC path, with the request as
+    /// the body: `POST /package.Service/Method`, and `body: "*"`.
+    ///
+    /// ```
+    /// use grpc_transcoding::{DescriptorPool, HttpRules};
+    ///
+    /// let pool = DescriptorPool::decode(include_bytes!("../tests/library/library.bin"))?;
+    /// let rules = HttpRules::new(&pool).with_unbound_methods();
+    /// assert!(rules.methods().all(|method| !method.bindings().is_empty()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_unbound_methods(self) -> Self {
+        let methods = self.methods().map(|found| {
+            let (method, mut bindings, mut unusable) =
+                (found.method.clone(), found.bindings.clone(), found.unusable.clone());
+            if bindings.is_empty() && unusable.is_empty() {
+                let rule = HttpRule { method: "POST", template: method.path(), body: "*", ..HttpRule::default() };
+                (bindings, unusable) = self::bindings(&method, &rule, false);
+            }
+            MethodBindings { method, bindings, unusable }
+        });
+        Self(Arc::new(Rules { methods: methods.collect(), pool: self.pool().clone() }))
     }
 
     fn resolve(pool: &DescriptorPool, overrides: &mut HashMap<&str, HttpRule<'_>>, decode_all: bool) -> Self {

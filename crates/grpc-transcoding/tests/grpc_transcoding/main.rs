@@ -17,4 +17,5 @@ mod rules;
 mod shelf;
 mod sidecar;
 mod streams;
+mod unbound;
 mod wire;
