@@ -69,6 +69,9 @@ pub(crate) struct Args {
     /// request as the body
     #[arg(long)]
     unbound_methods: bool,
+    /// Ignore query parameters that are neither fields of the request nor Google's own
+    #[arg(long)]
+    ignore_unknown_query: bool,
     /// Where to listen: an address with a port, or unix: and a path; port 0 lets the
     /// system choose
     #[arg(long, value_name = "ADDR|unix:PATH", default_value = "127.0.0.1:8080")]
@@ -134,6 +137,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let layer = layer
         .passthrough(args.passthrough)
+        .ignore_unknown_query(args.ignore_unknown_query)
         .max_path(args.max_path_length, args.max_path_segments)
         .read_options(read)
         .write_options(write);

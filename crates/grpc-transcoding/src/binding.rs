@@ -57,6 +57,9 @@ pub struct Options {
     pub write: WriteOptions,
     /// How JSON is read.
     pub read: ReadOptions,
+    /// Passes over query parameters that are neither fields of the request nor system
+    /// parameters; by default they are errors.
+    pub ignore_unknown_query: bool,
 }
 
 impl Options {
@@ -71,6 +74,13 @@ impl Options {
     #[must_use]
     pub fn with_read(mut self, read: ReadOptions) -> Self {
         self.read = read;
+        self
+    }
+
+    /// Sets whether query parameters that nobody knows are passed over.
+    #[must_use]
+    pub fn with_ignore_unknown_query(mut self, ignore: bool) -> Self {
+        self.ignore_unknown_query = ignore;
         self
     }
 }
@@ -397,7 +407,7 @@ impl Binding {
             _ => {}
         }
         let has_body = out.len() > start;
-        self.put_texts(variables, query, has_body, out)
+        self.put_texts(variables, query, has_body, options, out)
     }
 
     fn body_field(&self) -> Option<FieldDescriptor<'_>> {
@@ -413,6 +423,7 @@ impl Binding {
         variables: &[String],
         query: &Query<'_>,
         has_body: bool,
+        options: &Options,
         out: &mut Vec<u8>,
     ) -> Result<(), TranscodeError> {
         let rule = &*self.0;
@@ -425,7 +436,7 @@ impl Binding {
             let path = self.query_field(key);
             let Some(path) = path else {
                 // A field of the request comes before a system parameter of that name.
-                if system_params::is_known(key) {
+                if system_params::is_known(key) || options.ignore_unknown_query {
                     continue;
                 }
                 return Err(TranscodeError::request(format!("unknown query parameter `{key}`")));

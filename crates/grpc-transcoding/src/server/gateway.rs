@@ -162,6 +162,14 @@ impl GatewayLayer {
         self
     }
 
+    /// Sets whether query parameters are passed over that are neither fields of the request
+    /// nor system parameters. By default they are errors.
+    #[must_use]
+    pub fn ignore_unknown_query(mut self, ignore: bool) -> Self {
+        self.0.options.ignore_unknown_query = ignore;
+        self
+    }
+
     /// Sets how long a call may take whose client does not ask for less; it holds for
     /// streams only as far as their client asks. The default is 60 seconds.
     #[must_use]

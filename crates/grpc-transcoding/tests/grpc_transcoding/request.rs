@@ -4,7 +4,7 @@ use crate::shelf::*;
 use bytes::Bytes;
 use grpc_transcoding::server::{Gateway, GatewayLayer};
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use proptest::{collection, option, prelude::*};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -12,6 +12,46 @@ use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service, ServiceExt};
+
+/// What nobody knows is passed over; system parameters, and fields that are there, are not.
+#[tokio::test]
+async fn unknown_query_parameters_are_ignored_where_that_is_asked_for() {
+    let backend = Backend::answering(&[("shelf.Book", json!({"title": "t", "pages": "1"}))], None);
+    let gateway = GatewayLayer::new(RULES.clone()).unwrap().ignore_unknown_query(true).layer(backend.service());
+    for (line, status, expected) in [
+        ("GET /v1/shelves/a:watch?utm_source=x&query=q&by.age=3", 200, json!({"shelf": "shelves/a", "query": "q"})),
+        ("GET /v1/books/1?name=n&_=2&fields=title", 200, json!({"name": "n", "isbn": "1"})),
+        // The body has all fields.
+        ("POST /v1/shelves/a:touch?isbn=7&x=1", 200, json!({"name": "shelves/a"})),
+        ("GET /v1/books/1?isbn=2&x=1", 400, json!("query parameter `isbn` is a field of the path")),
+        ("GET /v1/books/1?name=a&name=b&x=1", 400, json!("query parameter `name` comes twice")),
+        ("GET /v1/books/1?alt=proto&x=1", 400, json!("`alt=proto` is not offered; ask for json or sse")),
+        ("GET /v1/books/1?x=%zz", 400, json!("the query cannot be decoded: `%` without two hexadecimal digits")),
+    ] {
+        let (method, path) = line.split_once(' ').unwrap();
+        let request = Request::builder().method(method).uri(path).body(Full::<Bytes>::default()).unwrap();
+        let answer = gateway.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{line}");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        if status == 200 {
+            let (_, _, messages) = backend.calls.lock().unwrap().pop().unwrap();
+            let name = if path.contains("watch") { "Watch" } else { "GetBook" };
+            let found: Value = serde_json::from_str(&method_json(name, &messages[0])).unwrap();
+            assert_eq!(found, expected, "{line}");
+            assert!(!path.contains("fields") || body == r#"{"title":"t"}"#, "{line}: {body:?}");
+        } else {
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["error"]["message"], expected, "{line}");
+        }
+    }
+    // Without that, any of them is an error.
+    let (status, _, body) = rest(&backend, get("/v1/books/1?_=2")).await;
+    assert!(status == 400 && body.contains("unknown query parameter `_`"), "{body}");
+}
+
+fn method_json(name: &str, message: &[u8]) -> String {
+    method(name).input().to_json(message).unwrap()
+}
 
 #[tokio::test]
 async fn a_path_beyond_the_limits_is_414() {
