@@ -11,7 +11,8 @@
 //!   allowed ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)).
 //! - On loopback: if the host that is asked for is neither loopback's nor allowed.
 //! - A POST whose body has no content type, which a page can send anywhere; a browser asks the
-//!   server before it sends other methods with a body.
+//!   server before it sends other methods with a body. Where such bodies are allowed, that is
+//!   for clients that are no browsers.
 //! - A POST that stands for another method by `$httpMethod`, unless its content type is JSON,
 //!   which a form cannot send. `X-HTTP-Method-Override` needs no such rule: a browser asks the
 //!   server before it sends that header.
@@ -61,6 +62,9 @@ pub struct BrowserGuard<S> {
     rules: Arc<BrowserGuardLayer>,
 }
 
+/// By which browsers say for whose page they send a request.
+const FETCH_SITE: &str = "sec-fetch-site";
+
 /// A request that is refused.
 type Refused = (StatusCode, Status);
 
@@ -88,7 +92,8 @@ impl BrowserGuardLayer {
     }
 
     /// Sets whether the body of a POST is taken that has no `content-type`. By default it is
-    /// refused with HTTP 415.
+    /// refused with HTTP 415, and always if a browser says that it sent the request, by
+    /// `Origin` or `Sec-Fetch-Site`.
     #[must_use]
     pub fn allow_missing_content_type(mut self, allow: bool) -> Self {
         self.untyped = allow;
@@ -102,7 +107,8 @@ impl BrowserGuardLayer {
         }
         self.check_origin(head)?;
         let kind = head.headers.get(CONTENT_TYPE);
-        if has_body && kind.is_none() && head.method == Method::POST && !self.untyped {
+        let by_browser = head.headers.contains_key(ORIGIN) || head.headers.contains_key(FETCH_SITE);
+        if has_body && kind.is_none() && head.method == Method::POST && (!self.untyped || by_browser) {
             let problem = "the body has no content type; send the header `content-type: application/json`";
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)));
         }
@@ -149,7 +155,7 @@ impl BrowserGuardLayer {
                 return Err(refused(problem));
             }
         }
-        let sites = head.headers.get_all("sec-fetch-site");
+        let sites = head.headers.get_all(FETCH_SITE);
         if !allowed && sites.iter().any(|site| !["none", "same-origin"].iter().any(|own| site == own)) {
             let problem = "a browser sent this for a page of another site; open the address itself";
             return Err(refused(problem.to_owned()));

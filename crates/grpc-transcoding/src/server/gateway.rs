@@ -699,8 +699,20 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
     let Some(kind) = headers.get(CONTENT_TYPE).filter(|kind| !header::is_json(kind)) else { return Ok(()) };
-    let kind = header::essence(kind.as_bytes());
-    let problem = format!("the content type is `{}`; send application/json", kind.escape_ascii());
+    let kind = header::essence(kind.as_bytes()).to_ascii_lowercase();
+    let curl = match &kind[..] {
+        b"application/x-www-form-urlencoded" => "-d",
+        kind if kind.starts_with(b"multipart/") => "-F",
+        _ => "",
+    };
+    let advice = match curl {
+        "" => "; send application/json".to_owned(),
+        flag => format!(
+            ", a form, as curl sends it for {flag}; send JSON, by `curl --json` or with the header `content-type: \
+             application/json`"
+        ),
+    };
+    let problem = format!("the content type is `{}`{advice}", kind.escape_ascii());
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)))
 }
 

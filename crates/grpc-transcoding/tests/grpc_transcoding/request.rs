@@ -53,6 +53,34 @@ fn method_json(name: &str, message: &[u8]) -> String {
     method(name).input().to_json(message).unwrap()
 }
 
+/// `curl -d` and `-F` send forms.
+#[tokio::test]
+async fn a_form_is_refused_with_how_to_send_json() {
+    for (kind, problem) in [
+        (
+            "application/x-www-form-urlencoded",
+            "the content type is `application/x-www-form-urlencoded`, a form, as curl sends it for -d; send JSON, by `curl \
+             --json` or with the header `content-type: application/json`",
+        ),
+        (
+            "Multipart/Form-Data; boundary=a",
+            "the content type is `multipart/form-data`, a form, as curl sends it for -F; send JSON, by `curl --json` or \
+             with the header `content-type: application/json`",
+        ),
+        ("text/plain", "the content type is `text/plain`; send application/json"),
+    ] {
+        let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+        let request = Request::post("/v1/rename/1").header("content-type", kind).body(Full::from(r#"{"titles":[]}"#));
+        let (status, _, body) = rest(&backend, request.unwrap()).await;
+        let error = &serde_json::from_str::<Value>(&body).unwrap()["error"];
+        assert_eq!((status, &error["message"]), (415, &json!(problem)));
+        assert_eq!(backend.calls.lock().unwrap().len(), 0);
+        // An upload is of any type.
+        let upload = Request::post("/v1/shelves/a:upload").header("content-type", kind).body(Full::from("a=b"));
+        assert_eq!(rest(&backend, upload.unwrap()).await.0, 200);
+    }
+}
+
 #[tokio::test]
 async fn a_path_beyond_the_limits_is_414() {
     let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
