@@ -72,6 +72,10 @@ pub(crate) struct Args {
     /// Ignore query parameters that are neither fields of the request nor Google's own
     #[arg(long)]
     ignore_unknown_query: bool,
+    /// Take metadata from headers Grpc-Metadata-NAME, and give that of responses so, as
+    /// grpc-gateway does
+    #[arg(long)]
+    grpc_metadata_prefix: bool,
     /// Where to listen: an address with a port, or unix: and a path; port 0 lets the
     /// system choose
     #[arg(long, value_name = "ADDR|unix:PATH", default_value = "127.0.0.1:8080")]
@@ -138,6 +142,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let layer = layer
         .passthrough(args.passthrough)
         .ignore_unknown_query(args.ignore_unknown_query)
+        .grpc_metadata_prefix(args.grpc_metadata_prefix)
         .max_path(args.max_path_length, args.max_path_segments)
         .read_options(read)
         .write_options(write);

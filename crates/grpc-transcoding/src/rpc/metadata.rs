@@ -54,7 +54,7 @@ pub fn metadata(mut headers: HeaderMap, content_type: Option<HeaderValue>) -> He
     headers
 }
 
-fn is_metadata(name: &str) -> bool {
+pub(crate) fn is_metadata(name: &str) -> bool {
     !matches!(
         name,
         "connection"

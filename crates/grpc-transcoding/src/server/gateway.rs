@@ -27,6 +27,7 @@ use super::docs::{Docs, Place};
 use super::{
     BoxError,
     budget::{Budget, Charged, Share},
+    grpc_metadata,
     grpc_response::GrpcResponse,
     idle::{Idle, Silence},
     json_body::{Form, JsonBodyFromGrpc},
@@ -93,6 +94,7 @@ struct Shared {
     metadata_limit: usize,
     options: Options,
     passthrough: bool,
+    grpc_metadata: bool,
     timeout: Option<Duration>,
     idle: Option<Duration>,
     budget: Budget,
@@ -119,6 +121,7 @@ impl GatewayLayer {
             path_segments: 256,
             options: Options::default(),
             passthrough: true,
+            grpc_metadata: false,
             timeout: Some(TIMEOUT),
             idle: Some(IDLE),
             budget: Budget::new(BODIES),
@@ -159,6 +162,16 @@ impl GatewayLayer {
     #[must_use]
     pub fn passthrough(mut self, pass: bool) -> Self {
         self.0.passthrough = pass;
+        self
+    }
+
+    /// Sets whether metadata has the prefix `Grpc-Metadata-` among the headers of HTTP, as
+    /// with grpc-gateway: what a request has under it becomes metadata beside the other
+    /// headers, and all metadata of a response comes under it. By default the metadata of a
+    /// response comes by its own names, and such headers of a request are left out.
+    #[must_use]
+    pub fn grpc_metadata_prefix(mut self, prefix: bool) -> Self {
+        self.0.grpc_metadata = prefix;
         self
     }
 
@@ -334,11 +347,13 @@ struct Refusal {
     http: Option<StatusCode>,
     allow: Vec<Method>,
     binding: Option<Binding>,
+    /// Whether the metadata of the status comes under a prefix.
+    prefix: bool,
 }
 
 impl From<Status> for Box<Refusal> {
     fn from(status: Status) -> Self {
-        Box::new(Refusal { status, http: None, allow: Vec::new(), binding: None })
+        Box::new(Refusal { status, http: None, allow: Vec::new(), binding: None, prefix: false })
     }
 }
 
@@ -382,7 +397,8 @@ impl Refusal {
     fn into_response(self, pool: &DescriptorPool) -> Response<Body> {
         let http = self.http.unwrap_or_else(|| status::http_status(self.status.code()));
         let body = status::to_body(Some(pool), &self.status, http);
-        let mut response = answer(http, JSON, body, self.status.metadata().clone().into_headers());
+        let metadata = self.status.metadata().clone().into_headers();
+        let mut response = answer(http, body, headers(metadata, JSON, self.prefix));
         response.extensions_mut().insert(self.status.code());
         if let Some(binding) = self.binding {
             response.extensions_mut().insert(binding);
@@ -396,11 +412,21 @@ impl Refusal {
     }
 }
 
-fn answer(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>, headers: HeaderMap) -> Response<Body> {
+fn answer(status: StatusCode, body: impl Into<Bytes>, headers: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(body.into())));
     *response.status_mut() = status;
-    *response.headers_mut() = metadata(headers, Some(kind));
+    *response.headers_mut() = headers;
     response
+}
+
+/// The headers of a response: the metadata of the call, and a content type.
+fn headers(call: HeaderMap, kind: HeaderValue, prefix: bool) -> HeaderMap {
+    if !prefix {
+        return metadata(call, Some(kind));
+    }
+    let mut headers = grpc_metadata::give(metadata(call, None));
+    headers.insert(CONTENT_TYPE, kind);
+    headers
 }
 
 impl Shared {
@@ -495,7 +521,7 @@ impl Shared {
         binding.decode_request(variables, &query, &payload, &self.options, &mut message)?;
         let message = frame::frame(message)?;
         let (form, packs) = (Form::asked_for(&head.headers), header::prefers_gzip(&head.headers));
-        let mut call = call(method, message, head.headers, timeout)?;
+        let mut call = call(method, message, head.headers, timeout, self.grpc_metadata)?;
         if let Some(token) = &system.access_token
             && !call.headers().contains_key(AUTHORIZATION)
         {
@@ -509,13 +535,21 @@ impl Shared {
             call.extensions_mut().insert(Lasting);
         }
         let response = deadline.within(send(inner, call)).await?;
-        let (mut headers, incoming) = GrpcResponse::new(response, self.limit, deadline)?;
+        let (mut headers, incoming) = GrpcResponse::new(response, self.limit, deadline)
+            .map_err(|failed| self.failed(failed, HeaderMap::new()))?;
         // What the backend said before the call failed is worth as much as what it said then.
         let answer = match method.is_server_streaming() {
             true => self.stream(binding, system, form, &mut headers, incoming).await,
-            false => respond(binding, &system, packs, &mut headers, incoming).await,
+            false => self.respond(binding, &system, packs, &mut headers, incoming).await,
         };
-        answer.map_err(|failed| after_headers(failed, headers).into())
+        answer.map_err(|failed| self.failed(failed, headers))
+    }
+
+    /// The refusal of a call that failed with a status of the backend, after some headers.
+    fn failed(&self, status: Status, headers: HeaderMap) -> Box<Refusal> {
+        let mut refusal: Box<Refusal> = after_headers(status, headers).into();
+        refusal.prefix = self.grpc_metadata;
+        refusal
     }
 
     /// The response of a server-streaming call that has begun well.
@@ -547,8 +581,38 @@ impl Shared {
         options.indent = options.indent.filter(|_| form == Form::Array);
         let body = JsonBodyFromGrpc::new(incoming, first, binding.clone(), form, options);
         let mut response = Response::new(Body::new(body));
-        *response.headers_mut() = metadata(std::mem::take(headers), Some(kind));
+        *response.headers_mut() = self::headers(std::mem::take(headers), kind, self.grpc_metadata);
         Ok(response)
+    }
+
+    /// The response of a unary call that has begun well.
+    async fn respond<R>(
+        &self,
+        binding: &Binding,
+        system: &SystemParams,
+        packs: bool,
+        headers: &mut HeaderMap,
+        mut incoming: GrpcResponse<R>,
+    ) -> Result<Response<Body>, Status>
+    where
+        R: http_body::Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let message = incoming.one().await?;
+        let HttpPayload { content_type, body } = binding.encode_response(&message, &system.write)?;
+        let is_json = !binding.gives_http_body();
+        let kind = if is_json { JSON } else { media_type(content_type.as_deref()) };
+        let headers = self::headers(std::mem::take(headers), kind, self.grpc_metadata);
+        if !is_json || body.len() < WORTH_PACKING {
+            return Ok(answer(StatusCode::OK, body, headers));
+        }
+        let body = if packs { gzip::compress(&body).into() } else { body };
+        let mut answer = answer(StatusCode::OK, body, headers);
+        answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+        if packs {
+            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        Ok(answer)
     }
 
     /// The whole body of a request, unpacked.
@@ -634,36 +698,6 @@ pub(super) async fn patiently<T>(
     .await
 }
 
-/// The response of a unary call that has begun well.
-async fn respond<R>(
-    binding: &Binding,
-    system: &SystemParams,
-    packs: bool,
-    headers: &mut HeaderMap,
-    mut incoming: GrpcResponse<R>,
-) -> Result<Response<Body>, Status>
-where
-    R: http_body::Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    let message = incoming.one().await?;
-    let HttpPayload { content_type, body } = binding.encode_response(&message, &system.write)?;
-    let headers = std::mem::take(headers);
-    if binding.gives_http_body() {
-        return Ok(answer(StatusCode::OK, media_type(content_type.as_deref()), body, headers));
-    }
-    if body.len() < WORTH_PACKING {
-        return Ok(answer(StatusCode::OK, JSON, body, headers));
-    }
-    let body = if packs { gzip::compress(&body).into() } else { body };
-    let mut answer = answer(StatusCode::OK, JSON, body, headers);
-    answer.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
-    if packs {
-        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    Ok(answer)
-}
-
 /// The HTTP method that a POST stands for where a client has no other: Google's Java client
 /// sends PATCH so. Google's front ends take the header and the system parameter
 /// `$httpMethod`.
@@ -716,13 +750,15 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)))
 }
 
-/// The gRPC call of a message.
+/// The gRPC call of a message. With `prefix` its metadata may have one, too.
 fn call(
     method: &MethodDescriptor,
     message: Bytes,
     headers: HeaderMap,
     timeout: Option<Duration>,
+    prefix: bool,
 ) -> Result<Request<Body>, Status> {
+    let prefixed = if prefix { grpc_metadata::take(&headers)? } else { Vec::new() };
     let mut call = Request::new(Body::new(Full::new(message)));
     *call.method_mut() = Method::POST;
     *call.uri_mut() = method
@@ -732,6 +768,7 @@ fn call(
     *call.version_mut() = http::Version::HTTP_2;
     *call.headers_mut() = metadata(headers, Some(response::GRPC));
     call.headers_mut().remove("x-http-method-override");
+    call.headers_mut().extend(prefixed);
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {
         call.headers_mut().insert(&GRPC_TIMEOUT, timeout_value(timeout));

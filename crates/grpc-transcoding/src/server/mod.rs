@@ -33,6 +33,7 @@ mod budget;
 #[cfg(feature = "openapi")]
 mod docs;
 mod gateway;
+mod grpc_metadata;
 mod grpc_response;
 mod health;
 mod host;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use grpc_transcoding::server::{Gateway, GatewayLayer};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
-use http_body_util::{Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::json;
 use std::convert::Infallible;
 use tonic::Status;
@@ -107,5 +107,109 @@ async fn initial_metadata_survives_failure() {
             "{path}"
         );
         assert_eq!((all("content-type").len(), all("grpc-encoding").len()), (1, 0), "{path}");
+    }
+}
+
+/// Both ways, as grpc-gateway has it.
+#[tokio::test]
+async fn metadata_may_have_grpc_gateways_prefix() {
+    let backend = Backend::answering(&[("shelf.Book", json!({}))], None);
+    let gateway =
+        |prefix| GatewayLayer::new(RULES.clone()).unwrap().grpc_metadata_prefix(prefix).layer(backend.service());
+    let request = |headers: &[(&str, &str)]| {
+        let mut request = Request::get("/v1/books/1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Full::<Bytes>::default()).unwrap()
+    };
+    let sent = [
+        ("Grpc-Metadata-Tenant", "a"),
+        ("grpc-metadata-tenant", "b"),
+        ("grpc-metadata-data-bin", "YQ=="),
+        ("grpc-metadata-authorization", "Bearer t"),
+        ("connection", "Grpc-Metadata-Own"),
+        ("grpc-metadata-own", "1"),
+        ("x-plain", "1"),
+    ];
+    for (prefix, found) in [(true, &["tenant", "data-bin", "authorization", "x-plain"][..]), (false, &["x-plain"])] {
+        gateway(prefix).oneshot(request(&sent)).await.unwrap();
+        let headers = backend.calls.lock().unwrap().last().unwrap().1.clone();
+        for name in ["tenant", "data-bin", "authorization", "own", "x-plain"] {
+            assert_eq!(headers.contains_key(name), found.contains(&name), "{prefix} {name}");
+        }
+        assert!(!headers.keys().any(|name| name.as_str().starts_with("grpc-metadata")), "{prefix}");
+        if prefix {
+            assert_eq!(headers.get_all("tenant").iter().collect::<Vec<_>>(), ["a", "b"]);
+            assert_eq!(
+                (&headers["data-bin"], &headers["authorization"]),
+                (&"YQ".parse().unwrap(), &"Bearer t".parse().unwrap())
+            );
+        }
+    }
+    backend.calls.lock().unwrap().clear();
+    let long = "x".repeat(10_000);
+    for (headers, http, problem) in [
+        (&[("grpc-metadata-grpc-timeout", "1S")][..], 400, "would set what HTTP and gRPC set themselves"),
+        (&[("grpc-metadata-grpc-status", "0")], 400, "would set what HTTP and gRPC"),
+        (&[("grpc-metadata-content-type", "a/b")], 400, "would set what HTTP and gRPC"),
+        (&[("grpc-metadata-te", "gzip")], 400, "would set what HTTP and gRPC"),
+        (&[("grpc-metadata-host", "a")], 400, "would set what HTTP and gRPC"),
+        (&[("grpc-metadata-grpc-metadata-a", "a")], 400, "would set what HTTP and gRPC"),
+        (&[("grpc-metadata-", "a")], 400, "names no metadata"),
+        (&[("grpc-metadata-user", "root"), ("user", "me")], 400, "is there without the prefix, too"),
+        (&[("grpc-metadata-a-bin", "!")], 400, "the value of the header a-bin is not base64"),
+        (&[("grpc-metadata-a", "\u{fc}")], 400, "the value of the header a has bytes that gRPC cannot carry"),
+        (&[("grpc-metadata-a", &long)], 431, "the headers are larger than 8192 bytes"),
+    ] {
+        let answer = gateway(true).oneshot(request(headers)).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body);
+        assert!(status == http && body.contains(problem), "{headers:?}: {status} {body}");
+    }
+    assert_eq!(backend.calls.lock().unwrap().len(), 0);
+}
+
+/// Of successes, of streams, and of failures before and after the headers. What the gateway
+/// says itself has no prefix.
+#[tokio::test]
+async fn metadata_of_responses_may_have_grpc_gateways_prefix() {
+    let answering = |code: &'static str, at_once: bool| {
+        service_fn(move |_: Request<Body>| async move {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", code.parse().unwrap());
+            trailers.insert("x-last", "3".parse().unwrap());
+            let mut answer = Response::builder().header("content-type", "application/grpc").header("x-id", "1");
+            answer = answer.header("x-id", "2").header("a-bin", "YQ").header("retry-after", "7");
+            let frames = match (code, at_once) {
+                (_, true) => {
+                    answer.headers_mut().unwrap().extend(trailers);
+                    vec![]
+                }
+                ("0", _) => vec![Ok::<_, Infallible>(Frame::data(frame(b""))), Ok(Frame::trailers(trailers))],
+                _ => vec![Ok(Frame::trailers(trailers))],
+            };
+            Ok::<_, Infallible>(answer.body(Body::new(StreamBody::new(tokio_stream(frames)))).unwrap())
+        })
+    };
+    for (code, at_once, http) in [("0", false, 200), ("14", false, 503), ("14", true, 503)] {
+        for path in ["/v1/books/1", "/v1/shelves/a:watch?query=q", "/v1/shelves/a/books/b:download"] {
+            let layer = GatewayLayer::new(RULES.clone()).unwrap().grpc_metadata_prefix(true);
+            let answer = layer.layer(answering(code, at_once)).oneshot(get(path)).await.unwrap();
+            let case = format!("{code} {at_once} {path}: {answer:?}");
+            let headers = answer.headers();
+            assert_eq!(answer.status(), http, "{case}");
+            assert_eq!(headers.get_all("grpc-metadata-x-id").iter().collect::<Vec<_>>(), ["1", "2"], "{case}");
+            assert_eq!(
+                (&headers["grpc-metadata-a-bin"], &headers["grpc-metadata-retry-after"]),
+                (&"YQ".parse().unwrap(), &"7".parse().unwrap()),
+                "{case}"
+            );
+            assert_eq!(headers.contains_key("grpc-metadata-x-last"), code != "0", "{case}");
+            assert_eq!(headers.get_all("content-type").iter().count(), 1, "{case}");
+            let plain = headers.keys().filter(|name| !name.as_str().starts_with("grpc-metadata-"));
+            assert_eq!(plain.collect::<Vec<_>>(), ["content-type"], "{case}");
+        }
     }
 }
