@@ -1,13 +1,13 @@
 //! `gchat gateway`, in front of an emulator.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{io::Write, path::Path, process::Stdio, time::Duration};
 
 use google_chat::{Client, Credentials, Space, Wire, layer::RetryPolicy};
 use google_chat_emulator::{Emulator, Fault};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::Code;
 
-use super::support::{Server, answer, descriptor_set, ended, first_line, gchat, get, text};
+use super::support::{Server, answer, descriptor_set, ended, first_line, fresh, gchat, get, text};
 
 /// Far longer than anything here takes: what takes as long hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -151,4 +151,131 @@ fn the_gateway_answers_no_page_of_another_origin() {
     let unsaid = start(&emulator.endpoint, &["--allow-missing-content-type"]);
     let head = "POST /v1/spaces HTTP/1.1\r\nhost: [::1]:80\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
     assert!(answer(unsaid.send(head)).contains("space.space_type is required"));
+    // That is for clients that are no browsers.
+    let by_page = head.replace("connection: close", "connection: close\r\norigin: http://[::1]:80");
+    assert!(answer(unsaid.send(&by_page)).contains("the body has no content type"));
+}
+
+/// Every rule of a service may be one that cannot be used: the other methods are served. With
+/// nothing left, the gateway says so and ends.
+#[test]
+fn rules_that_cannot_be_used_cost_their_methods_alone() {
+    const SERVICE: &str = r#"
+        syntax = "proto3";
+        package half;
+        import "google/api/annotations.proto";
+        service Broken {
+          rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v1/{other}" }; }
+          rpc Put(Request) returns (Request) { option (google.api.http) = { put: "/v1/{name=**}/a/**" body: "*" }; }
+        }
+        message Request { string name = 1; }"#;
+    const SOUND: &str = r#"
+        service Sound {
+          rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v2/{name}" }; }
+        }"#;
+    let warnings = [
+        "half.Broken/Get: GET /v1/{other}: cannot be used: path variable `other`: half.Request has no field `other`",
+        "half.Broken/Put: PUT /v1/{name=**}/a/**: cannot be used: ",
+    ];
+    let both = descriptor_set("half", &format!("{SERVICE}{SOUND}"));
+    let errors = fresh("half.errors");
+    let flags = ["gateway", "--listen", "127.0.0.1:0", "--backend", "http://127.0.0.1:1", "--descriptor-set"];
+    let gateway = Server::start_with_errors(&[&flags[..], &[both.to_str().unwrap()]].concat(), &errors);
+    let said = std::fs::read_to_string(&errors).unwrap();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for (line, warning) in said.lines().zip(warnings) {
+        assert!(line.starts_with(&format!("gchat: warning: {warning}")), "{line}");
+    }
+    // There is no backend to answer the one that is served.
+    for (path, status) in [("/v2/a", 503), ("/v1/a", 404)] {
+        let (found, body) = get(gateway.address(), path);
+        assert_eq!(found, status, "{path}: {body}");
+    }
+
+    let broken = descriptor_set("none", SERVICE);
+    let output = gchat(&[&flags[..], &[broken.to_str().unwrap()]].concat()).output().unwrap();
+    let (code, _, problem) = ended(&output);
+    let first = format!(
+        "gchat: no HTTP rule (google.api.http) of the descriptor pool can be used; the first is {}\n",
+        warnings[0]
+    );
+    assert_eq!((code, problem), (2, &*first));
+}
+
+/// A schema without a rule is served where that is asked for; and `explain` and the lint say
+/// how.
+#[test]
+fn methods_without_rules_are_served_where_that_is_asked_for() {
+    const PROTO: &str = r#"
+        syntax = "proto3";
+        package google.chat.v1;
+        service ChatService {
+          rpc GetSpace(Request) returns (Request);
+          rpc Talk(stream Request) returns (stream Request);
+        }
+        message Request { string name = 1; string display_name = 3; }"#;
+    let set = descriptor_set("unbound", PROTO);
+    let set = ["--descriptor-set", set.to_str().unwrap()];
+    let emulator = Server::emulator(&[]);
+    let backend = ["gateway", "--listen", "127.0.0.1:0", "--backend", &emulator.endpoint];
+    let output = gchat(&[&backend[..], &set].concat()).output().unwrap();
+    let (code, _, problem) = ended(&output);
+    assert!(code == 2 && problem.ends_with("; to serve methods without rules, add --unbound-methods\n"), "{problem}");
+
+    let gateway = Server::start(&[&backend[..], &set, &["--unbound-methods"]].concat());
+    let call = |method: &str, body: &str| {
+        let head =
+            format!("POST /google.chat.v1.ChatService/{method} HTTP/1.1\r\nhost: localhost\r\nconnection: close");
+        let head = format!("{head}\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
+        answer(gateway.send(&format!("{head}\r\n\r\n{body}")))
+    };
+    let found = call("GetSpace", r#"{"name":"spaces/none"}"#);
+    assert!(found.starts_with("HTTP/1.1 404 ") && found.contains("spaces/none"), "{found}");
+    let found = call("Talk", "{}");
+    assert!(found.starts_with("HTTP/1.1 501 "), "{found}");
+
+    let explain = ["explain", "google.chat.v1.ChatService/GetSpace", r#"{"name":"spaces/a"}"#, "--unbound-methods"];
+    let explained = gchat(&[&explain[..], &set].concat()).output().unwrap();
+    let (code, said, _) = ended(&explained);
+    let expected = "POST /google.chat.v1.ChatService/GetSpace HTTP/1.1\nhost: chat.googleapis.com\n\
+                    content-type: application/json\n\n{\"name\":\"spaces/a\"}\n";
+    assert_eq!((code, said), (0, expected));
+    let lint = gchat(&[&["schema", "--lint", "--unbound-methods"][..], &set].concat()).output().unwrap();
+    assert_eq!(ended(&lint), (0, "", ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_choices_of_the_gateway_are_flags() {
+    let emulator = Emulator::start().await.unwrap();
+    let gateway = start(&emulator.endpoint(), &["--ignore-unknown-query", "--grpc-metadata-prefix"]);
+    let request = "GET /v1/spaces?utm_source=x&pageSize=1&fields=nextPageToken HTTP/1.1\r\nhost: localhost\r\n\
+                   connection: close\r\nGrpc-Metadata-Tenant: a\r\n\r\n";
+    let found = answer(gateway.send(request));
+    assert!(found.starts_with("HTTP/1.1 200 ") && found.ends_with("\r\n\r\n{}"), "{found}");
+    let received = emulator.received().pop().unwrap();
+    assert_eq!((&received.headers["tenant"], received.headers.get("utm_source")), (&"a".parse().unwrap(), None));
+    let plain = start(&emulator.endpoint(), &[]);
+    assert!(answer(plain.send(request)).contains("unknown query parameter `utm_source`"));
+}
+
+/// The next request of a client that keeps its connection must not be read as a body, nor fail.
+#[test]
+fn a_refusal_before_the_body_came_keeps_the_connection_or_says_that_it_does_not() {
+    let emulator = Server::emulator(&[]);
+    let gateway = start(&emulator.endpoint, &[]);
+    for (path, status) in [("/no/such", 404), ("/v1/spaces/a/members/b", 405)] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
+        for (length, kept) in [(100_000, true), (10_000_000, false)] {
+            let mut connection = gateway.send(&format!("{head}content-length: {length}\r\n\r\n{{"));
+            if kept {
+                let rest = format!("{}GET /healthz HTTP/1.1\r\nhost: localhost\r\n", " ".repeat(length - 1));
+                connection.write_all(format!("{rest}connection: close\r\n\r\n").as_bytes()).unwrap();
+            }
+            let found = answer(connection);
+            assert!(found.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {length}: {found}");
+            let (head, _) = found.split_once("\r\n\r\n").unwrap();
+            assert_eq!(head.contains("\r\nconnection: close"), !kept, "{path} {length}: {found}");
+            assert_eq!(found.contains("HTTP/1.1 200 OK"), kept, "{path} {length}: {found}");
+        }
+    }
 }
