@@ -1,9 +1,9 @@
-//! The messages of a streamed response, cut out of the text as it comes.
+//! The messages of a stream of JSON, cut out of the text as it comes.
 //!
-//! Three forms are told apart by themselves: a JSON array, as Google's front
-//! ends stream; values one after another (NDJSON); and server-sent events,
-//! where the content type says so. What is kept is never more than the message
-//! that is still incomplete.
+//! Two forms are told apart by themselves: a JSON array, as Google's front ends stream, and
+//! values one after another. The content type says whether it is server-sent events, and
+//! whether an array is a value among others (NDJSON). What is kept is never more than the
+//! message that is still incomplete.
 
 use std::fmt;
 
@@ -23,7 +23,43 @@ pub struct JsonStreamDecoder {
     /// The data of the event that is being read.
     event: BytesMut,
     limit: usize,
+    /// Whether a record separator, U+001E, is white space (RFC 7464).
+    records: bool,
+    /// Where the buffer begins.
+    at: Position,
+    /// Where the last element begins.
+    element: Position,
 }
+
+/// A place in the text, from 0: its line, and its column in characters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    line: usize,
+    column: usize,
+}
+
+impl Position {
+    /// The place after some text that begins here.
+    fn after(self, text: &[u8]) -> Self {
+        let (lines, rest) = match memchr::memrchr(b'\n', text) {
+            Some(last) => (1 + memchr::memchr_iter(b'\n', &text[..last]).count(), &text[last + 1..]),
+            None => (0, text),
+        };
+        // Continuation bytes of UTF-8 do not count.
+        let characters = rest.iter().filter(|&&byte| byte & 0xc0 != 0x80).count();
+        Self { line: self.line + lines, column: if lines > 0 { characters } else { self.column + characters } }
+    }
+}
+
+/// Whether a media type, without parameters, is one of JSON values one after another.
+pub(crate) fn is_values(media_type: &[u8]) -> bool {
+    const VALUES: [&str; 5] =
+        ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json", RECORDS];
+    VALUES.iter().any(|kind| media_type.eq_ignore_ascii_case(kind.as_bytes()))
+}
+
+/// JSON text sequences: each value comes after a record separator (RFC 7464).
+const RECORDS: &str = "application/json-seq";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -69,8 +105,12 @@ impl JsonStreamDecoder {
     /// Reads text of a content type, with elements of up to `limit` bytes.
     pub fn new(content_type: &[u8], limit: usize) -> Self {
         let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let events = essence.eq_ignore_ascii_case(b"text/event-stream");
-        Self::of(if events { Form::Events } else { Form::Unknown }, limit)
+        let form = match () {
+            () if essence.eq_ignore_ascii_case(b"text/event-stream") => Form::Events,
+            () if is_values(essence) => Form::Values,
+            () => Form::Unknown,
+        };
+        Self { records: essence.eq_ignore_ascii_case(RECORDS.as_bytes()), ..Self::of(form, limit) }
     }
 
     fn of(form: Form, limit: usize) -> Self {
@@ -83,6 +123,9 @@ impl JsonStreamDecoder {
             escaped: false,
             event: BytesMut::new(),
             limit,
+            records: false,
+            at: Position::default(),
+            element: Position::default(),
         }
     }
 
@@ -99,7 +142,7 @@ impl JsonStreamDecoder {
     #[expect(clippy::should_implement_trait, reason = "more may come after `None`")]
     pub fn next(&mut self) -> Result<Option<Bytes>, JsonStreamError> {
         let element = if self.form == Form::Events { self.next_event()? } else { self.next_value()? };
-        let size = element.as_ref().map_or(self.buffer.len() + self.event.len(), Bytes::len);
+        let size = element.as_ref().map_or(self.held(), Bytes::len);
         if size > self.limit {
             return Err(JsonStreamError::TooLarge(self.limit));
         }
@@ -131,35 +174,61 @@ impl JsonStreamDecoder {
         }
     }
 
+    /// How many bytes are held: of the element that is still incomplete, once
+    /// [`next`](JsonStreamDecoder::next) has given `None`.
+    pub fn held(&self) -> usize {
+        self.buffer.len() + self.event.len()
+    }
+
+    /// Where in the text the element begins that was taken last, or that is being read: its
+    /// line, and its column in characters, both from 1.
+    pub fn position(&self) -> (usize, usize) {
+        (self.element.line + 1, self.element.column + 1)
+    }
+
+    fn is_space(&self, byte: u8) -> bool {
+        matches!(byte, b' ' | b'\t' | b'\n' | b'\r') || self.records && byte == 0x1e
+    }
+
+    /// Takes what is done with off the front.
+    fn pass(&mut self, len: usize) -> BytesMut {
+        let passed = self.buffer.split_to(len);
+        self.at = self.at.after(&passed);
+        passed
+    }
+
     fn skip_space(&mut self) {
-        let space = self.buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        self.buffer.advance(space);
+        let space = self.buffer.iter().take_while(|byte| self.is_space(**byte)).count();
+        self.pass(space);
     }
 
     fn next_value(&mut self) -> Result<Option<Bytes>, JsonStreamError> {
         if self.scanned == 0 {
             const MARK: &[u8] = b"\xef\xbb\xbf";
-            if self.form == Form::Unknown && self.buffer.starts_with(MARK) {
+            if self.at.line + self.at.column == 0 && MARK.starts_with(&self.buffer[..self.buffer.len().min(MARK.len())])
+            {
+                if self.buffer.len() < MARK.len() {
+                    return Ok(None);
+                }
                 self.buffer.advance(MARK.len());
-            } else if self.form == Form::Unknown && MARK.starts_with(&self.buffer) {
-                return Ok(None);
             }
             self.skip_space();
+            self.element = self.at;
             match (self.form, self.buffer.first()) {
                 (_, None) => return Ok(None),
                 (Form::Unknown, Some(b'[')) => {
-                    self.buffer.advance(1);
+                    self.pass(1);
                     self.form = Form::Array;
                     return self.next_value();
                 }
                 (Form::Unknown, Some(_)) => self.form = Form::Values,
                 (Form::Array | Form::ArrayNext, Some(b']')) => {
-                    self.buffer.advance(1);
+                    self.pass(1);
                     self.form = Form::Done;
                     return self.next_value();
                 }
                 (Form::ArrayNext, Some(b',')) => {
-                    self.buffer.advance(1);
+                    self.pass(1);
                     self.form = Form::ArrayComma;
                     return self.next_value();
                 }
@@ -172,19 +241,26 @@ impl JsonStreamDecoder {
             }
         }
         while let Some(&byte) = self.buffer.get(self.scanned) {
-            let bare = !self.in_string && self.nesting == 0;
-            if self.in_string {
-                match byte {
-                    _ if self.escaped => self.escaped = false,
-                    b'\\' => self.escaped = true,
-                    b'"' => self.in_string = false,
-                    _ => {}
+            let bare = self.nesting == 0;
+            if self.escaped {
+                self.escaped = false;
+            } else if self.in_string {
+                let Some(len) = memchr::memchr2(b'"', b'\\', &self.buffer[self.scanned..]) else {
+                    self.scanned = self.buffer.len();
+                    break;
+                };
+                self.scanned += len;
+                self.escaped = self.buffer[self.scanned] == b'\\';
+                self.in_string = self.escaped;
+                if bare && !self.in_string {
+                    return Ok(Some(self.take(self.scanned + 1)));
                 }
             } else {
                 match byte {
-                    // What ends a value that is no object or list.
-                    b',' | b']' | b'}' if bare => return Ok(Some(self.take(self.scanned))),
-                    byte if bare && byte.is_ascii_whitespace() => return Ok(Some(self.take(self.scanned))),
+                    // What ends a value that is no object, list or string.
+                    b',' | b':' | b']' | b'}' if bare => return Ok(Some(self.take(self.scanned))),
+                    b'"' | b'{' | b'[' if bare && self.scanned > 0 => return Ok(Some(self.take(self.scanned))),
+                    byte if bare && self.is_space(byte) => return Ok(Some(self.take(self.scanned))),
                     b'"' => self.in_string = true,
                     b'{' | b'[' => self.nesting += 1,
                     b'}' | b']' => {
@@ -206,11 +282,8 @@ impl JsonStreamDecoder {
         if matches!(self.form, Form::Array | Form::ArrayComma) {
             self.form = Form::ArrayNext;
         }
-        if len == 0 && !self.buffer.is_empty() {
-            // A stray comma or bracket: given out as it is, it is no JSON.
-            return self.buffer.split_to(1).freeze();
-        }
-        self.buffer.split_to(len).freeze()
+        // A stray comma or bracket is given out as it is, and is no JSON.
+        self.pass(len.max(1)).freeze()
     }
 
     /// Source: the HTML standard, "Server-sent events", "Parsing an event
@@ -222,7 +295,10 @@ impl JsonStreamDecoder {
                 return Ok(None);
             };
             self.scanned = 0;
-            let line = self.buffer.split_to(len + 1);
+            if self.event.is_empty() {
+                self.element = self.at;
+            }
+            let line = self.pass(len + 1);
             let line = line[..len].strip_suffix(b"\r").unwrap_or(&line[..len]);
             if line.is_empty() {
                 if !self.event.is_empty() {
@@ -281,10 +357,50 @@ mod tests {
             ("[1,\"x,]\",null]", &["1", "\"x,]\"", "null"]),
             ("{\"a\":1}\n{\"a\":2}{\"a\":3}\n", &["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]),
             ("1 2\n3", &["1", "2", "3"]),
+            ("\"a\"\"b\\\"\"1\"c\"[2]true{}", &["\"a\"", "\"b\\\"\"", "1", "\"c\"", "[2]", "true", "{}"]),
             ("\u{feff}[{}]", &["{}"]),
         ] {
             for piece in 1..=text.len().max(1) {
                 assert_eq!(elements("application/json", text, piece).unwrap(), expected, "{text:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_content_type_says_that_an_array_is_a_value() {
+        for (content_type, text, expected) in [
+            ("application/x-ndjson", "[1]\n[2]\n", &["[1]", "[2]"][..]),
+            ("Application/JSONL; charset=utf-8", "\u{feff}[]\r\n\r\n1", &["[]", "1"]),
+            ("application/json-seq", "\u{1e}[1]\n\u{1e}\u{1e}2\n", &["[1]", "2"]),
+            // In no other form is a record separator white space, and a form feed in none.
+            ("application/x-ndjson", "\u{1e}1\n", &["\u{1e}1"]),
+            ("application/json-seq", "1\u{c}\n", &["1\u{c}"]),
+        ] {
+            for piece in 1..=text.len() {
+                assert_eq!(elements(content_type, text, piece).unwrap(), expected, "{text:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn elements_are_known_by_where_they_begin() {
+        for (text, positions) in [
+            ("{}\n {\"ü\":\n1}[2]\n\n3", &[(1, 1), (2, 2), (3, 3), (5, 1)][..]),
+            ("[\"ü\", {},\r\n\t4]", &[(1, 2), (1, 7), (2, 2)]),
+        ] {
+            for piece in 1..=text.len() {
+                let mut elements = JsonStreamDecoder::new(b"", 64);
+                let mut found = Vec::new();
+                for chunk in text.as_bytes().chunks(piece) {
+                    elements.push(chunk);
+                    while elements.next().unwrap().is_some() {
+                        found.push(elements.position());
+                    }
+                }
+                if elements.finish().unwrap().is_some() {
+                    found.push(elements.position());
+                }
+                assert_eq!(found, positions, "{text:?} by {piece}");
             }
         }
     }
