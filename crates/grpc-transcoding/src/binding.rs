@@ -260,6 +260,17 @@ impl Binding {
         self.0.gives_http_body
     }
 
+    /// Whether the requests of the method are a stream of JSON messages in one body.
+    pub(crate) fn takes_json_stream(&self) -> bool {
+        self.0.method.is_client_streaming() && !self.0.takes_http_body && self.0.body != Body::None
+    }
+
+    /// Whether a server can make calls of HTTP requests by the binding: of a method that
+    /// streams its requests only if the rule has a body for them.
+    pub fn is_servable(&self) -> bool {
+        !self.0.method.is_client_streaming() || self.0.body != Body::None
+    }
+
     pub(crate) fn resolved(&self) -> &Resolved {
         &self.0
     }
@@ -389,8 +400,20 @@ impl Binding {
         options: &Options,
         out: &mut Vec<u8>,
     ) -> Result<(), TranscodeError> {
-        let rule = &*self.0;
         let start = out.len();
+        self.decode_body(payload, options, out)?;
+        let has_body = out.len() > start;
+        self.put_texts(variables, query, has_body, options, out)
+    }
+
+    /// Appends to `out` what the body alone says of the request message.
+    pub(crate) fn decode_body(
+        &self,
+        payload: &HttpPayload,
+        options: &Options,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
+        let rule = &*self.0;
         match rule.body {
             _ if rule.takes_http_body => put_http_body(out, self.body_field(), payload),
             Body::None if !payload.is_blank() => {
@@ -406,8 +429,7 @@ impl Binding {
             }
             _ => {}
         }
-        let has_body = out.len() > start;
-        self.put_texts(variables, query, has_body, options, out)
+        Ok(())
     }
 
     fn body_field(&self) -> Option<FieldDescriptor<'_>> {
@@ -418,7 +440,7 @@ impl Binding {
     }
 
     /// Adds what query and path say to what the body said.
-    fn put_texts(
+    pub(crate) fn put_texts(
         &self,
         variables: &[String],
         query: &Query<'_>,

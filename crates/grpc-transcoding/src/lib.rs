@@ -8,7 +8,7 @@
 //! - [`Binding`] makes HTTP requests and responses of messages, and messages of these.
 //! - [`Router`] finds the binding of a request line.
 //! - [`PathTemplate`] expands and matches paths, [`Query`] splits queries,
-//!   [`JsonStreamDecoder`] cuts the messages out of a streamed response.
+//!   [`JsonStreamDecoder`] cuts the messages out of a stream.
 //! - [`HttpRules::lint`] lists what of an API HTTP cannot carry.
 //!
 //! ```
@@ -44,8 +44,10 @@
 //! - A number or bool in a path has its default where it is unset, so that its
 //!   binding fits.
 //! - Of several templates that match, a server takes the most specific one: with
-//!   a custom verb before without, `*` before `**`, literals before both; of equals one
-//!   that can be served, and then the first declared.
+//!   a custom verb before without, `*` before `**`, literals before both; of equals one of
+//!   a method that does not stream its requests, and then the first declared.
+//! - The path's variables and the query are part of every message of a stream of requests,
+//!   each of which is what a unary call would be made of.
 //! - A rule that cannot be used costs its binding alone; [`HttpRules::lint`]
 //!   names it, and each binding that another one hides.
 //! - A path may hold Timestamp, Duration, FieldMask and the wrappers. Bytes are

@@ -68,6 +68,10 @@ impl HttpRules {
                 lints.push(lint(method.method().path(), rule.binding.to_string(), problem));
             }
         }
+        for binding in self.methods().flat_map(MethodBindings::bindings).filter(|binding| !binding.is_servable()) {
+            let problem = "is never served: the method streams its requests, and the rule has no body for them";
+            lints.push(lint(binding.method().path(), binding.to_string(), problem.to_owned()));
+        }
         for (binding, first) in Router::new(self).hidden() {
             let first = first.method().path().trim_start_matches('/');
             let problem = format!("is never served: {first} has the same HTTP method and path");

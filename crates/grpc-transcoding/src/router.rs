@@ -37,14 +37,17 @@ struct Node {
 
 /// A binding whose template ends at a node. Entries are sorted in the order in which they are
 /// tried: templates without `**` first, then those with more literals, then those of methods
-/// that can be served, then those that were declared first.
+/// with one request, then those of a stream that can be served, then those that were declared
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     /// Whether the template has a `**`.
     many: bool,
     /// The number of literal segments.
     literals: Reverse<usize>,
-    /// Whether the method cannot be served over HTTP.
+    /// Whether the requests are a stream.
+    streams: bool,
+    /// Whether they cannot be served over HTTP.
     unserved: bool,
     /// The index in [`Router::bindings`], which are in declared order.
     binding: u32,
@@ -72,14 +75,14 @@ impl Router {
     pub fn new(rules: &HttpRules) -> Self {
         let mut router = Self { bindings: Vec::new(), nodes: vec![Node::default()], verbs: HashMap::new() };
         for method in rules.methods() {
-            let unserved = !method.is_servable();
             for binding in method.bindings() {
                 let segments = &binding.template().segments;
                 let literals = segments.iter().filter(|one| matches!(one, Segment::Literal(_))).count();
                 let entry = Entry {
                     many: segments.contains(&Segment::DoubleStar),
                     literals: Reverse(literals),
-                    unserved,
+                    streams: method.method().is_client_streaming() && !binding.takes_http_body(),
+                    unserved: !binding.is_servable(),
                     binding: router.bindings.len() as u32,
                 };
                 router.insert(binding, entry);

@@ -234,9 +234,16 @@ impl MethodBindings {
         self.bindings.iter().any(Binding::takes_http_body)
     }
 
-    /// Whether the method's calls can be made of HTTP requests: a stream of requests only
-    /// if they are the parts of an upload.
+    /// Whether a server can make the method's calls of HTTP requests, by any binding: a
+    /// stream of requests only by one that has a body.
     pub fn is_servable(&self) -> bool {
+        self.bindings.iter().any(Binding::is_servable)
+    }
+
+    /// Whether a client can send the method's calls as HTTP requests: a stream of requests
+    /// only if they are the parts of an upload.
+    #[cfg(any(feature = "client", feature = "server"))]
+    pub(crate) fn is_sendable(&self) -> bool {
         !self.method.is_client_streaming() || self.takes_http_body()
     }
 }

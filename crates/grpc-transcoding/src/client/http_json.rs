@@ -281,9 +281,9 @@ impl Shared {
                 call.uri().path()
             ))
         })?;
-        if !bindings.is_servable() {
+        if !bindings.is_sendable() {
             return Err(Status::unimplemented(format!(
-                "{} streams its requests, which HTTP/JSON can only for google.api.HttpBody; call it over gRPC",
+                "{} streams its requests, which HttpJson sends only for google.api.HttpBody; call it over gRPC",
                 bindings.method().path()
             )));
         }

@@ -69,7 +69,8 @@ impl Error for CollectError {
 }
 
 impl CollectError {
-    fn of(error: BoxError) -> Self {
+    /// Tells what is not HTTP from a sender that is gone.
+    pub(crate) fn of(error: BoxError) -> Self {
         use std::io::ErrorKind::{InvalidData, InvalidInput};
         let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
         while let Some(part) = cause {

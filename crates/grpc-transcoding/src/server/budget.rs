@@ -60,6 +60,20 @@ impl Share {
         true
     }
 
+    /// Takes more room, or gives some back, so that it is so many bytes; whether there is
+    /// enough.
+    pub(super) fn resize(&mut self, bytes: usize) -> bool {
+        if let Some(more) = bytes.checked_sub(self.size) {
+            return self.grow(more);
+        }
+        self.size = bytes;
+        let needed = bytes.saturating_sub(FREE).div_ceil(UNIT);
+        if let Some(held) = &mut self.held {
+            drop(held.split(held.num_permits().saturating_sub(needed)));
+        }
+        true
+    }
+
     /// Whether there was no room at some time.
     pub(super) fn is_refused(&self) -> bool {
         self.refused
@@ -114,7 +128,11 @@ mod tests {
         let mut other = budget.share();
         assert!(other.grow(FREE));
         assert!(!other.grow(1) && other.is_refused());
-        drop(large);
+        // What is given back is there for others.
+        assert!(large.resize(FREE + 7 * UNIT) && large.resize(0));
+        assert!(other.resize(FREE + 8 * UNIT) && other.resize(FREE + 7 * UNIT));
+        assert!(large.resize(FREE + UNIT) && !large.resize(FREE + UNIT + 1));
+        drop((large, other));
         assert!(budget.share().grow(FREE + 8 * UNIT));
     }
 }

@@ -1,5 +1,7 @@
 //! From REST clients to a gRPC service.
 
+mod streamed;
+
 use std::{
     borrow::Cow,
     convert::Infallible,
@@ -35,8 +37,8 @@ use super::{
 #[cfg(feature = "openapi")]
 use crate::openapi::OpenApi;
 use crate::{
-    Binding, HttpPayload, HttpRules, Lint, MethodBindings, MethodDescriptor, NoBindings, Options, Query, Route, Router,
-    SystemParams, TranscodeError,
+    Binding, HttpPayload, HttpRules, Lint, MethodDescriptor, NoBindings, Options, Query, Route, Router, SystemParams,
+    TranscodeError,
     rpc::{
         CollectError, Lasting, MESSAGE_LIMIT, chain, collect,
         deadline::{Deadline, parse_timeout, timeout_value},
@@ -67,9 +69,17 @@ pub(super) const BODIES: usize = 256 * 1024 * 1024;
 /// The gRPC service may be in the process, such as tonic's router, or elsewhere,
 /// by way of `Grpc`.
 ///
-/// A binding that is never used, because its rule cannot be or because another has the
-/// same HTTP method and path, is logged as a warning, and among
-/// [`GatewayLayer::warnings`].
+/// A binding that is never used, because its rule cannot be, because it has no body for a
+/// stream of requests, or because another has the same HTTP method and path, is logged as a
+/// warning, and among [`GatewayLayer::warnings`].
+///
+/// A method that streams its requests takes them out of one body: lines of JSON
+/// (`application/x-ndjson`), or an array or values one after another (`application/json`).
+/// Each is passed on as soon as it has come, with the fields of path and query in every
+/// message. The response may begin before the request has ended, over HTTP/1.1 as well; it
+/// begins with the server's first message, so that a call that fails before has the HTTP
+/// status of its error. A fault of the stream, such as an element that is no JSON, resets
+/// the call and is its outcome.
 ///
 /// For those who count or log, a response has among its extensions the [`Binding`] that the
 /// request was for, if there is one, and one that is an error has its
@@ -148,8 +158,8 @@ impl GatewayLayer {
         self
     }
 
-    /// Sets the largest body that is taken, in bytes, and the largest message of
-    /// a response. The default is 4 MiB.
+    /// Sets the largest body that is taken, in bytes, the largest element of one that is a
+    /// stream of requests, and the largest message of a response. The default is 4 MiB.
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.0.limit = bytes;
@@ -183,8 +193,9 @@ impl GatewayLayer {
         self
     }
 
-    /// Sets how long a call may take whose client does not ask for less; it holds for
-    /// streams only as far as their client asks. The default is 60 seconds.
+    /// Sets how long a call may take whose client does not ask for less. For streams only
+    /// what their client asks holds, and each message of a stream of requests may take so
+    /// long from its first byte to its last. The default is 60 seconds.
     #[must_use]
     pub fn timeout(mut self, limit: Option<Duration>) -> Self {
         self.0.timeout = limit;
@@ -192,8 +203,8 @@ impl GatewayLayer {
     }
 
     /// Sets how long the server behind the gateway may leave a stream, or a gRPC call that
-    /// passes through, without a message; then it ends with DEADLINE_EXCEEDED. The default
-    /// is 10 minutes.
+    /// passes through, without a message; then it ends with DEADLINE_EXCEEDED. Where requests
+    /// come as a stream, their messages count as well. The default is 10 minutes.
     #[must_use]
     pub fn stream_idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.0.idle = limit;
@@ -440,7 +451,7 @@ impl Shared {
     where
         S: Service<Request<Body>, Response = Response<R>>,
         S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
         R: http_body::Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
@@ -488,7 +499,7 @@ impl Shared {
     where
         S: Service<Request<Body>, Response = Response<R>>,
         S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
         R: http_body::Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
@@ -497,9 +508,15 @@ impl Shared {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         let mut system = SystemParams::read(binding, &query, self.options.write.clone())?;
         system.read_headers(binding, &head.headers)?;
-        if !self.rules.method(method.path()).is_some_and(MethodBindings::is_servable) {
+        if !binding.is_servable() {
             let name = method.path().trim_start_matches('/');
-            return Err(Status::unimplemented(format!("{name} streams its requests; call it over gRPC")).into());
+            let problem = format!("{name} streams its requests, and {binding} has no body for them; call it over gRPC");
+            return Err(Status::unimplemented(problem).into());
+        }
+        if binding.takes_json_stream() {
+            let texts = streamed::texts(binding, variables, &query, &self.options)?;
+            // In a box, so that other calls need no room for it.
+            return Box::pin(self.answer_stream(inner, (binding, texts), system, head, body, asked)).await;
         }
         // A stream may last, but not the request of one.
         let timeout = match self.timeout.filter(|_| !method.is_server_streaming()) {
@@ -521,15 +538,9 @@ impl Shared {
         binding.decode_request(variables, &query, &payload, &self.options, &mut message)?;
         let message = frame::frame(message)?;
         let (form, packs) = (Form::asked_for(&head.headers), header::prefers_gzip(&head.headers));
+        let message = Body::new(Full::new(message));
         let mut call = call(method, message, head.headers, timeout, self.grpc_metadata)?;
-        if let Some(token) = &system.access_token
-            && !call.headers().contains_key(AUTHORIZATION)
-        {
-            let mut token = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| Status::invalid_argument("access_token: it holds what a header cannot"))?;
-            token.set_sensitive(true);
-            call.headers_mut().insert(AUTHORIZATION, token);
-        }
+        authorize(&mut call, &system)?;
         check(call.headers_mut(), self.metadata_limit)?;
         if method.is_server_streaming() {
             call.extensions_mut().insert(Lasting);
@@ -621,10 +632,7 @@ impl Shared {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let times = header::times_packed(headers).map_err(|problem| {
-            let status = Status::invalid_argument(format!("{problem}; send gzip, or no encoding"));
-            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, status)
-        })?;
+        let times = times_packed(headers)?;
         let body = std::pin::pin!(body);
         let body = collect(Charged { body, share }, self.limit).await;
         let mut body = body.map_err(|error| match error {
@@ -731,6 +739,14 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
     given.or_else(|| seconds().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
 }
 
+/// How many times the body of a request is packed.
+fn times_packed(headers: &HeaderMap) -> Result<usize, Box<Refusal>> {
+    header::times_packed(headers).map_err(|problem| {
+        let status = Status::invalid_argument(format!("{problem}; send gzip, or no encoding"));
+        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, status)
+    })
+}
+
 fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
     let Some(kind) = headers.get(CONTENT_TYPE).filter(|kind| !header::is_json(kind)) else { return Ok(()) };
     let kind = header::essence(kind.as_bytes()).to_ascii_lowercase();
@@ -750,16 +766,28 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Box<Refusal>> {
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)))
 }
 
-/// The gRPC call of a message. With `prefix` its metadata may have one, too.
+/// Gives a call the token that came as a system parameter, unless it has one.
+fn authorize(call: &mut Request<Body>, system: &SystemParams) -> Result<(), Status> {
+    let Some(token) = &system.access_token else { return Ok(()) };
+    if !call.headers().contains_key(AUTHORIZATION) {
+        let mut token = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| Status::invalid_argument("access_token: it holds what a header cannot"))?;
+        token.set_sensitive(true);
+        call.headers_mut().insert(AUTHORIZATION, token);
+    }
+    Ok(())
+}
+
+/// The gRPC call of framed messages. With `prefix` its metadata may have one, too.
 fn call(
     method: &MethodDescriptor,
-    message: Bytes,
+    messages: Body,
     headers: HeaderMap,
     timeout: Option<Duration>,
     prefix: bool,
 ) -> Result<Request<Body>, Status> {
     let prefixed = if prefix { grpc_metadata::take(&headers)? } else { Vec::new() };
-    let mut call = Request::new(Body::new(Full::new(message)));
+    let mut call = Request::new(messages);
     *call.method_mut() = Method::POST;
     *call.uri_mut() = method
         .path()

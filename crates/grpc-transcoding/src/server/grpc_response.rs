@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 use tonic::Status;
 
-use super::{BoxError, idle::Silence};
+use super::{BoxError, idle::Silence, request_stream::Requests};
 use crate::rpc::{
     chain,
     deadline::{Deadline, Expiry},
@@ -22,6 +22,8 @@ pub(super) struct GrpcResponse<R> {
     frames: Frames,
     expiry: Expiry,
     silence: Silence,
+    /// The stream that it is the response to.
+    requests: Option<Requests>,
     /// What the trailers, or the headers in their place, say.
     status: Option<Status>,
     ended: bool,
@@ -46,12 +48,19 @@ where
         let frames = Frames::new(head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes), limit);
         let silence = Silence::new(None);
         let expiry = deadline.expiry();
-        Ok((head.headers, Self { body: Box::pin(body), frames, expiry, silence, status, ended: false }))
+        let (body, requests, ended) = (Box::pin(body), None, false);
+        Ok((head.headers, Self { body, frames, expiry, silence, requests, status, ended }))
     }
 
     /// Ends the response if nothing comes for so long.
     pub(super) fn limit_silence(&mut self, limit: Option<std::time::Duration>) {
         self.silence = Silence::new(limit);
+    }
+
+    /// Makes it the response to a stream of requests: a fault of that is its outcome, and
+    /// its end is the end of that.
+    pub(super) fn answer(&mut self, requests: Requests) {
+        self.requests = Some(requests);
     }
 
     /// The next message; `None` at the end of a response that is a success.
@@ -70,7 +79,15 @@ where
             if let Poll::Ready(expired) = self.expiry.poll(context) {
                 return Poll::Ready(Err(expired));
             }
-            let frame = match self.body.as_mut().poll_frame(context) {
+            let frame = self.body.as_mut().poll_frame(context);
+            if let Some(requests) = &self.requests {
+                // To poll the response may be what has found the fault.
+                if let Poll::Ready(fault) = requests.poll_fault(context) {
+                    return Poll::Ready(Err(fault));
+                }
+                self.silence.broken_at(requests.heard());
+            }
+            let frame = match frame {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => return self.silence.poll(context).map(Err),
             };
@@ -90,6 +107,11 @@ where
                 None => self.ended = true,
             }
         }
+    }
+
+    /// Gives up the rest of the requests.
+    pub(super) fn end_requests(&mut self) {
+        self.requests = None;
     }
 
     fn end(&self) -> Result<Option<Bytes>, Status> {

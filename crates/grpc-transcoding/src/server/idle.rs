@@ -31,6 +31,15 @@ impl Silence {
         }
     }
 
+    /// Something came at that time.
+    pub(super) fn broken_at(&mut self, time: Instant) {
+        if let Some((end, limit)) = &mut self.0
+            && let Some(next) = time.checked_add(*limit).filter(|next| *next > end.deadline())
+        {
+            end.as_mut().reset(next);
+        }
+    }
+
     /// The status of a call on which nothing has come for too long.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         let Some((end, limit)) = &mut self.0 else { return Poll::Pending };

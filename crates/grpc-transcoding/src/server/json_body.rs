@@ -96,8 +96,13 @@ impl<R> JsonBodyFromGrpc<R> {
     }
 
     /// The end: of an array its bracket, and before it what went wrong.
-    fn last(&mut self, failed: Option<Status>) -> Bytes {
+    fn last(&mut self, failed: Option<Status>) -> Bytes
+    where
+        R: http_body::Body<Data = Bytes>,
+        R::Error: Into<BoxError>,
+    {
         self.done = true;
+        self.incoming.end_requests();
         let mut last = Vec::new();
         if let Some(status) = failed {
             last.extend_from_slice(&self.piece(&status::to_body(

@@ -40,6 +40,7 @@ mod host;
 mod idle;
 mod json_body;
 mod reflection;
+mod request_stream;
 mod serve;
 mod sidecar;
 

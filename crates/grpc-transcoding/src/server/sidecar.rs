@@ -232,7 +232,7 @@ impl Shared {
     {
         check(call.headers_mut(), self.metadata_limit).map_err(|error| unfit(&error))?;
         let asked = asked_timeout(call.headers())?;
-        let Some(method) = self.rules.method(call.uri().path()).filter(|method| method.is_servable()) else {
+        let Some(method) = self.rules.method(call.uri().path()).filter(|method| method.is_sendable()) else {
             // Messages that flow in both directions are held back by whoever reads them.
             return self.lasting(inner, call.map(Body::new)).await;
         };

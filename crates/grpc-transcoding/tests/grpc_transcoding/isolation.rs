@@ -38,18 +38,18 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 /// Far longer than anything here takes: what takes as long hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn patiently<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn patiently<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it hangs")
 }
 
 /// A gRPC server over HTTP/2 with hyper's defaults, which are tonic's.
-struct Backend {
+pub(crate) struct Backend {
     origin: Origin,
     connections: Arc<AtomicUsize>,
 }
 
 impl Backend {
-    async fn start(streams: Option<u32>, service: Inner) -> Self {
+    pub(crate) async fn start(streams: Option<u32>, service: Inner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let connections = Arc::<AtomicUsize>::default();
@@ -63,7 +63,7 @@ impl Backend {
         Self { origin, connections }
     }
 
-    fn grpc(&self, limits: BackendLimits) -> Grpc {
+    pub(crate) fn grpc(&self, limits: BackendLimits) -> Grpc {
         Grpc::over(connector(&self.origin).unwrap(), self.origin.clone()).with_limits(limits)
     }
 
@@ -159,7 +159,7 @@ async fn code(grpc: Grpc, call: Request<Body>) -> Code {
 }
 
 /// Serves on loopback.
-async fn served<S>(service: S, limits: Limits) -> SocketAddr
+pub(crate) async fn served<S>(service: S, limits: Limits) -> SocketAddr
 where
     S: tower::Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,

@@ -1,6 +1,7 @@
 //! Both sides of the engine, in one test binary: each binary links everything. What asserts the
 //! memory of its whole process is a binary of its own beside this folder.
 
+mod client_streams;
 mod corpus;
 mod deadline;
 mod edge_cases;

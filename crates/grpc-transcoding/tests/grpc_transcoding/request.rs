@@ -331,7 +331,7 @@ async fn an_upload_in_parts_arrives_as_one_body() {
     assert_eq!(status.code(), Code::Unimplemented);
     assert_eq!(
         status.message(),
-        "/shelf.Shelf/Chat streams its requests, which HTTP/JSON can only for google.api.HttpBody; call it over gRPC"
+        "/shelf.Shelf/Chat streams its requests, which HttpJson sends only for google.api.HttpBody; call it over gRPC"
     );
 }
 

@@ -51,12 +51,30 @@ pub(super) struct Exchanges<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub Option<SocketAddr>);
 
+/// Among the extensions of a request with a body: lets the service say that body and
+/// response may take as long as they like, since it has limits of its own for them.
+#[derive(Clone, Debug, Default)]
+pub(in crate::server) struct MayLast(Arc<AtomicBool>);
+
+impl MayLast {
+    pub(in crate::server) fn may_last(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn is_said(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
 /// What a request's body and its response share.
 struct Exchange {
     entry: Arc<Entry>,
     ours: AtomicBool,
     left: Mutex<Left>,
     late: AtomicBool,
+    /// The response has begun over HTTP/1.1: nobody reads the rest of the body for the next
+    /// request.
+    settled: AtomicBool,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -145,6 +163,7 @@ where
             ours: AtomicBool::new(false),
             left: Mutex::new(Left::InUse),
             late: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             _permit: permit,
         });
         exchange.turn(true);
@@ -152,6 +171,10 @@ where
         let http_1 = request.version() < Version::HTTP_2;
         let expects = request.headers().contains_key(EXPECT);
         let time = if grpc { None } else { Instant::now().checked_add(self.limits.body) };
+        let lasts = (time.is_some() && !request.body().is_end_stream()).then(MayLast::default);
+        if let Some(lasts) = &lasts {
+            request.extensions_mut().insert(lasts.clone());
+        }
         let request = request.map(|body| RequestBody {
             body: Some(body),
             exchange: Arc::clone(&exchange),
@@ -159,6 +182,7 @@ where
             expects,
             time,
             timer: None,
+            lasts: lasts.clone(),
         });
         let (service, limits) = (self.service.clone(), Arc::clone(&self.limits));
         Box::pin(async move {
@@ -166,11 +190,15 @@ where
                 drop(request);
                 refusal
             } else if taken {
-                match tokio::time::timeout(limits.answer, service.oneshot(request)).await {
-                    Ok(answer) => answer.map_err(Into::into)?,
-                    Err(_) => {
-                        let status = Status::deadline_exceeded(format!("no response within {:?}", limits.answer));
-                        refusal(grpc, StatusCode::GATEWAY_TIMEOUT, &status)
+                let mut answer = std::pin::pin!(service.oneshot(request));
+                loop {
+                    match tokio::time::timeout(limits.answer, answer.as_mut()).await {
+                        Ok(answer) => break answer.map_err(Into::into)?,
+                        Err(_) if lasts.as_ref().is_some_and(MayLast::is_said) => {}
+                        Err(_) => {
+                            let status = Status::deadline_exceeded(format!("no response within {:?}", limits.answer));
+                            break refusal(grpc, StatusCode::GATEWAY_TIMEOUT, &status);
+                        }
                     }
                 }
             } else {
@@ -184,8 +212,11 @@ where
                 let status = Status::deadline_exceeded(format!("the body did not come within {:?}", limits.body));
                 response = refusal(grpc, StatusCode::REQUEST_TIMEOUT, &status);
             }
-            if http_1 && !exchange.settle().await {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if http_1 {
+                if !exchange.settle().await {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                exchange.settled.store(true, Relaxed);
             }
             Ok(response.map(|body| AnswerBody::new(body, exchange)))
         })
@@ -208,6 +239,7 @@ pub struct RequestBody {
     expects: bool,
     time: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    lasts: Option<MayLast>,
 }
 
 impl std::fmt::Debug for RequestBody {
@@ -228,7 +260,8 @@ impl http_body::Body for RequestBody {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 this.exchange.turn(false);
-                let Some(time) = this.time else { return Poll::Pending };
+                let lasts = this.lasts.as_ref().is_some_and(MayLast::is_said);
+                let Some(time) = this.time.filter(|_| !lasts) else { return Poll::Pending };
                 let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(time)));
                 if timer.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
@@ -266,6 +299,9 @@ impl http_body::Body for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         let Some(body) = self.body.take() else { return };
+        if self.exchange.settled.load(Relaxed) && !body.is_end_stream() {
+            self.exchange.entry.leave_unread();
+        }
         *self.exchange.left() = match body.is_end_stream() {
             true => Left::Nothing,
             // To read it would be to ask the client for it.

@@ -104,7 +104,8 @@ impl Limits {
     }
 
     /// Sets how long the body of a request may take, from the end of its head; then the
-    /// response is 408. Bodies of gRPC may last. The default is 60 seconds.
+    /// response is 408. Bodies of gRPC may last, and those that a `Gateway` takes as streams
+    /// of requests. The default is 60 seconds.
     pub fn body_time(mut self, time: Duration) -> Self {
         self.body = time;
         self
@@ -112,7 +113,8 @@ impl Limits {
 
     /// Sets how long a request may take until its response begins; then the response is 504,
     /// or DEADLINE_EXCEEDED over gRPC. It is the last resort, behind the service's own
-    /// deadlines. The default is 10 minutes.
+    /// deadlines; a stream of requests that a `Gateway` takes may last. The default is 10
+    /// minutes.
     pub fn answer_time(mut self, time: Duration) -> Self {
         self.answer = time;
         self

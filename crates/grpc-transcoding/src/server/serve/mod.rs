@@ -34,6 +34,7 @@ mod limits;
 mod listener;
 mod stream;
 
+pub(super) use exchange::MayLast;
 pub use exchange::{Peer, RequestBody};
 pub use limits::{Limits, ServeOptions};
 pub use listener::Listener;
