@@ -183,6 +183,7 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> std::result::Res
     Ok(match method.as_str() {
         "Echo" => unary(&Text::decode(message).unwrap_or_default()),
         "Put" => unary(&Text { text: Blob::decode(message).unwrap_or_default().name }),
+        "Collect" => unary(&Text { text: format!("{} bytes", body.len()) }),
         "Wait" => {
             let _lasting = Lasting::new(&seen);
             let seconds = Seconds::decode(message).unwrap_or_default().seconds;

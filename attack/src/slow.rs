@@ -33,7 +33,9 @@ pub(crate) fn attacks() -> Vec<Attack> {
         Attack { name: "slow/descriptors-bodies", run: |stage| Box::pin(descriptors(stage, Part::Body)) },
         Attack { name: "slow/descriptors-idle", run: |stage| Box::pin(descriptors(stage, Part::Nothing)) },
         Attack { name: "slow/prefaces", run: |stage| Box::pin(prefaces(stage)) },
-        Attack { name: "slow/memory", run: |stage| Box::pin(memory(stage)) },
+        Attack { name: "slow/memory", run: |stage| Box::pin(memory(stage, BLOB)) },
+        Attack { name: "slow/memory-elements", run: |stage| Box::pin(memory(stage, STREAM)) },
+        Attack { name: "slow/elements-http1", run: |stage| Box::pin(unfinished(stage, Part::Element)) },
         Attack { name: "slow/frozen-backend", run: |stage| Box::pin(frozen(stage)) },
         Attack { name: "slow/silent-backend", run: |stage| Box::pin(silent(stage)) },
     ]
@@ -49,7 +51,13 @@ enum Part {
     Body,
     /// The same over HTTP/2, in 50 streams of a connection.
     Streams,
+    /// Half of an element of a stream of requests.
+    Element,
 }
+
+/// Where a body is one message, and where it is a stream of them.
+const BLOB: &str = "/v1/blobs";
+const STREAM: &str = "/v1/blobs:collect";
 
 /// How many streams a connection of [`Part::Streams`] has.
 const STREAMS: usize = 50;
@@ -61,6 +69,7 @@ impl Part {
             Self::Head => "unfinished heads",
             Self::Body => "unfinished bodies over HTTP/1.1",
             Self::Streams => "unfinished bodies over HTTP/2",
+            Self::Element => "unfinished elements of streams",
         }
     }
 
@@ -68,6 +77,7 @@ impl Part {
         match self {
             Self::Nothing | Self::Head => HEAD,
             Self::Body | Self::Streams => BODY,
+            Self::Element => DEADLINE,
         }
     }
 
@@ -75,8 +85,9 @@ impl Part {
         match self {
             Self::Nothing => String::new(),
             Self::Head => format!("GET /v1/echo/x HTTP/1.1\r\nHost: {gateway}\r\nX-Unfini"),
+            Self::Element => Self::Body.text(gateway).replace(BLOB, STREAM),
             Self::Body | Self::Streams => format!(
-                "POST /v1/blobs HTTP/1.1\r\nHost: {gateway}\r\nContent-Type: application/json\r\n\
+                "POST {BLOB} HTTP/1.1\r\nHost: {gateway}\r\nContent-Type: application/json\r\n\
                  Content-Length: 1000\r\n\r\n{{\"name\":\"x"
             ),
         }
@@ -107,7 +118,7 @@ impl Part {
             attackers.tasks.spawn(async move { drop(connection.await) });
             for _ in 0..STREAMS {
                 let mut client = client.clone().ready().await?;
-                let (answer, mut body) = begin_body(&mut client, gateway, "/v1/blobs")?;
+                let (answer, mut body) = begin_body(&mut client, gateway, BLOB)?;
                 body.send_data(Bytes::from_static(b"{\"name\":\"x"), false)?;
                 let tally = attackers.tally.clone();
                 tally.count("begun");
@@ -278,8 +289,8 @@ async fn descriptors_at_most(gateway: &Process, most: usize, within: Duration) -
     }
 }
 
-/// One HTTP/2 connection with many large bodies that do not end.
-async fn memory(stage: &Stage) -> Result<Row> {
+/// One HTTP/2 connection with many large bodies that do not end, or elements of bodies.
+async fn memory(stage: &Stage, path: &'static str) -> Result<Row> {
     const COUNT: usize = 200;
     /// Just under the largest body that is taken.
     const SIZE: usize = 4 * 1024 * 1024 - 64 * 1024;
@@ -297,7 +308,7 @@ async fn memory(stage: &Stage) -> Result<Row> {
         attackers.tasks.spawn(async move {
             let sent = async {
                 let mut client = client.ready().await?;
-                let (answer, mut body) = begin_body(&mut client, address, "/v1/blobs")?;
+                let (answer, mut body) = begin_body(&mut client, address, path)?;
                 body.send_data(Bytes::from_static(b"{\"data\":\""), false)?;
                 let mut sent = 0;
                 while sent < SIZE {
@@ -330,7 +341,7 @@ async fn memory(stage: &Stage) -> Result<Row> {
     drop(attackers);
     let comparison = Neighbour::echo(stage, gateway.address).sample().await?;
     Ok(Row {
-        attack: format!("one HTTP/2 connection with {COUNT} bodies of 4 MiB that do not end"),
+        attack: format!("one HTTP/2 connection with {COUNT} bodies of 4 MiB to {path} that do not end"),
         limit: stage.limit(&format!("the memory grows by less than {MOST} MiB; calls after it succeed"), HELD),
         held: peak < before + MOST && comparison.all_answered(),
         outcome,
