@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use benches::{METHOD, REPLY, REQUEST};
 use bytes::Bytes;
 use google_chat::{
     Client,
@@ -28,10 +29,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::body::Body;
 use tower::service_fn;
-
-const REQUEST: &str = r#"{"space":{"displayName":"Launch room for the spring release","spaceType":"SPACE","spaceDetails":{"description":"Where we plan the launch, day by day"},"customer":"customers/my_customer"},"requestId":"2f1e3c9a-6f0b-4a7e-9d53-0c6a8b1f4e21"}"#;
-const REPLY: &str = r#"{"name":"spaces/AAQAjCNSsU0","type":"ROOM","displayName":"Launch room for the spring release","spaceThreadingState":"THREADED_MESSAGES","spaceType":"SPACE","spaceHistoryState":"HISTORY_ON","createTime":"2026-11-24T09:30:00.123456Z","membershipCount":{},"accessSettings":{"accessState":"PRIVATE"},"customer":"customers/C01abc23d","spaceUri":"https://chat.google.com/room/AAQAjCNSsU0?cls=11"}"#;
-const METHOD: &str = "/google.chat.v1.ChatService/CreateSpace";
 
 /// How many calls come before those that are measured, on each connection.
 const WARM: usize = 20;

@@ -9,8 +9,9 @@
 //!   stub over these and over `Grpc`, and `Client`. The baseline is a bare hyper client that
 //!   posts the same request, prepared, to the same server. `Client` is also compared with
 //!   the same stub over `HttpJson` alone.
-//! - `gateway`: the gateway and rest_over_grpc with an empty handler. The baseline is static
-//!   bytes; all are served by `serve`.
+//! - `gateway`: the gateway with an empty handler, without and with the program's access log
+//!   and metrics, and rest_over_grpc. The baseline is a bare hyper server that answers static
+//!   bytes; `serve` serves the gateway and, for comparison, static bytes.
 //!
 //! CPU time is that of client and server together on one thread, where no thread must be
 //! woken, and then that of the clients alone, on two threads, with the servers on another.
@@ -19,28 +20,30 @@
 //! Arguments: `client` or `gateway` for one part; `calls NAME COUNT` for so many calls of
 //! one contestant one after another, for `benches/instructions`, which counts them.
 
+mod servers;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    convert::Infallible,
+    fs::File,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
+use benches::{METHOD, REQUEST, TARGET};
 use bytes::Bytes;
 use google_chat::{
     Credentials, Wire,
     grpc_transcoding::{
         HttpRules,
         client::{Grpc, HttpJson, Origin},
-        server::{Gateway, RequestBody, ServeOptions, serve},
+        server::{RequestBody, ServeOptions, serve},
     },
     proto::google::chat::v1::{CreateSpaceRequest, chat_service_client::ChatServiceClient},
     protojson::DescriptorPool,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header::CONTENT_TYPE};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http::{HeaderValue, Method, Request, Uri, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use prost::Message;
 use tokio::{
@@ -49,15 +52,6 @@ use tokio::{
 };
 use tonic::{body::Body, client::GrpcService, transport::Endpoint};
 use tower::{Service, ServiceExt, service_fn};
-
-const REQUEST: &str = r#"{"space":{"displayName":"Launch room for the spring release","spaceType":"SPACE","spaceDetails":{"description":"Where we plan the launch, day by day"},"customer":"customers/my_customer"},"requestId":"2f1e3c9a-6f0b-4a7e-9d53-0c6a8b1f4e21"}"#;
-const TARGET: &str = "/v1/spaces?requestId=2f1e3c9a-6f0b-4a7e-9d53-0c6a8b1f4e21";
-const REPLY: &str = r#"{"name":"spaces/AAQAjCNSsU0","type":"ROOM","displayName":"Launch room for the spring release","spaceThreadingState":"THREADED_MESSAGES","spaceType":"SPACE","spaceHistoryState":"HISTORY_ON","createTime":"2026-11-24T09:30:00.123456Z","membershipCount":{},"accessSettings":{"accessState":"PRIVATE"},"customer":"customers/C01abc23d","spaceUri":"https://chat.google.com/room/AAQAjCNSsU0?cls=11"}"#;
-const METHOD: &str = "/google.chat.v1.ChatService/CreateSpace";
-
-fn frame(message: &[u8]) -> Bytes {
-    [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat().into()
-}
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -203,51 +197,16 @@ async fn cpu(servers: Option<&Handle>) -> Duration {
     read(ClockId::ProcessCPUTime) - of_servers
 }
 
-/// rest_over_grpc's handler, which answers the same space to all.
-#[derive(Clone)]
-struct Answering(benches::google::chat::v1::Space);
-
-impl benches::bench::Rooms for Answering {
-    async fn create_space(
-        &self,
-        _: benches::google::chat::v1::CreateSpaceRequest,
-        _: &mut rest_over_grpc::handling::Context,
-    ) -> Result<benches::google::chat::v1::Space, rest_over_grpc::handling::Status> {
-        Ok(self.0.clone())
-    }
-}
-
-/// Serves on a port, on the runtime of the servers.
-async fn listen<S>(servers: &Handle, service: S) -> String
+/// Runs a server at a port, on the runtime of the servers.
+async fn listen<F>(servers: &Handle, run: impl FnOnce(TcpListener) -> F + Send + 'static) -> String
 where
-    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    F: Future<Output = ()> + Send,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     let listener = listener.into_std().expect("a listener");
-    servers.spawn(async {
-        let listener = TcpListener::from_std(listener).expect("a listener");
-        serve(listener, service, ServeOptions::default()).await;
-    });
+    servers.spawn(async { run(TcpListener::from_std(listener).expect("a listener")).await });
     endpoint
-}
-
-/// A gRPC server with an empty handler: it answers the same frame to all.
-fn grpc_backend(
-    reply: Bytes,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send {
-    service_fn(move |call: Request<Body>| {
-        let reply = reply.clone();
-        async move {
-            let _ = call.into_body().collect().await;
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-            let pieces = [Ok::<_, Infallible>(Frame::data(reply)), Ok(Frame::trailers(trailers))];
-            let body = Body::new(StreamBody::new(tonic::codegen::tokio_stream::iter(pieces)));
-            Ok(Response::builder().header("content-type", "application/grpc").body(body).expect("an answer"))
-        }
-    })
 }
 
 /// Calls of a service with the frames that a stub would give it. Not a function, as
@@ -288,47 +247,28 @@ where
 }
 
 /// The clients and the servers that are compared; each begins with the baseline.
-async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
+async fn contestants(runtime: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
     let schema = DescriptorPool::decode(google_chat::proto::DESCRIPTOR_SET).expect("the schema");
     let method = schema.method(METHOD).expect("the method");
     let request = method.input().from_json(REQUEST).expect("the request");
-    let reply = method.output().from_json(REPLY).expect("the reply");
     let rules = HttpRules::new(&schema);
     let body = rules.method(METHOD).expect("the method").to_http(&request).expect("an HTTP request").into_body();
     let message = CreateSpaceRequest::decode(&*request).expect("the request");
-    let (request, reply) = (frame(&request), frame(&reply));
+    let request = servers::framed(&request);
 
-    // The server that all HTTP clients call: static bytes.
-    let fixed = listen(
-        servers,
-        service_fn(|request: Request<RequestBody>| async {
-            let _ = request.into_body().collect().await;
-            let body = Body::new(Full::new(Bytes::from_static(REPLY.as_bytes())));
-            Ok::<_, Infallible>(
-                Response::builder().header("content-type", "application/json").body(body).expect("an answer"),
-            )
-        }),
-    )
-    .await;
-    let over_grpc = {
-        let backend = grpc_backend(reply.clone());
-        listen(servers, service_fn(move |call: Request<RequestBody>| backend.clone().oneshot(call.map(Body::new))))
-            .await
+    let options = ServeOptions::default;
+    // The server that all HTTP clients call.
+    let fixed = listen(runtime, move |at| serve(at, service_fn(servers::fixed), options())).await;
+    let taking = service_fn(|call: Request<RequestBody>| servers::grpc().oneshot(call.map(Body::new)));
+    let over_grpc = listen(runtime, move |at| serve(at, taking, options())).await;
+    let bare = listen(runtime, |at| servers::bare(at, hyper::service::service_fn(servers::fixed))).await;
+    let transcoding = listen(runtime, move |at| serve(at, servers::gateway(), options())).await;
+    let observed = {
+        let log = File::create("/dev/null").expect("a log");
+        let service = gchat::observed(servers::gateway(), &rules, log);
+        listen(runtime, move |at| serve(at, service, options())).await
     };
-    let transcoding = listen(servers, Gateway::new(schema.clone(), grpc_backend(reply)).unwrap()).await;
-    let peer = {
-        let space = serde_json::from_str(REPLY).expect("a space");
-        let transcoder = benches::rest_over_grpc_peer::Transcoder::new(Answering(space));
-        let service = rest_over_grpc::serving::RestService::new(transcoder);
-        listen(
-            servers,
-            service_fn(move |request: Request<RequestBody>| {
-                let answer = service.clone().oneshot(request);
-                async move { answer.await.map(|answer: Response<_>| answer.map(Body::new)) }
-            }),
-        )
-        .await
-    };
+    let peer = listen(runtime, |at| servers::bare(at, servers::rest_over_grpc(servers::Answering::new()))).await;
 
     let hyper: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let post = |endpoint: &str| {
@@ -367,8 +307,10 @@ async fn contestants(servers: &Handle) -> (Vec<Contestant>, Vec<Contestant>) {
         Contestant::new("Client over Grpc", stub(client(Wire::Grpc, &over_grpc), &message)),
     ];
     let gateways = vec![
+        Contestant::new("bare hyper server", post(&bare)),
         Contestant::new("static bytes", post(&fixed)),
-        Contestant::new("gateway, empty handler", post(&transcoding)),
+        Contestant::new("gateway", post(&transcoding)),
+        Contestant::new("gateway, log and metrics", post(&observed)),
         Contestant::new("rest_over_grpc", post(&peer)),
     ];
     (clients, gateways)

@@ -1,7 +1,19 @@
-//! The generated code of the peers.
+//! The call that is measured, and the generated code of the peers.
 
 /// The descriptor set of everything here.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bench.bin"));
+
+/// The request that all calls make.
+pub const REQUEST: &str = r#"{"space":{"displayName":"Launch room for the spring release","spaceType":"SPACE","spaceDetails":{"description":"Where we plan the launch, day by day"},"customer":"customers/my_customer"},"requestId":"2f1e3c9a-6f0b-4a7e-9d53-0c6a8b1f4e21"}"#;
+
+/// Where it goes over HTTP/JSON.
+pub const TARGET: &str = "/v1/spaces?requestId=2f1e3c9a-6f0b-4a7e-9d53-0c6a8b1f4e21";
+
+/// Where it goes over gRPC.
+pub const METHOD: &str = "/google.chat.v1.ChatService/CreateSpace";
+
+/// The space that is the response to it.
+pub const REPLY: &str = r#"{"name":"spaces/AAQAjCNSsU0","type":"ROOM","displayName":"Launch room for the spring release","spaceThreadingState":"THREADED_MESSAGES","spaceType":"SPACE","spaceHistoryState":"HISTORY_ON","createTime":"2026-11-24T09:30:00.123456Z","membershipCount":{},"accessSettings":{"accessState":"PRIVATE"},"customer":"customers/C01abc23d","spaceUri":"https://chat.google.com/room/AAQAjCNSsU0?cls=11"}"#;
 
 /// A list of spaces.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]

@@ -57,6 +57,12 @@ struct Cli {
     verbose: u8,
 }
 
+/// Logs and counts the requests to a service, as `gchat gateway` does: for the benchmarks.
+#[doc(hidden)]
+pub fn observed<S>(service: S, rules: &HttpRules, log: impl Write + Send + 'static) -> serving::Observe<S> {
+    serving::Observe::with_log_and_metrics(service, rules, log)
+}
+
 /// What help says of the ends of commands.
 fn exit_codes() -> String {
     let mut text = "Exit codes:".to_owned();

@@ -37,13 +37,14 @@ use self::{
     access_log::AccessLog,
     listen::Bound,
     metrics::Metrics,
-    observe::{Observe, Observers},
+    observe::Observers,
     spans::{TraceFlags, Tracer},
 };
 pub(crate) use self::{
     admin::{Readiness, health},
     config::with_config_file,
     listen::Address,
+    observe::Observe,
     spans::Traced,
     tls::{BackendTls, ServerTls},
 };

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    io::Write,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use google_chat::grpc_transcoding::{
-    Binding,
+    Binding, HttpRules,
     bytes::Bytes,
     hyper::body::{Body as HttpBody, Frame, SizeHint},
     rpc,
@@ -22,7 +23,7 @@ use tonic::{Code, Status, body::Body};
 use tower::Service;
 
 use super::{
-    access_log::{AccessLog, Entry},
+    access_log::{AccessLog, Entry, Form},
     metrics::{Metrics, Subject},
     spans::{ServerSpan, Tracer},
 };
@@ -32,7 +33,7 @@ const GONE: u16 = 499;
 
 /// A service whose requests are logged, counted and traced, as far as is asked for.
 #[derive(Clone)]
-pub(super) struct Observe<S> {
+pub struct Observe<S> {
     inner: S,
     /// `None` if nothing is asked for.
     observers: Option<Arc<Observers>>,
@@ -47,6 +48,11 @@ pub(super) struct Observers {
 }
 
 impl<S> Observe<S> {
+    pub(crate) fn with_log_and_metrics(inner: S, rules: &HttpRules, log: impl Write + Send + 'static) -> Self {
+        let (log, metrics) = (AccessLog::to(Form::Json, log), Arc::new(Metrics::new(rules, None)));
+        Self::new(inner, Observers { log: Some(log), metrics: Some(metrics), tracer: None })
+    }
+
     pub(super) fn new(inner: S, observers: Observers) -> Self {
         let asked = observers.log.is_some() || observers.metrics.is_some() || observers.tracer.is_some();
         Self { inner, observers: asked.then(|| Arc::new(observers)) }
@@ -241,7 +247,7 @@ mod tests {
     use http_body_util::{BodyExt, Full, Limited};
 
     use super::*;
-    use crate::serving::access_log::{Form, tests::Disk};
+    use crate::serving::access_log::tests::Disk;
 
     #[tokio::test]
     async fn only_what_a_client_leaves_is_cancelled() {
