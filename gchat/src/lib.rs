@@ -41,6 +41,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use failure::{Exit, Failure};
+use google_chat::grpc_transcoding::HttpRules;
 
 /// Without completions, any name of a shell leads to the error that says so.
 #[cfg(not(feature = "full"))]

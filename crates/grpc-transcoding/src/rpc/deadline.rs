@@ -71,21 +71,30 @@ impl Deadline {
 
     /// What ends a body that is polled when it has passed.
     pub(crate) fn expiry(self) -> Expiry {
-        Expiry(self.instant().map(|instant| (self, Box::pin(tokio::time::sleep_until(instant)))))
+        Expiry { deadline: self, sleep: None }
     }
 }
 
 /// The timer of a [`Deadline`]; without one it never ends.
 #[derive(Debug)]
-pub(crate) struct Expiry(Option<(Deadline, Pin<Box<Sleep>>)>);
+pub(crate) struct Expiry {
+    deadline: Deadline,
+    /// Set once somebody waits: a timer costs more than a look at the clock.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
 
 impl Expiry {
+    /// The status, if the deadline has passed.
+    pub(crate) fn passed(&self) -> Option<Status> {
+        let instant = self.deadline.instant()?;
+        (Instant::now() >= instant).then(|| self.deadline.expired())
+    }
+
     /// The status, once the deadline has passed.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Status> {
-        match &mut self.0 {
-            Some((deadline, sleep)) => sleep.as_mut().poll(context).map(|()| deadline.expired()),
-            None => Poll::Pending,
-        }
+        let Some(instant) = self.deadline.instant() else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(instant)));
+        sleep.as_mut().poll(context).map(|()| self.deadline.expired())
     }
 }
 
@@ -111,11 +120,21 @@ impl<B: Body<Data = Bytes> + Unpin> Body for DeadlineBody<B> {
         if this.expired {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(expired) = this.expiry.poll(context) {
-            this.expired = true;
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers(&expired)))));
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        let expired = match &frame {
+            Poll::Ready(_) => this.expiry.passed(),
+            Poll::Pending => match this.expiry.poll(context) {
+                Poll::Ready(expired) => Some(expired),
+                Poll::Pending => None,
+            },
+        };
+        match expired {
+            None => frame,
+            Some(expired) => {
+                this.expired = true;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers(&expired)))))
+            }
         }
-        Pin::new(&mut this.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -116,6 +116,11 @@ impl http_body::Body for Unary {
 
 /// The status that headers or trailers hold.
 pub fn status(headers: &HeaderMap) -> Option<Status> {
+    // Most headers have no status, and most trailers nothing else than that of a success.
+    let code = headers.get(&GRPC_STATUS)?;
+    if code == "0" && headers.len() == 1 {
+        return Some(Status::ok(""));
+    }
     if is_sound_status(headers) {
         return Status::from_header_map(headers);
     }

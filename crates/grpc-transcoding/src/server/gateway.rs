@@ -537,7 +537,9 @@ impl Shared {
         let payload = HttpPayload { content_type, body };
         binding.decode_request(variables, &query, &payload, &self.options, &mut message)?;
         let message = frame::frame(message)?;
-        let (form, packs) = (Form::asked_for(&head.headers), header::prefers_gzip(&head.headers));
+        // To read what a client prefers costs more than to find its method: only where it counts.
+        let form = if method.is_server_streaming() { Form::asked_for(&head.headers) } else { Form::Array };
+        let packs = header::prefers_gzip(&head.headers);
         let message = Body::new(Full::new(message));
         let mut call = call(method, message, head.headers, timeout, self.grpc_metadata)?;
         authorize(&mut call, &system)?;

@@ -76,7 +76,7 @@ where
             if self.ended {
                 return Poll::Ready(self.end());
             }
-            if let Poll::Ready(expired) = self.expiry.poll(context) {
+            if let Some(expired) = self.expiry.passed() {
                 return Poll::Ready(Err(expired));
             }
             let frame = self.body.as_mut().poll_frame(context);
@@ -89,7 +89,10 @@ where
             }
             let frame = match frame {
                 Poll::Ready(frame) => frame,
-                Poll::Pending => return self.silence.poll(context).map(Err),
+                Poll::Pending => match self.expiry.poll(context) {
+                    Poll::Ready(expired) => return Poll::Ready(Err(expired)),
+                    Poll::Pending => return self.silence.poll(context).map(Err),
+                },
             };
             self.silence.broken();
             match frame {

@@ -218,7 +218,7 @@ where
                 }
                 exchange.settled.store(true, Relaxed);
             }
-            Ok(response.map(|body| AnswerBody::new(body, exchange)))
+            Ok(response.map(|body| AnswerBody::new(body, exchange, http_1)))
         })
     }
 }
@@ -319,7 +319,8 @@ impl Drop for RequestBody {
 pub(super) struct AnswerBody {
     answer: Arc<Mutex<Answer>>,
     entry: Arc<Entry>,
-    number: u64,
+    /// `None` over HTTP/1.1, where the connection itself is seen to take nothing.
+    number: Option<u64>,
 }
 
 /// What the connection takes back where a response is not taken.
@@ -334,12 +335,12 @@ pub(super) struct Answer {
 }
 
 impl AnswerBody {
-    fn new(body: Body, exchange: Arc<Exchange>) -> Self {
+    fn new(body: Body, exchange: Arc<Exchange>, http_1: bool) -> Self {
         let entry = Arc::clone(&exchange.entry);
         let answer =
             Answer { body: Some(body), rest: Bytes::new(), exchange: Some(exchange), given: Some(Instant::now()) };
         let answer = Arc::new(Mutex::new(answer));
-        let number = entry.keep(&answer);
+        let number = (!http_1).then(|| entry.keep(&answer));
         Self { answer, entry, number }
     }
 
@@ -350,7 +351,9 @@ impl AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.entry.forget(self.number);
+        if let Some(number) = self.number {
+            self.entry.forget(number);
+        }
     }
 }
 
