@@ -217,7 +217,7 @@ impl OpenApi {
                 known.put("x-additionalOperations", additional);
             }
             known.write(&mut text);
-            self.check(text.len() + schemas.looked_at)?;
+            self.check(text.len() + schemas.work)?;
         }
 
         text.push_str("},\n\"components\":{\"schemas\":{");

@@ -17,6 +17,9 @@ use super::{
 /// The style of the page, which it expects at `docs/style.css` beside itself.
 pub const STYLE: &str = include_str!("style.css");
 
+/// What a parameter or a property takes of memory until the page is written, in bytes.
+const MEMORY: usize = 500;
+
 /// How deep the bodies of examples go, and how many members each object of them has.
 const EXAMPLE: (usize, usize) = (2, 3);
 
@@ -37,15 +40,17 @@ impl OpenApi {
                 let operation = plan.operation(entry, &mut schemas);
                 let place = (entry.method.method().index(), entry.index);
                 let path = item.path.split('#').next().unwrap_or(&item.path);
-                // A parameter takes more of the page than of this.
-                length += 100 * (1 + operation.parameters.len());
-                self.check(length + schemas.looked_at)?;
+                length += MEMORY * (1 + operation.parameters.len());
+                self.check(length + schemas.work)?;
                 operations.push((place, key.as_str(), path, operation));
             }
         }
         operations.sort_by_key(|(place, ..)| *place);
         let mut components = BTreeMap::from([(ERROR.to_owned(), error())]);
         while let Some((name, schema)) = schemas.next_component() {
+            let properties = schema.get("properties").and_then(Json::as_object);
+            length += MEMORY * (1 + properties.map_or(0, |properties| properties.members().count()));
+            self.check(length)?;
             components.insert(name, schema);
         }
 

@@ -21,6 +21,10 @@ const FIELDS: usize = 2000;
 /// How many parameters an operation has at most.
 const PARAMETERS: usize = 500;
 
+/// What a field that is looked at counts beside the text of the document, in bytes: work that
+/// leaves no text must have an end as well.
+const WORK: usize = 8;
+
 struct Walk<'w, 'd> {
     rule: &'w Resolved,
     schemas: &'w mut Schemas<'d>,
@@ -51,7 +55,7 @@ pub(super) fn parameters(rule: &Resolved, schemas: &mut Schemas<'_>) -> (Vec<Par
     }
     let more = walk.is_full();
     let (mut found, looked_at) = (walk.found, walk.looked_at);
-    schemas.looked_at += looked_at;
+    schemas.work += WORK * looked_at;
     describe_oneofs(&mut found);
     (found, more)
 }

@@ -26,9 +26,9 @@ pub(super) struct Schemas<'d> {
     seen: HashSet<String>,
     messages: VecDeque<MessageDescriptor>,
     enums: Vec<(String, Object)>,
-    /// How many fields were looked at that may have become query parameters: work that may
-    /// leave no text.
-    pub(super) looked_at: usize,
+    /// How much text could have been written in the time in which fields were looked at that
+    /// may have become query parameters.
+    pub(super) work: usize,
 }
 
 /// What `google.api.field_behavior` says of a field.
@@ -106,7 +106,7 @@ impl<'d> Schemas<'d> {
             seen: HashSet::new(),
             messages: VecDeque::new(),
             enums: Vec::new(),
-            looked_at: 0,
+            work: 0,
         }
     }
 

@@ -25,12 +25,12 @@ use crate::{
 /// The pages, made when the first request comes.
 pub(super) struct Docs {
     pub(super) document: OpenApi,
-    pages: OnceCell<Result<Pages, TooLarge>>,
+    pages: OnceCell<Pages>,
 }
 
 struct Pages {
-    document: Page,
-    page: Page,
+    document: Result<Page, TooLarge>,
+    page: Result<Page, TooLarge>,
     style: Page,
 }
 
@@ -75,7 +75,7 @@ impl Docs {
     ///
     /// # Errors
     ///
-    /// If the document would be too large.
+    /// If the document, or the page, would be too large.
     pub(super) async fn answer(self: &Arc<Self>, place: Place, headers: &HeaderMap) -> Result<Response<Body>, Status> {
         if self.pages.get().is_none() {
             let own = Arc::clone(self);
@@ -90,22 +90,23 @@ impl Docs {
             let _ = made.await;
         }
         let pages = self.pages.get().ok_or_else(|| Status::internal("the pages cannot be made"))?;
-        let pages = pages.as_ref().map_err(|error| Status::unimplemented(error.to_string()))?;
-        Ok(match place {
-            Place::Document => pages.document.response(headers),
-            Place::Page => pages.page.response(headers),
-            Place::Style => pages.style.response(headers),
-        })
+        let page = match place {
+            Place::Document => pages.document.as_ref(),
+            Place::Page => pages.page.as_ref(),
+            Place::Style => Ok(&pages.style),
+        };
+        let page = page.map_err(|error| Status::unimplemented(error.to_string()))?;
+        Ok(page.response(headers))
     }
 }
 
 impl Pages {
-    fn new(document: &OpenApi) -> Result<Self, TooLarge> {
-        Ok(Self {
-            document: Page::new("application/json", document.to_json()?.into()),
-            page: Page::new("text/html; charset=utf-8", document.to_html()?.into()),
+    fn new(document: &OpenApi) -> Self {
+        Self {
+            document: document.to_json().map(|text| Page::new("application/json", text.into())),
+            page: document.to_html().map(|text| Page::new("text/html; charset=utf-8", text.into())),
             style: Page::new("text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes())),
-        })
+        }
     }
 }
 
