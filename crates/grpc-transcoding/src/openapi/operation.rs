@@ -124,7 +124,7 @@ impl Operation {
             body: request_body(method, binding, schemas),
             success: success(binding, schemas),
             streaming,
-            unserved: !method.is_servable(),
+            unserved: !binding.is_servable(),
             scopes: Vec::new(),
             host: None,
             hidden_by: None,
@@ -139,7 +139,10 @@ impl Operation {
             paragraph(&mut description, "There are more query parameters than are listed here.");
         }
         if self.unserved {
-            paragraph(&mut description, "Not served over HTTP: the method streams its requests. Call it over gRPC.");
+            paragraph(
+                &mut description,
+                "Not served: the method streams its requests, and the rule has no body for them. Call it over gRPC.",
+            );
         }
         if let Some(other) = &self.hidden_by {
             paragraph(
