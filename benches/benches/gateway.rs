@@ -36,7 +36,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tonic::body::Body;
 use tower::ServiceExt;
 
-/// How many requests come before those that are measured, on each connection.
+/// How many requests come before those that are measured, on each connection without a rate.
 const WARM: usize = 20;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -158,7 +158,8 @@ async fn load(endpoint: &str, seconds: &str, busy: &str, rate: &str, idle: &str)
                 call(&mut sender, &body).await?;
                 times.push(one.elapsed());
             }
-            Ok::<_, Failure>(times.split_off(WARM.min(times.len())))
+            let warm = if every.is_none() { WARM.min(times.len()) } else { 0 };
+            Ok::<_, Failure>(times.split_off(warm))
         }));
     }
     let mut times = Vec::new();
