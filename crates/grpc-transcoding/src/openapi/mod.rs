@@ -438,6 +438,14 @@ fn system_parameters() -> Object {
             "prettyPrint",
             parameter("prettyPrint", "Whether the response is indented.", Object::new().with("type", "boolean")),
         )
+        .with(
+            "fields",
+            parameter(
+                "fields",
+                "The fields that the response is to have, such as name,items(title); * for all.",
+                text(),
+            ),
+        )
         .with("access_token", parameter("access_token", "A token, in place of the header Authorization.", text()))
 }
 

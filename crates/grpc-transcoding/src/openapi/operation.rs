@@ -31,7 +31,7 @@ pub(super) struct Operation {
     /// The description of a success, and what it has by media type.
     pub(super) success: (&'static str, Vec<Content>),
     pub(super) streaming: Option<&'static str>,
-    /// Whether a server refuses the method's calls.
+    /// Whether a server refuses its calls.
     pub(super) unserved: bool,
     /// The OAuth scopes, any of which allows the call.
     pub(super) scopes: Vec<String>,
@@ -141,7 +141,7 @@ impl Operation {
         if self.unserved {
             paragraph(
                 &mut description,
-                "Not served: the method streams its requests, and the rule has no body for them. Call it over gRPC.",
+                "Not served over HTTP: the method streams its requests, and its rule has no body for them. Call it over gRPC.",
             );
         }
         if let Some(other) = &self.hidden_by {

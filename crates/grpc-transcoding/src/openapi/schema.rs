@@ -292,9 +292,13 @@ impl<'d> Schemas<'d> {
                 schema.put("x-enum-varnames", names());
             } else {
                 schema = schema.with("type", "string").with("enum", names());
-                if !kind.is_closed() {
-                    paragraph(&mut description, "A value without a name here is written as its number.");
-                }
+            }
+            if !kind.is_closed() {
+                let other = match self.options.enums_as_integers {
+                    true => "There may be numbers that are not listed here.",
+                    false => "A value without a name here is written as its number.",
+                };
+                paragraph(&mut description, other);
             }
             schema.put_text("description", description);
             schema.put_flag("deprecated", symbol.deprecated);

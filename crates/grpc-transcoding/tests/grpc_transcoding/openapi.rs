@@ -327,6 +327,7 @@ fn messages_and_enums_are_components() {
     let options = WriteOptions::default().with_enums_as_integers(true).with_proto_field_names(true);
     let document = read(&described().write_options(options));
     let size = schema(&document, "described.v2.Size");
+    assert_eq!(size["description"], "How large.\n\nThere may be numbers that are not listed here.");
     assert_eq!((&size["type"], &size["enum"]), (&json!("integer"), &json!([0, 1])));
     let names = schema(&document, "described.v2.UpdateCupRequest");
     assert_eq!(names["required"], json!(["break_it"]));
@@ -410,6 +411,18 @@ fn responses_have_the_media_types_of_their_kind() {
     let marks = ["Watch", "Pour", "GetCup"]
         .map(|name| operation(&document, &format!("described.v2.Cupboard.{name}"))["x-grpc-streaming"].clone());
     assert_eq!(marks, [json!("server"), json!("bidirectional"), Value::Null]);
+    // A stream of requests is the elements of a body, so that one without a body is not served.
+    let pour = operation(&document, "described.v2.Cupboard.Pour");
+    assert_eq!(
+        pour["requestBody"]["content"],
+        json!({
+            "application/json": {"schema": {"type": "array", "items": cup}},
+            "application/x-ndjson": {"schema": {"type": "string"}, "x-itemSchema": cup},
+        })
+    );
+    let count = operation(&document, "described.v2.Cupboard.Count");
+    assert_eq!((&pour["x-grpc-unserved"], &count["x-grpc-unserved"]), (&Value::Null, &json!(true)));
+    assert!(count["description"].as_str().unwrap().ends_with("Call it over gRPC."));
     let document = read(&shelf());
     let binary = json!({"schema": {"type": "string", "format": "binary"}});
     let any = json!({"application/octet-stream": binary, "*/*": binary});
