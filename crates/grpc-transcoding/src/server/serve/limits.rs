@@ -8,11 +8,14 @@ use tokio_rustls::rustls::ServerConfig;
 /// [`Limits`], until it is dropped.
 #[must_use]
 pub struct ServeOptions {
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<Tls>,
     pub(super) limits: Limits,
     pub(super) shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(super) grace: Duration,
 }
+
+/// The configuration of TLS as it is now.
+pub(super) type Tls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
 impl Default for ServeOptions {
     fn default() -> Self {
@@ -29,8 +32,14 @@ impl fmt::Debug for ServeOptions {
 impl ServeOptions {
     /// Serves with TLS. What a connection speaks is what that agrees on (ALPN: `h2`,
     /// `http/1.1`), and HTTP/1.1 where it agrees on nothing.
-    pub fn tls(mut self, config: Arc<ServerConfig>) -> Self {
-        self.tls = Some(config);
+    pub fn tls(self, config: Arc<ServerConfig>) -> Self {
+        self.tls_with(move || Arc::clone(&config))
+    }
+
+    /// Serves with TLS as [`ServeOptions::tls`] does. Each connection asks for the
+    /// configuration when it begins, so that certificates can be renewed.
+    pub fn tls_with(mut self, config: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static) -> Self {
+        self.tls = Some(Arc::new(config));
         self
     }
 

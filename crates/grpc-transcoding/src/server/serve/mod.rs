@@ -72,13 +72,8 @@ where
     let descriptors = connections::descriptors().map_or(usize::MAX, |count| count / 4 * 3);
     let connections = Arc::new(Connections::new(limits.connections.min(descriptors), limits.connections_per_peer));
     let (open, closing) = watch::channel(());
-    let server = Server {
-        tls: tls.map(TlsAcceptor::from),
-        service,
-        requests: Arc::new(Semaphore::new(limits.requests)),
-        limits: Arc::new(limits),
-        closing,
-    };
+    let server =
+        Server { tls, service, requests: Arc::new(Semaphore::new(limits.requests)), limits: Arc::new(limits), closing };
     let mut tasks = JoinSet::new();
     loop {
         let accepted = async {
@@ -114,7 +109,7 @@ where
 /// What the connections of a server share.
 #[derive(Clone)]
 struct Server<S> {
-    tls: Option<TlsAcceptor>,
+    tls: Option<limits::Tls>,
     service: S,
     limits: Arc<Limits>,
     requests: Arc<Semaphore>,
@@ -222,12 +217,12 @@ where
 
 /// Finds out which HTTP a connection speaks. One that does not show it in time is
 /// not waited for.
-async fn begin<I>(mut stream: I, tls: Option<&TlsAcceptor>, limits: &Limits) -> Option<Begun<I>>
+async fn begin<I>(mut stream: I, tls: Option<&limits::Tls>, limits: &Limits) -> Option<Begun<I>>
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     if let Some(tls) = tls {
-        let accepted = timeout(limits.handshake, tls.accept(stream)).await;
+        let accepted = timeout(limits.handshake, TlsAcceptor::from(tls()).accept(stream)).await;
         return Some(Begun::Tls(Box::new(accepted.ok()?.ok()?)));
     }
     let mut begin = [0; PREFACE.len()];
