@@ -34,6 +34,18 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|(kind, codec)| kind.eq_ignore_ascii_case(GRPC) && matches!(codec.first(), None | Some(b'+')))
 }
 
+/// Whether a request is one of gRPC-Web, by its content type: `application/grpc-web`, or one
+/// that begins so, such as `application/grpc-web-text+proto`.
+///
+/// Source: [gRPC-Web](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md).
+pub fn is_grpc_web(headers: &HeaderMap) -> bool {
+    const GRPC_WEB: &[u8] = b"application/grpc-web";
+    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| essence(kind.as_bytes()));
+    kind.split_at_checked(GRPC_WEB.len()).is_some_and(|(kind, form)| {
+        kind.eq_ignore_ascii_case(GRPC_WEB) && matches!(form.first(), None | Some(b'+' | b'-'))
+    })
+}
+
 /// Whether a content type is that of JSON.
 pub(crate) fn is_json(kind: &HeaderValue) -> bool {
     let kind = essence(kind.as_bytes());
@@ -234,8 +246,14 @@ mod tests {
             ("application/json", false),
             ("", false),
         ] {
-            assert_eq!(is_grpc(&headers(CONTENT_TYPE, &[kind])), grpc, "{kind}");
+            let headers = headers(CONTENT_TYPE, &[kind]);
+            assert_eq!((is_grpc(&headers), is_grpc_web(&headers)), (grpc, kind.contains("-web")), "{kind}");
         }
-        assert!(!is_grpc(&HeaderMap::new()));
+        assert!(!is_grpc(&HeaderMap::new()) && !is_grpc_web(&HeaderMap::new()));
+        for (kind, web) in
+            [("application/grpc-web+json; a=b", true), ("Application/gRPC-Web", true), ("application/grpc-webs", false)]
+        {
+            assert_eq!(is_grpc_web(&headers(CONTENT_TYPE, &[kind])), web, "{kind}");
+        }
     }
 }

@@ -39,7 +39,7 @@ pub use collect::{CollectError, collect};
 pub use deadline::parse_timeout;
 pub use failure::{BROKEN, Broken};
 pub use frame::{HEADER, frame, room, unary};
-pub use header::is_grpc;
+pub use header::{is_grpc, is_grpc_web};
 pub use metadata::metadata;
 pub use response::{GRPC_TIMEOUT, error_response, failure, status};
 pub use status::{asked_wait, code, code_name, http_status};
