@@ -144,6 +144,18 @@ impl GatewayLayer {
         Ok(layer)
     }
 
+    /// Makes a layer with the same settings for other rules, such as those of a schema that
+    /// has changed. The gateways of both share the room for bodies
+    /// ([`GatewayLayer::max_body_memory`]).
+    ///
+    /// # Errors
+    ///
+    /// As for [`GatewayLayer::new`].
+    pub fn with_rules(&self, rules: impl Into<HttpRules>) -> Result<Self, NoBindings> {
+        let Self(Shared { rules, router, .. }) = Self::new(rules)?;
+        Ok(Self(Shared { rules, router, ..self.0.clone() }))
+    }
+
     /// The bindings that are never used, and why. [`HttpRules::lint`] lists more.
     pub fn warnings(&self) -> Vec<Lint> {
         self.0.rules.unused()
@@ -457,6 +469,11 @@ impl Shared {
         R::Error: Into<BoxError>,
     {
         let (mut head, body) = request.into_parts();
+        if header::is_grpc_web(&head.headers) {
+            let problem = "gRPC-Web is not served here; send gRPC over HTTP/2, or REST with the content type \
+                           application/json";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)));
+        }
         if let Some(method) = overridden(&head)? {
             head.method = method;
         }
