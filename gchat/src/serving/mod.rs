@@ -26,7 +26,6 @@ use std::{
 use google_chat::grpc_transcoding::{
     DescriptorPool, HttpRules,
     client::{Connector, ConnectorBuilder, Grpc, Origin},
-    rustls::ServerConfig,
     server::{Health, RequestBody, ServeOptions, reflect_set, serve},
 };
 use http::{Request, Response};
@@ -106,7 +105,7 @@ pub(crate) struct Server<'o> {
     metrics: Option<Arc<Metrics>>,
     /// What records spans; calls to the server behind are for it to record, too.
     pub(crate) tracer: Option<Tracer>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<tls::Reloading>>,
     /// Whether calls are taken. It is for the service to answer with, too.
     pub(crate) health: Health,
 }
@@ -122,7 +121,7 @@ impl Operation {
         let mut services: Vec<&str> =
             methods.filter_map(|path| path[1..].split_once('/')).map(|(name, _)| name).collect();
         services.dedup();
-        let tls = self.tls.config()?;
+        let tls = self.tls.reloading()?;
         let tracer = self.tracing.tracer(rules, scheme(tls.is_some()))?;
         Ok(Server {
             operation: self,
@@ -199,7 +198,7 @@ impl Server<'_> {
             .limits(self.bounds.server())
             .shutdown(stop, Duration::from_secs(self.operation.drain));
         if let Some(tls) = self.tls {
-            options = options.tls(tls);
+            options = options.tls_with(move || tls.current());
         }
         let observers = Observers { log: self.log.clone(), metrics: self.metrics, tracer: self.tracer.clone() };
         tokio::select! {

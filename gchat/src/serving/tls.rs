@@ -1,7 +1,7 @@
 //! TLS towards the clients of a server, and towards the server behind it.
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -13,21 +13,20 @@ use google_chat::grpc_transcoding::{
         RootCertStore, ServerConfig,
         crypto::{CryptoProvider, ring},
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
-        sign::CertifiedKey,
+        server::WebPkiClientVerifier,
     },
 };
 
 use crate::{failure::Failure, output};
 
-/// How often the files of the certificate are looked at, at most.
+/// How often the files are looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct ServerTls {
-    /// Serve over TLS, with the certificate and its chain in this file (PEM); it and the
-    /// key are read again when they change
+    /// Serve over TLS, with the certificate and its chain in this file (PEM); it, the key
+    /// and the authorities are read again when they change
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
     /// The private key of the certificate (PEM)
@@ -71,26 +70,10 @@ impl ServerTls {
     /// # Errors
     ///
     /// If a file cannot be used.
-    pub(super) fn config(&self) -> Result<Option<Arc<ServerConfig>>, Failure> {
+    pub(super) fn reloading(&self) -> Result<Option<Arc<Reloading>>, Failure> {
         let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_key) else { return Ok(None) };
-        let certificates = Reloading::new(certificate.clone(), key.clone())?;
-        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let builder = builder.map_err(Failure::machine)?;
-        let builder = match &self.tls_client_ca {
-            None => builder.with_no_client_auth(),
-            Some(file) => {
-                let mut roots = RootCertStore::empty();
-                for root in CertificateDer::pem_slice_iter(&read("--tls-client-ca", file)?) {
-                    let root = root.map_err(|_| no_pem("--tls-client-ca", file, "certificate"))?;
-                    roots.add(root).map_err(|error| Failure::usage("--tls-client-ca").because(error))?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build();
-                builder.with_client_cert_verifier(verifier.map_err(|_| no_pem("--tls-client-ca", file, "certificate"))?)
-            }
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(certificates));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Some(Arc::new(config)))
+        let files = Files { certificate: certificate.clone(), key: key.clone(), client_ca: self.tls_client_ca.clone() };
+        Reloading::new(files).map(|reloading| Some(Arc::new(reloading)))
     }
 }
 
@@ -112,47 +95,53 @@ impl BackendTls {
     }
 }
 
-/// A certificate that is read again when its files have changed, as they do when somebody
-/// renews it. One that cannot be used then is not taken, and the one before stays.
-struct Reloading {
+/// The files that a server's TLS is made of.
+struct Files {
     certificate: PathBuf,
     key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+/// A server's TLS, which is made anew when one of its files has changed, as they do when
+/// somebody renews a certificate. If they cannot be used then, it stays as it was.
+///
+/// A new configuration has no sessions of the one before: whoever showed a certificate by an
+/// authority that is not trusted any more cannot go on with one.
+pub(super) struct Reloading {
+    files: Files,
     current: Mutex<Current>,
 }
 
 struct Current {
-    key: Arc<CertifiedKey>,
+    config: Arc<ServerConfig>,
     /// When the files were changed that this is of.
-    changed: [Option<SystemTime>; 2],
+    changed: [Option<SystemTime>; 3],
     looked: Instant,
     /// What was last said of files that cannot be used.
     problem: Option<String>,
 }
 
-impl fmt::Debug for Reloading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reloading").field("certificate", &self.certificate).finish_non_exhaustive()
-    }
-}
-
 impl Reloading {
-    fn new(certificate: PathBuf, key: PathBuf) -> Result<Self, Failure> {
-        let changed = changed(&certificate, &key);
-        let loaded = Arc::new(load(&certificate, &key)?);
-        let current = Current { key: loaded, changed, looked: Instant::now(), problem: None };
-        Ok(Self { certificate, key, current: Mutex::new(current) })
+    fn new(files: Files) -> Result<Self, Failure> {
+        let changed = files.changed();
+        let config = Arc::new(files.load()?);
+        let current = Current { config, changed, looked: Instant::now(), problem: None };
+        Ok(Self { files, current: Mutex::new(current) })
     }
 
-    fn current(&self) -> Arc<CertifiedKey> {
+    /// The configuration for a connection that begins now.
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.looked.elapsed() >= LOOK {
             current.looked = Instant::now();
-            let changed = changed(&self.certificate, &self.key);
+            let changed = self.files.changed();
             if changed != current.changed {
                 // What fails is tried again at each look: that a file could not be read may have
                 // nothing to do with a change of it.
-                match load(&self.certificate, &self.key) {
-                    Ok(key) => (current.key, current.changed, current.problem) = (Arc::new(key), changed, None),
+                match self.files.load() {
+                    Ok(config) => {
+                        (current.config, current.changed, current.problem) = (Arc::new(config), changed, None);
+                    }
                     Err(failure) => {
                         let problem = failure.text();
                         if current.problem.as_ref() != Some(&problem) {
@@ -163,33 +152,47 @@ impl Reloading {
                 }
             }
         }
-        Arc::clone(&current.key)
+        Arc::clone(&current.config)
     }
 }
 
-impl ResolvesServerCert for Reloading {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
+impl Files {
+    fn changed(&self) -> [Option<SystemTime>; 3] {
+        [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()]
+            .map(|file| file.and_then(|file| fs::metadata(file).and_then(|file| file.modified()).ok()))
     }
-}
 
-fn changed(certificate: &Path, key: &Path) -> [Option<SystemTime>; 2] {
-    [certificate, key].map(|file| fs::metadata(file).and_then(|file| file.modified()).ok())
-}
-
-fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, Failure> {
-    let chain = read("--tls-certificate", certificate)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| no_pem("--tls-certificate", certificate, "certificate"))?;
-    let private = PrivateKeyDer::from_pem_slice(&read("--tls-key", key)?);
-    let private = private.map_err(|_| no_pem("--tls-key", key, "private key"))?;
-    let unfit = |error| {
-        let problem =
-            format!("the key in {} is not that of the certificate in {}", key.display(), certificate.display());
-        Failure::usage(problem).because(error)
-    };
-    CertifiedKey::from_der(chain, private, &provider()).map_err(unfit)
+    fn load(&self) -> Result<ServerConfig, Failure> {
+        let Self { certificate, key, client_ca } = self;
+        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder = builder.map_err(Failure::machine)?;
+        let builder = match client_ca {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let mut roots = RootCertStore::empty();
+                for root in CertificateDer::pem_slice_iter(&read("--tls-client-ca", file)?) {
+                    let root = root.map_err(|_| no_pem("--tls-client-ca", file, "certificate"))?;
+                    roots.add(root).map_err(|error| Failure::usage("--tls-client-ca").because(error))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build();
+                builder.with_client_cert_verifier(verifier.map_err(|_| no_pem("--tls-client-ca", file, "certificate"))?)
+            }
+        };
+        let chain = read("--tls-certificate", certificate)?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty());
+        let chain = chain.ok_or_else(|| no_pem("--tls-certificate", certificate, "certificate"))?;
+        let private = PrivateKeyDer::from_pem_slice(&read("--tls-key", key)?);
+        let private = private.map_err(|_| no_pem("--tls-key", key, "private key"))?;
+        let unfit = |error| {
+            let problem =
+                format!("the key in {} is not that of the certificate in {}", key.display(), certificate.display());
+            Failure::usage(problem).because(error)
+        };
+        let mut config = builder.with_single_cert(chain, private).map_err(unfit)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
 }
 
 #[cfg(test)]
@@ -205,11 +208,13 @@ mod tests {
         let (first, second) = (pair(), pair());
         fs::write(&certificate, first.cert.pem()).unwrap();
         fs::write(&key, first.signing_key.serialize_pem()).unwrap();
-        let reloading = Reloading::new(certificate.clone(), key.clone()).unwrap();
-        let shown = || {
+        let files = Files { certificate: certificate.clone(), key: key.clone(), client_ca: None };
+        let reloading = Reloading::new(files).unwrap();
+        let taken = || {
             reloading.current.lock().unwrap().looked -= LOOK;
-            reloading.current().cert[0].to_vec()
+            reloading.current()
         };
+        let before = taken();
         let later = SystemTime::now() + Duration::from_secs(60);
         let write = |file: &Path, text: &str| {
             fs::write(file, text).unwrap();
@@ -217,11 +222,11 @@ mod tests {
         };
         write(&certificate, &second.cert.pem());
         write(&key, "no key");
-        assert_eq!(shown(), first.cert.der().to_vec());
+        assert!(Arc::ptr_eq(&taken(), &before));
         assert!(reloading.current.lock().unwrap().problem.is_some());
         // The times are those that were seen before.
         write(&key, &second.signing_key.serialize_pem());
-        assert_eq!(shown(), second.cert.der().to_vec());
+        assert!(!Arc::ptr_eq(&taken(), &before));
         assert!(reloading.current.lock().unwrap().problem.is_none());
         for file in [certificate, key] {
             fs::remove_file(file).unwrap();

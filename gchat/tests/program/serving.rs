@@ -210,6 +210,11 @@ async fn tls_is_served_to_those_with_a_certificate_and_its_own_is_renewed() {
     std::fs::File::create(&key).unwrap().write_all(renewed_key.as_bytes()).unwrap();
     let renewal = async { while !well(&other, Some(&one)).await {} };
     tokio::time::timeout(PATIENCE, renewal).await.unwrap();
+    // So are the authorities of its clients.
+    std::fs::write(&ca, &other.pem).unwrap();
+    let renewal = async { while !well(&other, Some(&other)).await {} };
+    tokio::time::timeout(PATIENCE, renewal).await.unwrap();
+    assert!(!well(&other, Some(&one)).await);
 }
 
 #[test]
