@@ -1,26 +1,36 @@
 //! `gchat gateway`.
 
-use std::{convert::Infallible, path::PathBuf};
+mod backends;
+mod cors;
+mod grpc_web;
+mod schema;
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc};
 
 use google_chat::{
     grpc_transcoding::{
+        bytes::Bytes,
         client::{Grpc, Origin},
         server::{GatewayLayer, Peer, RequestBody},
     },
     protojson::{Defaults, ReadOptions, WriteOptions},
 };
 use http::{HeaderName, HeaderValue, Request, header::HOST};
-use tower::{Layer, ServiceExt, service_fn};
-use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
+use tower::{Layer, service_fn};
 
+use self::{
+    backends::{Backends, Route},
+    cors::CorsFlags,
+    schema::{Choices, Current, Renewal, Schema, Served},
+};
 use crate::{
     browser::BrowserFlags,
     failure::Failure,
     input,
-    limits::Bounds,
-    output, schema,
-    serving::{self, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP, Traced},
-    signals::Signals,
+    limits::{self, Bounds, Limit},
+    output,
+    serving::{self, Aborts, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP},
+    signals::{Hangup, Signals},
 };
 
 pub(crate) fn help() -> String {
@@ -30,7 +40,21 @@ pub(crate) fn help() -> String {
 const EXAMPLES: &str = "\
 Examples:
   gchat gateway --backend http://localhost:50051 --reflection
-  gchat gateway --backend https://grpc.example.com --descriptor-set api.bin";
+  gchat gateway --backend https://grpc.example.com --descriptor-set api.bin
+  gchat gateway --backend http://localhost:50051 --reflection \\
+      --route billing.v1=http://localhost:50052
+
+Several servers:
+  Each --route sends the calls of a service, of all services of a package, or
+  the HTTP requests whose path begins so, to another server than --backend. The
+  longest name or path counts, and a path before a name. By reflection, each
+  server says its own protos. All servers have the same --backend-ca,
+  --backend-certificate and limits.
+
+Schema:
+  The protos are asked for again every --reflection-refresh seconds and on
+  SIGHUP. The file of --descriptor-set is read again on SIGHUP. A schema that
+  cannot be used is not taken. Calls under way keep the one before.";
 
 const DOCS: &str = "\
 Documentation:
@@ -59,12 +83,22 @@ pub(crate) struct Args {
     /// Ask the server for its protos, by gRPC server reflection
     #[arg(long, conflicts_with = "descriptor_set")]
     reflection: bool,
+    /// How often to ask for them again, in seconds; 0 for only on SIGHUP
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = limits::optional)]
+    reflection_refresh: Limit,
+    /// Send the calls of a service, of a package, or below a path to another server; can
+    /// be repeated
+    #[arg(long, value_name = "NAME|/PATH=URL")]
+    route: Vec<Route>,
     /// Serve no OpenAPI document at /openapi.json and no page at /docs
     #[arg(long)]
     no_docs: bool,
     /// Pass gRPC calls through to the server, also of methods without an HTTP rule
     #[arg(long)]
     passthrough: bool,
+    /// Take gRPC-Web calls of any method of the server
+    #[arg(long)]
+    grpc_web: bool,
     /// Serve methods without an HTTP rule, too: at POST /package.Service/Method, with the
     /// request as the body
     #[arg(long)]
@@ -98,9 +132,8 @@ pub(crate) struct Args {
     /// Print proto field names: display_name, not displayName
     #[arg(long, help_heading = "JSON")]
     proto_field_names: bool,
-    /// An origin that browsers may call from, or * for all; can be repeated
-    #[arg(long, help_heading = "Browsers", value_name = "ORIGIN")]
-    cors_origin: Vec<String>,
+    #[command(flatten)]
+    cors: CorsFlags,
     #[command(flatten)]
     browser: BrowserFlags,
     #[command(flatten)]
@@ -113,30 +146,46 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let origin = Origin::parse(&args.backend).map_err(Failure::usage)?;
-    let connector = serving::connector(&origin, &args.backend_tls, &args.limits)?;
-    let backend = Grpc::over(connector, origin.clone()).with_limits(args.limits.backend());
-    let set = match &args.descriptor_set {
-        Some(file) => input::descriptor_set(file)?,
-        // What a server would say is not asked for; any schema does for the other settings.
-        None if args.operation.check_config => google_chat::proto::DESCRIPTOR_SET.to_vec(),
-        None => serving::reflected(&args.backend, backend.clone(), &mut signals).await?,
+    let hangup = Hangup::new()?;
+    let connect = |origin: &Origin| {
+        let connector = serving::connector(origin, &args.backend_tls, &args.limits)?;
+        Ok(Grpc::over(connector, origin.clone()).with_limits(args.limits.backend()))
     };
-    let rules = input::rules(&serving::schema(&set, args.descriptor_set.as_deref())?, args.unbound_methods);
+    let choices = Choices {
+        file: args.descriptor_set.clone(),
+        unbound_methods: args.unbound_methods,
+        docs: !args.no_docs,
+        grpc_web: args.grpc_web,
+    };
+    let backends = Arc::new(Backends::new(&args.backend, &args.route, connect)?);
+    let mut sets: Vec<Bytes> = Vec::new();
+    match &args.descriptor_set {
+        Some(file) => sets.push(input::descriptor_set(file)?.into()),
+        // What a server would say is not asked for; any schema does for the other settings.
+        None if args.operation.check_config => sets.push(Bytes::from_static(google_chat::proto::DESCRIPTOR_SET)),
+        None => {
+            for backend in backends.all() {
+                sets.push(serving::reflected(&backend.url, backend.grpc.clone(), &mut signals).await?.into());
+            }
+        }
+    }
+    let schema = Schema::new(&backends, &sets, &choices)?;
     let mut read = ReadOptions::default();
     read.ignore_unknown = args.ignore_unknown_fields;
     let mut write = WriteOptions::default();
     write.defaults = if args.print_defaults { Defaults::WithoutPresence } else { Defaults::Omit };
     write.enums_as_integers = args.enums_as_integers;
     write.proto_field_names = args.proto_field_names;
-    let layer = GatewayLayer::new(rules.clone()).map_err(|none| {
+    let layer = GatewayLayer::new(schema.rules.clone()).map_err(|none| {
         let hint = match none.unusable() {
             None if !args.unbound_methods => "; to serve methods without rules, add --unbound-methods",
             _ => "",
         };
         Failure::usage(format!("{none}{hint}"))
     })?;
-    for warning in layer.warnings() {
+    // Of a server that was not asked there is nothing to tell.
+    let warnings = if args.operation.check_config && args.reflection { Vec::new() } else { schema.warnings(&layer) };
+    for warning in &warnings {
         output::say(&format!("warning: {warning}"));
     }
     let layer = layer
@@ -146,27 +195,39 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         .max_path(args.max_path_length, args.max_path_segments)
         .read_options(read)
         .write_options(write);
-    let layer = if args.no_docs { layer } else { layer.docs(schema::describe(&rules, set)) };
-    let server = args.operation.server(&rules, &args.limits)?;
-    let traced = Traced::new(backend.clone(), server.tracer.clone(), origin);
-    let gateway = args.limits.gateway(layer).layer(traced);
-    let guard = args.browser.guard(args.listen.ip());
-    let guard = args.cors_origin.iter().fold(guard, |guard, origin| guard.allow_origin(origin));
-    let cors = if args.cors_origin.is_empty() { None } else { Some(cors(&args.cors_origin)?) };
+    let layer = args.limits.gateway(layer);
+    let server = args.operation.server(&schema.rules, &args.limits)?;
+    let calls = backends.calls(server.tracer.as_ref());
+    let served = Served::new(&layer, &backends, &calls, &schema, &choices)?;
+    let guard = args.cors.allow(args.browser.guard(args.listen.ip()));
+    let cors = args.cors.layer(args.grpc_web)?;
     if args.operation.check_config {
         return args.operation.checked();
     }
 
-    let readiness = Readiness::of(backend);
+    let current = Arc::new(Current::new(served));
+    let renewal = Renewal {
+        current: Arc::clone(&current),
+        observers: server.observers(),
+        backends: Arc::clone(&backends),
+        calls,
+        layer,
+        choices,
+        sets,
+        warnings,
+    };
+    let interval = args.reflection_refresh.0.filter(|_| args.reflection);
+    let _renewal = Aborts(tokio::spawn(renewal.run(interval, hangup)));
+    let readiness = Readiness::of(backends.all().iter().map(|backend| (backend.url.clone(), backend.grpc.clone())));
     let (health, state, scheme) = (server.health.clone(), readiness.clone(), server.scheme());
     let service = service_fn(move |mut request: Request<RequestBody>| {
-        let (gateway, health, state) = (gateway.clone(), health.clone(), state.clone());
+        let (current, health, state) = (Arc::clone(&current), health.clone(), state.clone());
         async move {
             match serving::health(request.uri().path(), &health, &state).await {
                 Some(answer) => Ok::<_, Infallible>(answer),
                 None => {
                     forward(&mut request, scheme);
-                    gateway.oneshot(request).await
+                    current.get().answer(request).await
                 }
             }
         }
@@ -196,16 +257,6 @@ fn forward<B>(request: &mut Request<B>, scheme: &'static str) {
     if let Some(host) = host {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
-}
-
-fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        let origins: Result<Vec<HeaderValue>, _> = origins.iter().map(HeaderValue::try_from).collect();
-        AllowOrigin::list(origins.map_err(|_| Failure::usage("--cors-origin: not an origin"))?)
-    };
-    Ok(CorsLayer::new().allow_origin(allowed).allow_methods(Any).allow_headers(AllowHeaders::mirror_request()))
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub(crate) struct Bounds {
 
 /// A time, or none.
 #[derive(Clone, Copy)]
-struct Limit(Option<Duration>);
+pub(crate) struct Limit(pub(crate) Option<Duration>);
 
 impl Bounds {
     pub(crate) fn server(&self) -> Limits {
@@ -147,7 +147,8 @@ fn time(text: &str) -> Result<Duration, String> {
     optional(text)?.0.ok_or_else(|| "must be more than 0".to_owned())
 }
 
-fn optional(text: &str) -> Result<Limit, String> {
+/// Reads a time in seconds, where 0 is none.
+pub(crate) fn optional(text: &str) -> Result<Limit, String> {
     // A year is as good as none, and clocks can say when it ends.
     let longest = Duration::from_secs(365 * 86_400);
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;

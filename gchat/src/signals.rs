@@ -43,3 +43,30 @@ impl Signals {
         }
     }
 }
+
+/// SIGHUP, which asks a server to read again what it serves. As long as there is one of
+/// these, it does not end the process.
+pub(crate) struct Hangup {
+    #[cfg(unix)]
+    signal: signal::unix::Signal,
+}
+
+impl Hangup {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        #[cfg(unix)]
+        return signal::unix::signal(signal::unix::SignalKind::hangup())
+            .map(|signal| Self { signal })
+            .map_err(|error| Failure::machine("signals cannot be listened for").because(error));
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next of them; for ever, where there is no such signal.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}

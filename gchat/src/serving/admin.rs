@@ -29,40 +29,56 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// For how long what it said holds, so that probes are not passed on one by one.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Whether calls can be answered: that is up to the server behind.
+/// Whether calls can be answered: that is up to the servers behind.
 #[derive(Clone, Default)]
 pub(crate) struct Readiness {
-    backend: Option<Grpc>,
+    backends: Arc<[(String, Grpc)]>,
     last: Arc<Mutex<Option<Told>>>,
 }
 
-/// What the server behind said, and when: a problem, if there was one.
+/// What the servers behind said, and when: a problem, if there was one.
 type Told = (Instant, Option<String>);
 
 impl Readiness {
-    /// Asks the server behind by gRPC health. One without that is ready if it answers.
-    pub(crate) fn of(backend: Grpc) -> Self {
-        Self { backend: Some(backend), last: Arc::default() }
+    /// Asks the servers behind by gRPC health, which are called by their URLs. One without
+    /// that is ready if it answers.
+    pub(crate) fn of(backends: impl IntoIterator<Item = (String, Grpc)>) -> Self {
+        Self { backends: backends.into_iter().collect(), last: Arc::default() }
     }
 
     /// Why calls cannot be answered now; `None` if they can.
     async fn problem(&self) -> Option<String> {
-        let backend = self.backend.clone()?;
+        if self.backends.is_empty() {
+            return None;
+        }
         let mut last = self.last.lock().await;
         if let Some((when, problem)) = &*last
             && when.elapsed() < FRESH
         {
             return problem.clone();
         }
-        let problem = match tokio::time::timeout(PATIENCE, check_health(backend, "")).await {
-            Ok(Ok(true)) => None,
-            Ok(Err(status)) if status.code() == Code::Unimplemented => None,
-            Ok(Ok(false)) => Some("the backend does not take calls".to_owned()),
-            Ok(Err(status)) => Some(format!("the backend: {}", status.message())),
-            Err(_) => Some(format!("the backend does not answer within {PATIENCE:?}")),
-        };
+        // All at the same time: several that say nothing take no longer than one.
+        let mut asked: Vec<_> = self.backends.iter().map(|(_, backend)| tokio::spawn(told(backend.clone()))).collect();
+        let mut problems = Vec::new();
+        for ((url, _), asked) in self.backends.iter().zip(&mut asked) {
+            let problem = asked.await.unwrap_or_else(|error| Some(format!(" cannot be asked: {error}")));
+            let name = if self.backends.len() > 1 { format!("the backend {url}") } else { "the backend".to_owned() };
+            problems.extend(problem.map(|problem| name + &problem));
+        }
+        let problem = (!problems.is_empty()).then(|| problems.join("\n"));
         *last = Some((Instant::now(), problem.clone()));
         problem
+    }
+}
+
+/// What is wrong with a server, behind its name.
+async fn told(backend: Grpc) -> Option<String> {
+    match tokio::time::timeout(PATIENCE, check_health(backend, "")).await {
+        Ok(Ok(true)) => None,
+        Ok(Err(status)) if status.code() == Code::Unimplemented => None,
+        Ok(Ok(false)) => Some(" does not take calls".to_owned()),
+        Ok(Err(status)) => Some(format!(": {}", status.message())),
+        Err(_) => Some(format!(" does not answer within {PATIENCE:?}")),
     }
 }
 

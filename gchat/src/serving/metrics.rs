@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     fmt::Write,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -67,13 +67,23 @@ struct Histogram {
     sum: f64,
 }
 
-/// All counts of a server.
-pub(crate) struct Metrics {
-    subjects: Vec<Known>,
+/// How many subjects there may be. A schema that changes adds to them, and whose counts were
+/// there before are kept.
+const SUBJECTS: usize = 100_000;
+
+/// All that is counted apart.
+#[derive(Default)]
+struct Subjects {
+    known: Vec<Known>,
     /// gRPC's methods by their paths.
     methods: HashMap<String, Subject>,
     /// The HTTP methods of each path template.
     routes: HashMap<String, Vec<(Method, Subject)>>,
+}
+
+/// All counts of a server.
+pub(crate) struct Metrics {
+    subjects: RwLock<Subjects>,
     /// By the subject, and the code of gRPC or the status of HTTP.
     ended: Mutex<HashMap<(Subject, u16), Histogram>>,
     under_way: AtomicI64,
@@ -84,60 +94,41 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(super) fn new(rules: &HttpRules, spans: Option<Arc<Counts>>) -> Self {
-        let mut metrics = Self {
-            subjects: Vec::new(),
-            methods: HashMap::new(),
-            routes: HashMap::new(),
+        let mut subjects = Subjects::default();
+        // The first ones are those of unknown methods and routes.
+        subjects.add(true, r#"grpc_type="unknown",grpc_service="unknown",grpc_method="unknown""#.to_owned());
+        for method in METHODS {
+            subjects.add(false, format!(r#"http_request_method="{method}",http_route="""#));
+        }
+        subjects.learn(rules);
+        Self {
+            subjects: RwLock::new(subjects),
             ended: Mutex::default(),
             under_way: AtomicI64::new(0),
             spans,
             begun: SystemTime::now(),
-        };
-        // The first ones are those of unknown methods and routes.
-        metrics.add(true, r#"grpc_type="unknown",grpc_service="unknown",grpc_method="unknown""#.to_owned());
-        for method in METHODS {
-            metrics.add(false, format!(r#"http_request_method="{method}",http_route="""#));
         }
-        for bindings in rules.methods() {
-            let method = bindings.method();
-            let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
-                (false, false) => "unary",
-                (false, true) => "server_stream",
-                (true, false) => "client_stream",
-                (true, true) => "bidi_stream",
-            };
-            let (service, name) = method.path()[1..].split_once('/').unwrap_or_default();
-            let labels = format!(r#"grpc_type="{kind}",grpc_service="{service}",grpc_method="{name}""#);
-            let subject = metrics.add(true, labels);
-            metrics.methods.insert(method.path().to_owned(), subject);
-            for binding in bindings.bindings() {
-                let Some(verb) = binding.http_method() else { continue };
-                let route = binding.template().as_str();
-                if metrics.routes.get(route).is_some_and(|known| known.iter().any(|(known, _)| known == verb)) {
-                    continue;
-                }
-                let labels = format!(r#"http_request_method="{verb}",http_route="{}""#, escaped(route));
-                let subject = metrics.add(false, labels);
-                metrics.routes.entry(route.to_owned()).or_default().push((verb.clone(), subject));
-            }
-        }
-        metrics
     }
 
-    fn add(&mut self, is_grpc: bool, labels: String) -> Subject {
-        self.subjects.push(Known { labels, is_grpc, started: AtomicU64::new(0) });
-        Subject(self.subjects.len() - 1)
+    /// Counts the methods and routes of another schema apart, too.
+    pub(super) fn learn(&self, rules: &HttpRules) {
+        self.subjects.write().unwrap_or_else(PoisonError::into_inner).learn(rules);
+    }
+
+    fn subjects(&self) -> RwLockReadGuard<'_, Subjects> {
+        self.subjects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A gRPC call.
     pub(super) fn method(&self, path: &str) -> Subject {
-        self.methods.get(path).copied().unwrap_or(Subject(0))
+        self.subjects().methods.get(path).copied().unwrap_or(Subject(0))
     }
 
     /// Another request, and the binding that it was answered by, if there is one.
     pub(super) fn route(&self, method: &Method, binding: Option<&Binding>) -> Subject {
+        let subjects = self.subjects();
         let verb = binding.and_then(Binding::http_method);
-        let known = binding.and_then(|binding| self.routes.get(binding.template().as_str()));
+        let known = binding.and_then(|binding| subjects.routes.get(binding.template().as_str()));
         let found = known.and_then(|known| known.iter().find(|(known, _)| Some(known) == verb));
         let other = || METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
         found.map_or_else(|| Subject(1 + other()), |(_, subject)| *subject)
@@ -146,7 +137,7 @@ impl Metrics {
     pub(super) fn start(&self, call: Option<Subject>) {
         self.under_way.fetch_add(1, Relaxed);
         if let Some(Subject(at)) = call {
-            self.subjects[at].started.fetch_add(1, Relaxed);
+            self.subjects().known[at].started.fetch_add(1, Relaxed);
         }
     }
 
@@ -170,10 +161,12 @@ impl Metrics {
             ended.iter().map(|((subject, outcome), histogram)| (subject.0, *outcome, histogram.clone())).collect()
         };
         ended.sort_by_key(|(subject, outcome, _)| (*subject, *outcome));
-        let grpc = |at: &usize| self.subjects[*at].is_grpc;
+        let subjects = self.subjects();
+        let known = &subjects.known;
+        let grpc = |at: &usize| known[*at].is_grpc;
         let mut text = Text(String::new());
         text.head("grpc_server_started_total", "counter", "gRPC calls that have begun.");
-        for known in self.subjects.iter().filter(|known| known.is_grpc) {
+        for known in known.iter().filter(|known| known.is_grpc) {
             let started = known.started.load(Relaxed);
             if started > 0 {
                 text.line("grpc_server_started_total", &known.labels, &started);
@@ -182,7 +175,7 @@ impl Metrics {
         text.head("grpc_server_handled_total", "counter", "gRPC calls that have ended, by their codes.");
         for (at, code, histogram) in ended.iter().filter(|(at, ..)| grpc(at)) {
             let code = CODES.get(usize::from(*code)).unwrap_or(&"Unknown");
-            let labels = format!(r#"{},grpc_code="{code}""#, self.subjects[*at].labels);
+            let labels = format!(r#"{},grpc_code="{code}""#, known[*at].labels);
             text.line("grpc_server_handled_total", &labels, &histogram.count);
         }
         text.head("grpc_server_handling_seconds", "histogram", "How long gRPC calls took.");
@@ -190,11 +183,11 @@ impl Metrics {
         for of_one in calls.chunk_by(|(a, ..), (b, ..)| a == b) {
             let mut all = Histogram::default();
             of_one.iter().for_each(|(_, _, histogram)| all.merge(histogram));
-            text.histogram("grpc_server_handling_seconds", &self.subjects[of_one[0].0].labels, &all);
+            text.histogram("grpc_server_handling_seconds", &known[of_one[0].0].labels, &all);
         }
         text.head("http_server_request_duration_seconds", "histogram", "How long requests took that are not gRPC.");
         for (at, status, histogram) in ended.iter().filter(|(at, ..)| !grpc(at)) {
-            let labels = format!(r#"{},http_response_status_code="{status}""#, self.subjects[*at].labels);
+            let labels = format!(r#"{},http_response_status_code="{status}""#, known[*at].labels);
             text.histogram("http_server_request_duration_seconds", &labels, histogram);
         }
         text.head("http_server_active_requests", "gauge", "Requests under way, also those of gRPC.");
@@ -238,6 +231,43 @@ fn cpu_seconds() -> Option<f64> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(ticks as f64 / 100.0)
+}
+
+impl Subjects {
+    fn add(&mut self, is_grpc: bool, labels: String) -> Subject {
+        self.known.push(Known { labels, is_grpc, started: AtomicU64::new(0) });
+        Subject(self.known.len() - 1)
+    }
+
+    fn learn(&mut self, rules: &HttpRules) {
+        for bindings in rules.methods() {
+            let method = bindings.method();
+            let kind = match (method.is_client_streaming(), method.is_server_streaming()) {
+                (false, false) => "unary",
+                (false, true) => "server_stream",
+                (true, false) => "client_stream",
+                (true, true) => "bidi_stream",
+            };
+            let (service, name) = method.path()[1..].split_once('/').unwrap_or_default();
+            let labels = format!(r#"grpc_type="{kind}",grpc_service="{service}",grpc_method="{name}""#);
+            let before = self.methods.get(method.path());
+            if before.is_none_or(|Subject(at)| self.known[*at].labels != labels) && self.known.len() < SUBJECTS {
+                let subject = self.add(true, labels);
+                self.methods.insert(method.path().to_owned(), subject);
+            }
+            for binding in bindings.bindings() {
+                let Some(verb) = binding.http_method() else { continue };
+                let route = binding.template().as_str();
+                let is_known = self.routes.get(route).is_some_and(|known| known.iter().any(|(known, _)| known == verb));
+                if is_known || self.known.len() >= SUBJECTS {
+                    continue;
+                }
+                let labels = format!(r#"http_request_method="{verb}",http_route="{}""#, escaped(route));
+                let subject = self.add(false, labels);
+                self.routes.entry(route.to_owned()).or_default().push((verb.clone(), subject));
+            }
+        }
+    }
 }
 
 impl Histogram {

@@ -32,19 +32,13 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::Service;
 
-use self::{
-    access_log::AccessLog,
-    listen::Bound,
-    metrics::Metrics,
-    observe::Observers,
-    spans::{TraceFlags, Tracer},
-};
+use self::{access_log::AccessLog, listen::Bound, metrics::Metrics, spans::TraceFlags};
 pub(crate) use self::{
     admin::{Readiness, health},
     config::with_config_file,
     listen::Address,
-    observe::Observe,
-    spans::Traced,
+    observe::{LateCode, Observe, Observers},
+    spans::{Traced, Tracer},
     tls::{BackendTls, ServerTls},
 };
 use crate::{
@@ -147,6 +141,11 @@ impl Server<'_> {
         scheme(self.tls.is_some())
     }
 
+    /// Who is told of requests, and of a schema that has changed.
+    pub(crate) fn observers(&self) -> Observers {
+        Observers { log: self.log.clone(), metrics: self.metrics.clone(), tracer: self.tracer.clone() }
+    }
+
     /// Listens, says where, and serves until a signal has come and the calls under way have
     /// ended.
     ///
@@ -197,10 +196,10 @@ impl Server<'_> {
         let mut options = ServeOptions::default()
             .limits(self.bounds.server())
             .shutdown(stop, Duration::from_secs(self.operation.drain));
-        if let Some(tls) = self.tls {
+        if let Some(tls) = self.tls.clone() {
             options = options.tls_with(move || tls.current());
         }
-        let observers = Observers { log: self.log.clone(), metrics: self.metrics, tracer: self.tracer.clone() };
+        let observers = self.observers();
         tokio::select! {
             () = listener.serve(Observe::new(service, observers), options) => {}
             // A signal while calls end by themselves ends them.
@@ -225,7 +224,7 @@ fn scheme(tls: bool) -> &'static str {
 }
 
 /// Ends a task when it goes out of scope.
-struct Aborts(tokio::task::JoinHandle<()>);
+pub(crate) struct Aborts(pub(crate) tokio::task::JoinHandle<()>);
 
 impl Drop for Aborts {
     fn drop(&mut self) {

@@ -6,7 +6,7 @@ use std::{
     io::Write,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::{Instant, SystemTime},
 };
@@ -31,6 +31,23 @@ use super::{
 /// HTTP's status of a request whose client was gone first, as nginx has it.
 const GONE: u16 = 499;
 
+/// The code of a gRPC-Web call, which its response tells at its end and in its body. It is
+/// among the response's extensions.
+#[derive(Clone, Default)]
+pub(crate) struct LateCode(Arc<OnceLock<Code>>);
+
+impl LateCode {
+    #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "gRPC-Web is in the full program"))]
+    pub(crate) fn set(&self, code: Code) {
+        let _ = self.0.set(code);
+    }
+
+    /// `None` as long as the response has not ended.
+    pub(crate) fn get(&self) -> Option<Code> {
+        self.0.get().copied()
+    }
+}
+
 /// A service whose requests are logged, counted and traced, as far as is asked for.
 #[derive(Clone)]
 pub struct Observe<S> {
@@ -40,11 +57,23 @@ pub struct Observe<S> {
 }
 
 /// Who is told of requests.
-#[derive(Default)]
-pub(super) struct Observers {
+#[derive(Clone, Default)]
+pub(crate) struct Observers {
     pub(super) log: Option<AccessLog>,
     pub(super) metrics: Option<Arc<Metrics>>,
     pub(super) tracer: Option<Tracer>,
+}
+
+impl Observers {
+    /// Has the methods and routes of another schema known by their names.
+    pub(crate) fn learn(&self, rules: &HttpRules) {
+        if let Some(metrics) = &self.metrics {
+            metrics.learn(rules);
+        }
+        if let Some(tracer) = &self.tracer {
+            tracer.learn(rules);
+        }
+    }
 }
 
 impl<S> Observe<S> {
@@ -100,6 +129,7 @@ struct Seen {
     binding: Option<Binding>,
     status: Option<u16>,
     code: Option<Code>,
+    late: Option<LateCode>,
     bytes: u64,
     ended: bool,
 }
@@ -107,7 +137,7 @@ struct Seen {
 impl Seen {
     fn new<B>(request: &mut Request<B>, observers: &Arc<Observers>) -> Self {
         let span = observers.tracer.as_ref().and_then(|tracer| ServerSpan::begin(tracer, request));
-        let is_grpc = rpc::is_grpc(request.headers());
+        let is_grpc = rpc::is_grpc(request.headers()) || rpc::is_grpc_web(request.headers());
         let path = request.uri().path();
         let metrics = observers.metrics.as_ref();
         let subject = metrics.filter(|_| is_grpc).map(|metrics| metrics.method(path));
@@ -132,6 +162,7 @@ impl Seen {
             binding: None,
             status: None,
             code: None,
+            late: None,
             bytes: 0,
             ended: false,
         }
@@ -141,6 +172,7 @@ impl Seen {
         self.status = Some(answer.status().as_u16());
         // Of an error that is answered as JSON, HTTP's status does not say all.
         self.code = code(answer.headers()).or_else(|| answer.extensions().get().copied());
+        self.late = answer.extensions().get().cloned();
         let binding = answer.extensions().get();
         if let (Some(metrics), None) = (&self.observers.metrics, self.subject) {
             self.subject = Some(metrics.route(&self.method, binding));
@@ -159,6 +191,7 @@ fn code(headers: &HeaderMap) -> Option<Code> {
 impl Drop for Seen {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
+        self.code = self.code.or_else(|| self.late.as_ref()?.get());
         if self.is_grpc && self.code.is_none() {
             // Without a status a call has not ended for its caller, unless it was refused as HTTP.
             self.code = match self.status {

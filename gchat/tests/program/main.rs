@@ -2,6 +2,9 @@
 #![cfg(all(unix, feature = "full"))]
 
 mod auth;
+mod backend;
+mod backends;
+mod browsers;
 mod bulk;
 mod call;
 mod create;

@@ -18,7 +18,7 @@ mod settings;
 
 use std::{
     borrow::Cow,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -41,7 +41,7 @@ struct Shared {
     /// How many of the 2^56 random parts that a trace id can have lead to no record.
     threshold: u64,
     /// The methods that have names in spans.
-    rules: HttpRules,
+    rules: RwLock<HttpRules>,
     /// The scheme of the server's URLs.
     scheme: &'static str,
     queue: Queue,
@@ -51,6 +51,11 @@ impl Tracer {
     /// Sends the spans so far, as long as that takes no more than a moment.
     pub(super) async fn finish(&self) {
         self.0.queue.finish().await;
+    }
+
+    /// Names the methods of another schema from now on.
+    pub(super) fn learn(&self, rules: &HttpRules) {
+        *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = rules.clone();
     }
 
     pub(super) fn counts(&self) -> Arc<Counts> {
@@ -67,7 +72,8 @@ impl Tracer {
     /// A span of a gRPC call, with the name of its method. Whoever asks for methods that are
     /// not there makes no names of them.
     fn rpc_span(&self, path: &str) -> Span {
-        let known = self.0.rules.method(path).map(|method| &method.method().path()[1..]);
+        let rules = self.0.rules.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = rules.method(path).map(|method| &method.method().path()[1..]);
         let mut span = Span { name: known.unwrap_or("grpc").to_owned(), ..Span::default() };
         span.set("rpc.system.name", "grpc");
         span.set("rpc.method", known.unwrap_or("_OTHER"));

@@ -1,7 +1,10 @@
 //! Where spans go, and of which traces: by flags, and by the environment variables that
 //! OpenTelemetry's SDKs have.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use google_chat::grpc_transcoding::{
     HttpRules,
@@ -88,7 +91,8 @@ impl TraceFlags {
         // In 2^56 steps, of which an f64 has all.
         let steps = (1_u64 << 56) as f64;
         let threshold = ((1.0 - self.trace_sample) * steps) as u64;
-        Ok(Some(Tracer(Arc::new(Shared { threshold, rules: rules.clone(), scheme, queue: Queue::to(exporter) }))))
+        let (rules, queue) = (RwLock::new(rules.clone()), Queue::to(exporter));
+        Ok(Some(Tracer(Arc::new(Shared { threshold, rules, scheme, queue }))))
     }
 }
 
