@@ -43,6 +43,11 @@ const METHODS: [&str; 2] = [
 /// The largest response that is taken from a server: one file's descriptor.
 const LIMIT: usize = 4 * MESSAGE_LIMIT;
 
+/// How many services and files a server may name, and how large all files may be together:
+/// several times what Google's public APIs have.
+const FILES: usize = 64 * 1024;
+const SCHEMA: usize = 128 * 1024 * 1024;
+
 /// How long a server may take over one response.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -131,7 +136,8 @@ struct Refusal {
 /// # Errors
 ///
 /// UNIMPLEMENTED if the server has no reflection; INTERNAL if what it says is no
-/// schema; and whatever else the calls end with.
+/// schema; RESOURCE_EXHAUSTED if it has more than 65,536 files or services, or more than
+/// 128 MiB of them; and whatever else the calls end with.
 pub async fn reflect<S>(backend: S) -> Result<DescriptorPool, Status>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
@@ -145,7 +151,8 @@ fn broken(problem: &dyn fmt::Display) -> Status {
 }
 
 /// Asks a server for its descriptors as [`reflect`] does, and gives them as an encoded
-/// `FileDescriptorSet`, as [`Reflection`] takes them.
+/// `FileDescriptorSet`, as [`Reflection`] takes them. The files are in the order of their
+/// names, so that the same schema has the same bytes.
 ///
 /// # Errors
 ///
@@ -163,27 +170,42 @@ where
         }
         other => other?,
     };
-    // By name, in the order in which they came.
-    let mut known: HashMap<String, Bytes> = HashMap::new();
+    let too_many =
+        || Status::resource_exhausted(format!("the server's reflection has more than {FILES} files or services"));
+    let services = services.services.unwrap_or_default().service;
+    if services.len() > FILES {
+        return Err(too_many());
+    }
+    let services = services.into_iter().filter(|service| !service.name.starts_with("grpc.reflection."));
     let mut wanted: VecDeque<Question> = services
-        .services
-        .unwrap_or_default()
-        .service
-        .into_iter()
-        .filter(|service| !service.name.starts_with("grpc.reflection."))
         .map(|service| Question { file_containing_symbol: Some(service.name), ..Question::default() })
         .collect();
-    let mut asked = HashSet::new();
+    let mut known: BTreeMap<String, Bytes> = BTreeMap::new();
+    let (mut asked, mut size) = (HashSet::new(), 0);
     while let Some(question) = wanted.pop_front() {
-        let name = question.file_by_filename.clone();
-        if name.is_some_and(|name| known.contains_key(&name) || !asked.insert(name)) {
+        if question.file_by_filename.as_ref().is_some_and(|name| known.contains_key(name)) {
             continue;
         }
         for bytes in ask(&backend, path, &question).await?.files.unwrap_or_default().descriptors {
             let file = FileDescriptorProto::decode(bytes.clone()).map_err(|error| broken(&error))?;
-            let imports = file.dependency.iter().filter(|name| !known.contains_key(*name));
-            wanted.extend(imports.map(|name| Question { file_by_filename: Some(name.clone()), ..Question::default() }));
-            known.insert(file.name().to_owned(), bytes);
+            size += bytes.len();
+            // Some servers send the imports along each time.
+            if let Some(before) = known.insert(file.name().to_owned(), bytes) {
+                size -= before.len();
+            }
+            if size > SCHEMA {
+                return Err(Status::resource_exhausted(format!(
+                    "the server's reflection has more than {SCHEMA} bytes"
+                )));
+            }
+            for name in file.dependency {
+                if !known.contains_key(&name) && asked.insert(name.clone()) {
+                    wanted.push_back(Question { file_by_filename: Some(name), ..Question::default() });
+                }
+            }
+            if asked.len() > FILES || known.len() > FILES {
+                return Err(too_many());
+            }
         }
     }
     Ok(Files { descriptors: known.into_values().collect() }.encode_to_vec())
@@ -509,5 +531,53 @@ mod tests {
         assert!(schema.message("a.M").is_some());
         let gone = tower::service_fn(|_: Request<Body>| async { Ok(Status::unimplemented("no").into_http()) });
         assert_eq!(reflect(gone).await.unwrap_err().code(), Code::Unimplemented);
+    }
+
+    /// Answers each question with as many services, or with a file with as many imports and as
+    /// large a name, as it is told.
+    fn endless(
+        services: usize,
+        imports: usize,
+        name: usize,
+    ) -> impl Clone + Service<Request<Body>, Response = Response<Body>, Error = Infallible> {
+        let number = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        tower::service_fn(move |call: Request<Body>| {
+            let number = Arc::clone(&number);
+            async move {
+                let body = crate::rpc::collect(call.into_body(), LIMIT).await.unwrap();
+                let question = Question::decode(frame::unary(body, None, LIMIT).unwrap()).unwrap();
+                let mut answer = Answer::default();
+                if question.list_services.is_some() {
+                    let service = (0..services).map(|at| Named { name: format!("a.S{at}") }).collect();
+                    answer.services = Some(Services { service });
+                } else {
+                    let fresh = || number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let file = FileDescriptorProto {
+                        name: Some(format!("{}{}", "x".repeat(name), fresh())),
+                        dependency: (0..imports).map(|_| format!("{}.proto", fresh())).collect(),
+                        ..Default::default()
+                    };
+                    answer.files = Some(Files { descriptors: vec![file.encode_to_vec().into()] });
+                }
+                let body = response::Unary::Message(framed(&answer).unwrap());
+                Ok(response::grpc(body, HeaderMap::new()))
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn a_schema_without_an_end_is_given_up() {
+        for (services, imports, name, problem) in [
+            (FILES + 1, 0, 0, "more than 65536 files or services"),
+            (1, FILES + 1, 0, "more than 65536 files or services"),
+            (1, 1_000, 0, "more than 65536 files or services"),
+            (1, 1, 3 * MESSAGE_LIMIT, "more than 134217728 bytes"),
+        ] {
+            let status = reflect_set(endless(services, imports, name)).await.unwrap_err();
+            assert!(
+                status.code() == Code::ResourceExhausted && status.message().contains(problem),
+                "{services} {imports} {name}: {status}"
+            );
+        }
     }
 }
