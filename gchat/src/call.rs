@@ -7,17 +7,13 @@ use google_chat::{
     grpc_transcoding::{
         HttpRules,
         client::{self, Auto, Choice, Grpc, HttpJson, Origin},
+        rpc::EncodedCodec,
     },
     layer::{AuthLayer, TraceLayer},
     protojson::{DescriptorPool, MethodDescriptor, WriteOptions},
 };
 use http::{HeaderName, HeaderValue, uri::PathAndQuery};
-use prost::bytes::{Buf, BufMut};
-use tonic::{
-    Request, Status,
-    body::Body,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-};
+use tonic::{Request, body::Body};
 use tower::{Layer, util::BoxCloneSyncService};
 
 use crate::{
@@ -59,7 +55,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let wire = input::request(&method, &json)?;
     let target = args.connection.target().await?;
     let scopes = scopes(&target, &method, &wire)?;
-    let mut request = Request::new(wire);
+    let mut request = Request::new(wire.into());
     request.set_timeout(args.connection.connection.timeout().min(Duration::from_secs(99_999_999)));
     for header in &args.header {
         let (name, value) = split_header(header)?;
@@ -71,13 +67,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if method.is_client_streaming() || method.is_server_streaming() {
         // One request, whatever the method takes; answers as they come, a line each.
         let requests = request.map(tonic::codegen::tokio_stream::once);
-        let mut answers = stub.streaming(requests, path, Raw).await?.into_inner();
+        let mut answers = stub.streaming(requests, path, EncodedCodec).await?.into_inner();
         while let Some(answer) = answers.message().await? {
             print(&method, &answer, None)?;
         }
         return Ok(());
     }
-    let answer = stub.unary(request, path, Raw).await?.into_inner();
+    let answer = stub.unary(request, path, EncodedCodec).await?.into_inner();
     print(&method, &answer, Some(2))
 }
 
@@ -135,44 +131,4 @@ fn print(method: &MethodDescriptor, answer: &[u8], indent: Option<u8>) -> Result
     method.output().write_json(answer, &mut text, &options).map_err(Failure::machine)?;
     text.push(b'\n');
     output::write(output::plain_json(&String::from_utf8_lossy(&text)).as_bytes())
-}
-
-/// Messages as the bytes that they are.
-#[derive(Clone, Copy)]
-pub(crate) struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let mut message = vec![0; buffer.remaining()];
-        buffer.copy_to_slice(&mut message);
-        Ok(Some(message))
-    }
 }

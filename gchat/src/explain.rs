@@ -5,7 +5,7 @@ use std::{io::BufRead, path::PathBuf};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use google_chat::{
     Client, ClientBuilder, CreateSpaceRequest, Credentials, ENDPOINT,
-    grpc_transcoding::{HttpRules, client::Origin},
+    grpc_transcoding::{HttpRules, client::Origin, rpc::EncodedCodec},
     layer::RetryPolicy,
     protojson::{FieldPath, MethodDescriptor},
 };
@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use prost::{Message, bytes::Bytes};
 use serde_json::{Map, Value};
 
-use crate::{call::Raw, config::Config, connection::Target, failure::Failure, input, output};
+use crate::{config::Config, connection::Target, failure::Failure, input, output};
 
 pub(crate) const HELP: &str = "\
 Examples:
@@ -108,7 +108,7 @@ async fn as_sent(builder: ClientBuilder, method: &MethodDescriptor, wire: &mut V
     let mut stub = tonic::client::Grpc::new(client.channel());
     let Ok(()) = stub.ready().await;
     let path = http::uri::PathAndQuery::try_from(method.path()).map_err(Failure::usage)?;
-    let answer = stub.unary(tonic::Request::new(wire.clone()), path, Raw).await.map(drop);
+    let answer = stub.unary(tonic::Request::new(wire.clone().into()), path, EncodedCodec).await.map(drop);
     let Ok(request) = sent.try_recv() else {
         return Err(answer.map_or_else(Failure::unsent, |()| Failure::machine("the client sent nothing")));
     };

@@ -25,6 +25,7 @@
 //! A layer that refuses a call itself responds with [`failure`] to a stub, and with
 //! [`error_response`] to a REST client.
 
+pub(crate) mod codec;
 pub(crate) mod collect;
 pub(crate) mod deadline;
 pub(crate) mod failure;
@@ -35,6 +36,7 @@ pub(crate) mod metadata;
 pub(crate) mod response;
 pub(crate) mod status;
 
+pub use codec::EncodedCodec;
 pub use collect::{CollectError, collect};
 pub use deadline::parse_timeout;
 pub use failure::{BROKEN, Broken};
