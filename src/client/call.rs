@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use grpc_transcoding::rpc::EncodedCodec;
 use http::uri::PathAndQuery;
 use prost::Message;
-use tonic::metadata::MetadataMap;
-use tonic_prost::ProstCodec;
+use tonic::{Status, metadata::MetadataMap};
 
 use super::{Client, Error, Wire, answer::NameIsDue};
 use crate::layer::{PREVIOUS_ATTEMPTS, RetryPolicy, uuid};
@@ -111,23 +112,15 @@ impl<Rq: MethodRequest> Call<Rq> {
             }
             id.clone()
         });
-        let mut request = tonic::Request::new(self.request);
-        request.extensions_mut().insert(NameIsDue);
-        if let Some(retry) = self.retry {
-            request.extensions_mut().insert(retry);
-        }
-        if let Some(limit) = self.timeout {
-            // tonic panics on what eight digits of hours cannot say.
-            request.set_timeout(limit.min(Duration::from_secs(99_999_999 * 3600)));
-        }
-        let mut stub = tonic::client::Grpc::new(self.client.channel());
-        let Ok(()) = stub.ready().await;
-        let codec = ProstCodec::<Rq, Rq::Response>::default();
-        let answer = stub.unary(request, PathAndQuery::from_static(Rq::PATH), codec).await;
+        let request = self.request.encode_to_vec();
+        let answer = unary(&self.client, Rq::PATH, request, self.timeout, self.retry).await;
         let wire = self.client.wire();
+        let answer = answer.and_then(|(metadata, message)| match Rq::Response::decode(message) {
+            Ok(message) => Ok((metadata, message)),
+            Err(error) => Err(Status::internal(error.to_string())),
+        });
         match answer {
-            Ok(answer) => {
-                let (metadata, message, _) = answer.into_parts();
+            Ok((metadata, message)) => {
                 let attempts = attempts(&metadata);
                 Ok(Response { message, metadata, wire, request_id, attempts })
             }
@@ -136,7 +129,7 @@ impl<Rq: MethodRequest> Call<Rq> {
     }
 
     /// The error of a call that is not made, or whose response cannot be used.
-    pub(super) fn failed(&self, status: tonic::Status) -> Error {
+    pub(super) fn failed(&self, status: Status) -> Error {
         Error::new(status, method::<Rq>(), self.client.wire(), String::new())
     }
 }
@@ -150,6 +143,31 @@ impl<Rq: HasRequestId> Call<Rq> {
         }
         self
     }
+}
+
+/// Makes a call of an encoded message. It is not generic, so that a program has tonic's machinery
+/// once and not for each method that it calls.
+async fn unary(
+    client: &Client,
+    path: &'static str,
+    message: Vec<u8>,
+    timeout: Option<Duration>,
+    retry: Option<RetryPolicy>,
+) -> Result<(MetadataMap, Bytes), Status> {
+    let mut request = tonic::Request::new(message.into());
+    request.extensions_mut().insert(NameIsDue);
+    if let Some(retry) = retry {
+        request.extensions_mut().insert(retry);
+    }
+    if let Some(limit) = timeout {
+        // tonic panics on what eight digits of hours cannot say.
+        request.set_timeout(limit.min(Duration::from_secs(99_999_999 * 3600)));
+    }
+    let mut stub = tonic::client::Grpc::new(client.channel());
+    let Ok(()) = stub.ready().await;
+    let answer = stub.unary(request, PathAndQuery::from_static(path), EncodedCodec).await?;
+    let (metadata, message, _) = answer.into_parts();
+    Ok((metadata, message))
 }
 
 /// The method of a request, as an [`Error`] names it.
