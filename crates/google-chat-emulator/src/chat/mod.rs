@@ -12,6 +12,7 @@ mod cards;
 mod conversation;
 #[cfg(feature = "store")]
 mod disk;
+mod dispatch;
 mod filter;
 pub(crate) mod media;
 mod members;
@@ -205,7 +206,7 @@ impl Chat {
 
 #[cfg(all(test, feature = "store"))]
 mod tests {
-    use google_chat::proto::google::chat::v1::{CreateSpaceRequest, chat_service_server::ChatService};
+    use google_chat::proto::google::chat::v1::CreateSpaceRequest;
     use tonic::{Code, Request};
 
     use super::*;

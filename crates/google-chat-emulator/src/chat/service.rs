@@ -1,5 +1,4 @@
-//! The methods, as the generated server trait has them: each admits its caller, and is done
-//! in the store.
+//! The methods: each admits its caller, and is done in the store.
 
 use google_chat::proto::google::chat::v1::{
     Attachment, CompleteImportSpaceRequest, CompleteImportSpaceResponse, CreateMembershipRequest,
@@ -10,7 +9,7 @@ use google_chat::proto::google::chat::v1::{
     ListMessagePinsResponse, ListMessagesRequest, ListMessagesResponse, ListReactionsRequest, ListReactionsResponse,
     ListSpacesRequest, ListSpacesResponse, Membership, Message, MessagePin, Reaction, SearchSpacesRequest,
     SearchSpacesResponse, SetUpSpaceRequest, Space, SpaceReadState, UpdateMembershipRequest, UpdateMessageRequest,
-    UpdateSpaceReadStateRequest, UpdateSpaceRequest, chat_service_server::ChatService, space::SpaceType,
+    UpdateSpaceReadStateRequest, UpdateSpaceRequest, space::SpaceType,
 };
 use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
@@ -40,9 +39,8 @@ fn space_of_member(field: &str, name: &str) -> Result<String, Status> {
     Ok(format!("spaces/{space}"))
 }
 
-#[tonic::async_trait]
-impl ChatService for Chat {
-    async fn create_space(&self, request: Request<CreateSpaceRequest>) -> Result<Response<Space>, Status> {
+impl Chat {
+    pub(super) async fn create_space(&self, request: Request<CreateSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, CreateSpaceRequest { space, request_id }) = request.into_parts();
         let import = space.as_ref().is_some_and(|space| space.import_mode);
         let (caller, settings) =
@@ -50,19 +48,22 @@ impl ChatService for Chat {
         self.run(|store, now| store.create(space, &request_id, &caller, now, &settings)).await
     }
 
-    async fn set_up_space(&self, request: Request<SetUpSpaceRequest>) -> Result<Response<Space>, Status> {
+    pub(super) async fn set_up_space(&self, request: Request<SetUpSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, settings) = self.admit(&metadata, "SetUpSpace", false)?;
         self.run(|store, now| setup::set_up(store, request, &caller, now, &settings)).await
     }
 
-    async fn get_space(&self, request: Request<GetSpaceRequest>) -> Result<Response<Space>, Status> {
+    pub(super) async fn get_space(&self, request: Request<GetSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "GetSpace", request.use_admin_access)?;
         self.run(|store, now| Ok(store.find("name", &request.name, &caller, now)?.1.seen(&caller))).await
     }
 
-    async fn list_spaces(&self, request: Request<ListSpacesRequest>) -> Result<Response<ListSpacesResponse>, Status> {
+    pub(super) async fn list_spaces(
+        &self,
+        request: Request<ListSpacesRequest>,
+    ) -> Result<Response<ListSpacesResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "ListSpaces", false)?;
         let page = Page::new(request.page_size, &request.page_token, (100, 1_000), &request.filter)?;
@@ -84,7 +85,7 @@ impl ChatService for Chat {
         .await
     }
 
-    async fn search_spaces(
+    pub(super) async fn search_spaces(
         &self,
         request: Request<SearchSpacesRequest>,
     ) -> Result<Response<SearchSpacesResponse>, Status> {
@@ -93,13 +94,16 @@ impl ChatService for Chat {
         self.run(|store, now| search::spaces(store, &request, &caller, now)).await
     }
 
-    async fn find_direct_message(&self, request: Request<FindDirectMessageRequest>) -> Result<Response<Space>, Status> {
+    pub(super) async fn find_direct_message(
+        &self,
+        request: Request<FindDirectMessageRequest>,
+    ) -> Result<Response<Space>, Status> {
         let (metadata, _, FindDirectMessageRequest { name }) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "FindDirectMessage", false)?;
         self.run(|store, _| setup::find_direct_message(store, &name, &caller)).await
     }
 
-    async fn find_group_chats(
+    pub(super) async fn find_group_chats(
         &self,
         request: Request<FindGroupChatsRequest>,
     ) -> Result<Response<FindGroupChatsResponse>, Status> {
@@ -108,7 +112,7 @@ impl ChatService for Chat {
         self.run(|store, now| setup::find_group_chats(store, &request, &caller, now)).await
     }
 
-    async fn update_space(&self, request: Request<UpdateSpaceRequest>) -> Result<Response<Space>, Status> {
+    pub(super) async fn update_space(&self, request: Request<UpdateSpaceRequest>) -> Result<Response<Space>, Status> {
         let (metadata, _, request) = request.into_parts();
         let admin = request.use_admin_access;
         let (caller, settings) = self.admit(&metadata, "UpdateSpace", admin)?;
@@ -123,13 +127,13 @@ impl ChatService for Chat {
         .await
     }
 
-    async fn delete_space(&self, request: Request<DeleteSpaceRequest>) -> Result<Response<()>, Status> {
+    pub(super) async fn delete_space(&self, request: Request<DeleteSpaceRequest>) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "DeleteSpace", request.use_admin_access)?;
         self.run(|store, now| store.delete(&request.name, &caller, now)).await
     }
 
-    async fn complete_import_space(
+    pub(super) async fn complete_import_space(
         &self,
         request: Request<CompleteImportSpaceRequest>,
     ) -> Result<Response<CompleteImportSpaceResponse>, Status> {
@@ -146,7 +150,7 @@ impl ChatService for Chat {
         .await
     }
 
-    async fn create_membership(
+    pub(super) async fn create_membership(
         &self,
         request: Request<CreateMembershipRequest>,
     ) -> Result<Response<Membership>, Status> {
@@ -161,14 +165,17 @@ impl ChatService for Chat {
         .await
     }
 
-    async fn get_membership(&self, request: Request<GetMembershipRequest>) -> Result<Response<Membership>, Status> {
+    pub(super) async fn get_membership(
+        &self,
+        request: Request<GetMembershipRequest>,
+    ) -> Result<Response<Membership>, Status> {
         let (metadata, _, GetMembershipRequest { name, use_admin_access: admin }) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "GetMembership", admin)?;
         let space = space_of_member("name", &name)?;
         self.run(|store, now| store.find("name", &space, &caller, now)?.1.member(&name, &caller, admin).cloned()).await
     }
 
-    async fn list_memberships(
+    pub(super) async fn list_memberships(
         &self,
         request: Request<ListMembershipsRequest>,
     ) -> Result<Response<ListMembershipsResponse>, Status> {
@@ -178,7 +185,7 @@ impl ChatService for Chat {
             .await
     }
 
-    async fn update_membership(
+    pub(super) async fn update_membership(
         &self,
         request: Request<UpdateMembershipRequest>,
     ) -> Result<Response<Membership>, Status> {
@@ -195,7 +202,7 @@ impl ChatService for Chat {
         .await
     }
 
-    async fn delete_membership(
+    pub(super) async fn delete_membership(
         &self,
         request: Request<DeleteMembershipRequest>,
     ) -> Result<Response<Membership>, Status> {
@@ -208,19 +215,22 @@ impl ChatService for Chat {
         .await
     }
 
-    async fn create_message(&self, request: Request<CreateMessageRequest>) -> Result<Response<Message>, Status> {
+    pub(super) async fn create_message(
+        &self,
+        request: Request<CreateMessageRequest>,
+    ) -> Result<Response<Message>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, settings) = self.admit(&metadata, "CreateMessage", false)?;
         self.run(|store, now| messages::create(store, request, &caller, now, &settings)).await
     }
 
-    async fn get_message(&self, request: Request<GetMessageRequest>) -> Result<Response<Message>, Status> {
+    pub(super) async fn get_message(&self, request: Request<GetMessageRequest>) -> Result<Response<Message>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "GetMessage", false)?;
         self.run(|store, now| messages::get(store, &request, &caller, now)).await
     }
 
-    async fn list_messages(
+    pub(super) async fn list_messages(
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
@@ -229,32 +239,41 @@ impl ChatService for Chat {
         self.run(|store, now| messages::list(store, &request, &caller, now)).await
     }
 
-    async fn update_message(&self, request: Request<UpdateMessageRequest>) -> Result<Response<Message>, Status> {
+    pub(super) async fn update_message(
+        &self,
+        request: Request<UpdateMessageRequest>,
+    ) -> Result<Response<Message>, Status> {
         let (metadata, _, mut request) = request.into_parts();
         let (caller, settings) = self.admit(&metadata, "UpdateMessage", false)?;
         let paths = paths(request.update_mask.take());
         self.run(|store, now| messages::update(store, request, &paths, &caller, now, &settings)).await
     }
 
-    async fn delete_message(&self, request: Request<DeleteMessageRequest>) -> Result<Response<()>, Status> {
+    pub(super) async fn delete_message(&self, request: Request<DeleteMessageRequest>) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "DeleteMessage", false)?;
         self.run(|store, now| messages::delete(store, &request, &caller, now)).await
     }
 
-    async fn get_attachment(&self, request: Request<GetAttachmentRequest>) -> Result<Response<Attachment>, Status> {
+    pub(super) async fn get_attachment(
+        &self,
+        request: Request<GetAttachmentRequest>,
+    ) -> Result<Response<Attachment>, Status> {
         let (metadata, _, GetAttachmentRequest { name }) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "GetAttachment", false)?;
         self.run(|store, now| messages::attachment(store, &name, &caller, now)).await
     }
 
-    async fn create_reaction(&self, request: Request<CreateReactionRequest>) -> Result<Response<Reaction>, Status> {
+    pub(super) async fn create_reaction(
+        &self,
+        request: Request<CreateReactionRequest>,
+    ) -> Result<Response<Reaction>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "CreateReaction", false)?;
         self.run(|store, now| reactions::create(store, request, &caller, now)).await
     }
 
-    async fn list_reactions(
+    pub(super) async fn list_reactions(
         &self,
         request: Request<ListReactionsRequest>,
     ) -> Result<Response<ListReactionsResponse>, Status> {
@@ -263,13 +282,16 @@ impl ChatService for Chat {
         self.run(|store, now| reactions::list(store, &request, &caller, now)).await
     }
 
-    async fn delete_reaction(&self, request: Request<DeleteReactionRequest>) -> Result<Response<()>, Status> {
+    pub(super) async fn delete_reaction(
+        &self,
+        request: Request<DeleteReactionRequest>,
+    ) -> Result<Response<()>, Status> {
         let (metadata, _, request) = request.into_parts();
         let (caller, _) = self.admit(&metadata, "DeleteReaction", false)?;
         self.run(|store, now| reactions::delete(store, &request, &caller, now)).await
     }
 
-    async fn create_message_pin(
+    pub(super) async fn create_message_pin(
         &self,
         request: Request<CreateMessagePinRequest>,
     ) -> Result<Response<MessagePin>, Status> {
@@ -279,7 +301,7 @@ impl ChatService for Chat {
         self.run(|store, now| pins::create(store, &parent, &pin, &caller, now, &settings)).await
     }
 
-    async fn list_message_pins(
+    pub(super) async fn list_message_pins(
         &self,
         request: Request<ListMessagePinsRequest>,
     ) -> Result<Response<ListMessagePinsResponse>, Status> {
@@ -288,13 +310,16 @@ impl ChatService for Chat {
         self.run(|store, now| pins::list(store, &request, &caller, now)).await
     }
 
-    async fn delete_message_pin(&self, request: Request<DeleteMessagePinRequest>) -> Result<Response<()>, Status> {
+    pub(super) async fn delete_message_pin(
+        &self,
+        request: Request<DeleteMessagePinRequest>,
+    ) -> Result<Response<()>, Status> {
         let (metadata, _, DeleteMessagePinRequest { name }) = request.into_parts();
         let (caller, settings) = self.admit(&metadata, "DeleteMessagePin", false)?;
         self.run(|store, now| pins::delete(store, &name, &caller, now, &settings)).await
     }
 
-    async fn get_space_read_state(
+    pub(super) async fn get_space_read_state(
         &self,
         request: Request<GetSpaceReadStateRequest>,
     ) -> Result<Response<SpaceReadState>, Status> {
@@ -303,7 +328,7 @@ impl ChatService for Chat {
         self.run(|store, now| read_state::get(store, &name, &caller, now)).await
     }
 
-    async fn update_space_read_state(
+    pub(super) async fn update_space_read_state(
         &self,
         request: Request<UpdateSpaceReadStateRequest>,
     ) -> Result<Response<SpaceReadState>, Status> {

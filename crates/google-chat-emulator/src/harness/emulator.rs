@@ -12,12 +12,13 @@ use google_chat::{
         rpc::BoxError,
         server::{BrowserGuardLayer, Gateway, Reflection, ServeOptions, serve},
     },
-    proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_server::ChatServiceServer},
+    proto::{DESCRIPTOR_SET, google::chat::v1::chat_service_server::SERVICE_NAME},
     protojson::DescriptorPool,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_rustls::rustls::ServerConfig;
 use tonic_health::{
+    ServingStatus,
     pb::{FILE_DESCRIPTOR_SET, health_server::HealthServer},
     server::{HealthReporter, HealthService},
 };
@@ -332,10 +333,10 @@ impl EmulatorBuilder {
         });
         let schema = DescriptorPool::decode(DESCRIPTOR_SET).map_err(io::Error::other)?;
         let reporter = HealthReporter::new();
-        reporter.set_serving::<ChatServiceServer<Chat>>().await;
+        reporter.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
         let front = Front {
             state: Arc::clone(&state),
-            gateway: Gateway::new(schema, ChatServiceServer::new(chat)).map_err(io::Error::other)?,
+            gateway: Gateway::new(schema, chat).map_err(io::Error::other)?,
             reflection: Reflection::new(&[DESCRIPTOR_SET, FILE_DESCRIPTOR_SET]).map_err(io::Error::other)?,
             health: HealthServer::new(HealthService::from_health_reporter(reporter)),
         };

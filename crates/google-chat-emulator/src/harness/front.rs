@@ -12,12 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_chat::{
-    grpc_transcoding::{
-        rpc::{BoxError, error_response, http_status, is_grpc},
-        server::{Gateway, Reflection, RequestBody},
-    },
-    proto::google::chat::v1::chat_service_server::ChatServiceServer,
+use google_chat::grpc_transcoding::{
+    rpc::{BoxError, error_response, http_status, is_grpc},
+    server::{Gateway, Reflection, RequestBody},
 };
 use http::{
     Request, Response, StatusCode,
@@ -42,7 +39,7 @@ const LIMIT: usize = 64 * 1024;
 #[derive(Clone)]
 pub(super) struct Front {
     pub(super) state: Arc<State>,
-    pub(super) gateway: Gateway<ChatServiceServer<Chat>>,
+    pub(super) gateway: Gateway<Chat>,
     pub(super) reflection: Reflection,
     pub(super) health: HealthServer<HealthService>,
 }
