@@ -99,14 +99,7 @@ async fn each_method_is_called_with_a_scope_of_its_own() {
         assert_eq!(code, 0, "{method} with {scope}: {error}");
     }
     // The scopes of another API are not known.
-    let path = descriptor_set(
-        "call",
-        r#"syntax = "proto3";
-        package elsewhere;
-        import "google/api/annotations.proto";
-        service Elsewhere { rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v1/{name}" }; } }
-        message Request { string name = 1; }"#,
-    );
+    let path = descriptor_set("elsewhere");
     let method = "elsewhere.Elsewhere/Get";
     let there = ["call", method, "{}", "--descriptor-set", path.to_str().unwrap(), "--endpoint", &endpoint];
     let with_key = [&there[..], &["--credentials", key.to_str().unwrap()]].concat();

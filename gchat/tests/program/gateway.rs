@@ -87,17 +87,7 @@ async fn what_is_served_is_described() {
 /// Before it listens, and as the lint has them.
 #[test]
 fn the_gateway_names_what_it_never_serves() {
-    const PROTO: &str = r#"
-        syntax = "proto3";
-        package named;
-        import "google/api/annotations.proto";
-        service Named {
-          rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v1/{name}" }; }
-          rpc Read(Request) returns (Request) { option (google.api.http) = { get: "/v1/{other}" }; }
-          rpc Bad(Request) returns (Request) { option (google.api.http) = { get: "/v2/pre-{name}" }; }
-        }
-        message Request { string name = 1; string other = 2; }"#;
-    let set = descriptor_set("named", PROTO);
+    let set = descriptor_set("named");
     let expected = [
         "named.Named/Bad: GET /v2/pre-{name}: cannot be used: path template `/v2/pre-{name}`: unexpected text at column 9",
         "named.Named/Read: GET /v1/{other}: is never served: named.Named/Get has the same HTTP method and path",
@@ -118,7 +108,7 @@ fn the_gateway_names_what_it_never_serves() {
     assert_eq!(text(&said), expected.map(|warning| format!("gchat: warning: {warning}\n")).concat());
 
     // And without anything to serve, it says so and ends.
-    let without = descriptor_set("without", r#"syntax = "proto3"; message Nothing {}"#);
+    let without = descriptor_set("nothing");
     let output = gateway(&without).output().unwrap();
     let (code, _, problem) = ended(&output);
     assert!(
@@ -160,24 +150,11 @@ fn the_gateway_answers_no_page_of_another_origin() {
 /// nothing left, the gateway says so and ends.
 #[test]
 fn rules_that_cannot_be_used_cost_their_methods_alone() {
-    const SERVICE: &str = r#"
-        syntax = "proto3";
-        package half;
-        import "google/api/annotations.proto";
-        service Broken {
-          rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v1/{other}" }; }
-          rpc Put(Request) returns (Request) { option (google.api.http) = { put: "/v1/{name=**}/a/**" body: "*" }; }
-        }
-        message Request { string name = 1; }"#;
-    const SOUND: &str = r#"
-        service Sound {
-          rpc Get(Request) returns (Request) { option (google.api.http) = { get: "/v2/{name}" }; }
-        }"#;
     let warnings = [
         "half.Broken/Get: GET /v1/{other}: cannot be used: path variable `other`: half.Request has no field `other`",
         "half.Broken/Put: PUT /v1/{name=**}/a/**: cannot be used: ",
     ];
-    let both = descriptor_set("half", &format!("{SERVICE}{SOUND}"));
+    let both = descriptor_set("half");
     let errors = fresh("half.errors");
     let flags = ["gateway", "--listen", "127.0.0.1:0", "--backend", "http://127.0.0.1:1", "--descriptor-set"];
     let gateway = Server::start_with_errors(&[&flags[..], &[both.to_str().unwrap()]].concat(), &errors);
@@ -192,7 +169,7 @@ fn rules_that_cannot_be_used_cost_their_methods_alone() {
         assert_eq!(found, status, "{path}: {body}");
     }
 
-    let broken = descriptor_set("none", SERVICE);
+    let broken = descriptor_set("broken");
     let output = gchat(&[&flags[..], &[broken.to_str().unwrap()]].concat()).output().unwrap();
     let (code, _, problem) = ended(&output);
     let first = format!(
@@ -206,15 +183,7 @@ fn rules_that_cannot_be_used_cost_their_methods_alone() {
 /// how.
 #[test]
 fn methods_without_rules_are_served_where_that_is_asked_for() {
-    const PROTO: &str = r#"
-        syntax = "proto3";
-        package google.chat.v1;
-        service ChatService {
-          rpc GetSpace(Request) returns (Request);
-          rpc Talk(stream Request) returns (stream Request);
-        }
-        message Request { string name = 1; string display_name = 3; }"#;
-    let set = descriptor_set("unbound", PROTO);
+    let set = descriptor_set("unbound");
     let set = ["--descriptor-set", set.to_str().unwrap()];
     let emulator = Server::emulator(&[]);
     let backend = ["gateway", "--listen", "127.0.0.1:0", "--backend", &emulator.endpoint];

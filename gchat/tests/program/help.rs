@@ -95,6 +95,7 @@ fn flags_stand_under_the_heading_of_what_they_are_about() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "full"), ignore = "needs --features full")]
 fn completions_and_man_pages_are_written() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = gchat(&["completions", shell]).output().unwrap();

@@ -1,5 +1,5 @@
 //! The built program, as a person or a script runs it: a file for each thing that it does.
-#![cfg(all(unix, feature = "full"))]
+#![cfg(unix)]
 
 mod auth;
 mod backend;
@@ -9,6 +9,7 @@ mod bulk;
 mod call;
 mod create;
 mod doctor;
+#[cfg(feature = "full")]
 mod emulator;
 mod explain;
 mod gateway;

@@ -6,25 +6,10 @@ use serde_json::Value;
 
 use super::support::{CREATE, descriptor_set, ended, fresh, gchat};
 
-const SHELF: &str = r#"
-    syntax = "proto3";
-    package shelf;
-    import "google/api/annotations.proto";
-    service Shelf {
-      rpc Search(SearchRequest) returns (SearchRequest) {
-        option (google.api.http) = { get: "/v1/{shelf=shelves/*}/books:search" };
-      }
-    }
-    message SearchRequest {
-      string shelf = 1;
-      map<string, string> labels = 2;
-    }
-"#;
-
 #[test]
 fn what_http_cannot_carry_is_listed() {
     assert_eq!(ended(&gchat(&["schema", "--lint"]).output().unwrap()), (0, "", ""));
-    let set = descriptor_set("lint", SHELF);
+    let set = descriptor_set("shelf");
     let output = gchat(&["schema", "--lint", "--descriptor-set", set.to_str().unwrap()]).output().unwrap();
     let (code, found, problem) = ended(&output);
     let labels = "shelf.Shelf/Search: GET /v1/{shelf=shelves/*}/books:search: field `labels` is a map, which a query \
@@ -63,7 +48,7 @@ fn the_schema_is_written_as_openapi() {
     let scope = "https://www.googleapis.com/auth/chat.customemojis";
     assert_eq!(create["security"], serde_json::json!([{"oauth2": [scope]}]));
 
-    let set = descriptor_set("openapi", SHELF);
+    let set = descriptor_set("shelf");
     let file = fresh("openapi.json");
     let arguments = ["schema", "--openapi", "--title", "Shelves", "--version", "7", "--server", "https://a.example"];
     let mut command = gchat(&arguments);

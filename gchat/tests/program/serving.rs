@@ -218,6 +218,7 @@ async fn tls_is_served_to_those_with_a_certificate_and_its_own_is_renewed() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "full"), ignore = "needs --features full")]
 fn settings_come_from_a_file_and_flags_before_them() {
     let text = "# of a test\nlisten = \"127.0.0.1:0\"\nbackend = \"http://127.0.0.1:1\"\npassthrough = true\n\
                 cors-origin = [\"https://a.example\", \"https://b.example\"]\ntimeout = 1.5\n";

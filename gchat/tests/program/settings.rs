@@ -10,6 +10,7 @@ use super::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[cfg_attr(not(feature = "full"), ignore = "needs --features full")]
 async fn the_file_counts_least_then_the_environment_then_flags() {
     let (one, two) = (Emulator::start().await.unwrap(), Emulator::start().await.unwrap());
     one.configure(|settings| settings.anonymous = false);
@@ -55,6 +56,7 @@ async fn the_file_counts_least_then_the_environment_then_flags() {
 
 /// Whom the file impersonates and acts for is of its own credentials.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[cfg_attr(not(feature = "full"), ignore = "needs --features full")]
 async fn who_is_named_by_a_flag_is_not_made_another_by_the_file() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| (settings.anonymous, settings.shortcuts) = (false, true));
@@ -95,6 +97,7 @@ const PLACES: [&str; 14] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[cfg_attr(not(feature = "full"), ignore = "needs --features full")]
 async fn no_part_of_a_broken_key_comes_out_of_the_program() {
     let emulator = Emulator::start().await.unwrap();
     emulator.configure(|settings| settings.anonymous = false);

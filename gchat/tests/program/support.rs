@@ -9,8 +9,6 @@ use std::{
     thread,
 };
 
-use protox::file::{ChainFileResolver, DescriptorSetFileResolver, IncludeFileResolver};
-
 /// The program, with nothing of this machine: no login, no gcloud, no settings.
 pub(crate) fn gchat(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gchat"));
@@ -67,19 +65,9 @@ pub(crate) fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Compiles a file that imports no more than google/api, which the schema of Chat has too.
-pub(crate) fn descriptor_set(name: &str, proto: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("set-{name}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("own.proto"), proto).unwrap();
-    let mut resolver = ChainFileResolver::new();
-    resolver.add(IncludeFileResolver::new(folder.clone()));
-    resolver.add(DescriptorSetFileResolver::decode(google_chat::proto::DESCRIPTOR_SET).unwrap());
-    let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true).open_file("own.proto").unwrap();
-    let set = folder.join("own.bin");
-    std::fs::write(&set, compiler.encode_file_descriptor_set()).unwrap();
-    set
+/// A schema of `protos/`, compiled by `tests/oracle/tests/sets.rs` of the repository.
+pub(crate) fn descriptor_set(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/program/protos/{name}.bin"))
 }
 
 /// A server that the program runs; it is killed when it goes out of scope.
