@@ -3,8 +3,8 @@
 //!
 //! What they generate is checked in, in `src/generated`, since the generators and what they depend
 //! on are 40 crates, which everybody who builds this one would have to build. With the feature
-//! `generate` the crate is built from `proto/`, and the checked-in code is not used; the tests of
-//! this repository turn it on, and `tests/google_chat/generated.rs` holds the two equal. After a
+//! `generate` the crate is built from `proto/`, and the checked-in code is not used; the tests in CI of
+//! this repository turn it on, and `tests/generated.rs` holds the two equal. After a
 //! change of `proto/`, this writes `src/generated` anew:
 //!
 //! ```sh

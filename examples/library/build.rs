@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The second folder has google/api/annotations.proto.
-    let includes = ["proto", "../../crates/grpc-transcoding/tests/proto"];
+    let includes = ["proto", "../../proto"];
     let set = PathBuf::from(std::env::var("OUT_DIR")?).join("library.bin");
     let mut compiler = protox::Compiler::new(includes)?;
     compiler.include_imports(true).open_file("library.proto")?;

@@ -41,7 +41,9 @@ from servers import Program  # noqa: E402
 
 SEED = 20261128
 PROTOS = ["google/chat/v1/chat_service.proto", "google/rpc/error_details.proto", "shelf.proto", "kinds.proto", "answers.proto"]
-INCLUDES = [ROOT / "proto", ROOT / "crates/grpc-transcoding/tests/proto", HERE.parent, HERE]
+INCLUDES = [
+    ROOT / "proto", ROOT / "crates/grpc-transcoding/tests/proto", ROOT / "crates/protojson/tests/proto", HERE.parent, HERE,
+]
 # What the gateway answers to a call that is not as the schema has it.
 REFUSED = {400, 404, 405, 415, 501}
 

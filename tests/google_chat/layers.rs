@@ -288,26 +288,9 @@ struct Book {
     request_id: String,
 }
 
-/// The schema of another API.
+/// The schema of another API: shelf.proto, compiled by `tests/oracle/tests/sets.rs`.
 fn shelf() -> DescriptorPool {
-    let folder = std::env::temp_dir().join(format!("google-chat-layers-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let proto = r#"
-        syntax = "proto3";
-        package acme;
-        import "google/api/annotations.proto";
-        service Shelf {
-            rpc CreateBook(Book) returns (Book) { option (google.api.http) = {post: "/v1/books" body: "*"}; }
-            rpc WatchBook(Book) returns (stream Book) { option (google.api.http) = {get: "/v1/{title=books/*}:watch"}; }
-            rpc Sync(stream Book) returns (stream Book);
-        }
-        message Book { string title = 1; string request_id = 2; }
-    "#;
-    std::fs::write(folder.join("shelf.proto"), proto).unwrap();
-    let mut compiler = protox::Compiler::new([&*folder, "proto".as_ref()]).unwrap();
-    compiler.include_imports(true).open_file("shelf.proto").unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
-    DescriptorPool::decode(&compiler.encode_file_descriptor_set()).unwrap()
+    DescriptorPool::decode(include_bytes!("shelf.bin")).unwrap()
 }
 
 #[tokio::test]

@@ -6,11 +6,8 @@ mod client;
 mod create_space;
 mod credentials;
 mod docs;
-#[cfg(feature = "generate")]
-mod generated;
 mod layers;
 mod media;
-mod methods;
 mod network;
 mod pages;
 #[path = "../support/mod.rs"]

@@ -85,24 +85,62 @@ pub(crate) fn same(text: &[u8], block: &[u8; INLINE], wild: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use crate::{
         buf::{Block, EncodedTag, INLINE, Key, fast},
         buf_safe as safe,
     };
 
-    /// Bytes with many of those that matter.
-    fn bytes() -> impl Strategy<Value = Vec<u8>> {
-        let byte = prop_oneof![8 => 0x20..0x7fu8, 1 => Just(b'"'), 1 => Just(b'\\'), 1 => 0..0x20u8, 1 => any::<u8>()];
-        let plain = proptest::collection::vec(0x23..0x5bu8, 0..80);
-        prop_oneof![proptest::collection::vec(byte, 0..120), plain]
+    /// splitmix64: a seed is a case.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ mixed >> 31
+        }
+
+        fn below(&mut self, limit: usize) -> usize {
+            (self.next() % limit as u64) as usize
+        }
+
+        fn byte(&mut self) -> u8 {
+            self.next() as u8
+        }
+
+        /// Bytes with many of those that matter.
+        fn bytes(&mut self) -> Vec<u8> {
+            if self.below(2) == 0 {
+                return (0..self.below(80)).map(|_| 0x23 + self.byte() % 0x38).collect();
+            }
+            let byte = |random: &mut Self| match random.below(12) {
+                0 => b'"',
+                1 => b'\\',
+                2 => random.byte() % 0x20,
+                3 => random.byte(),
+                _ => 0x20 + random.byte() % 0x5f,
+            };
+            (0..self.below(120)).map(|_| byte(self)).collect()
+        }
+
+        /// Keys of all lengths that have a block.
+        fn key(&mut self) -> Key {
+            let len = 1 + self.below(INLINE);
+            let start = ["", "\"", "true"][self.below(3)];
+            Key::with_start(&"a key of up to 32 bytes: itself."[..len], start)
+        }
+
+        /// The tag of a field, of up to five bytes.
+        fn tag(&mut self) -> EncodedTag {
+            let bits = 4 + self.below(29);
+            EncodedTag::new(8 | (self.next() & ((1 << bits) - 1)) as u32)
+        }
     }
 
-    /// Keys of all lengths that have a block.
-    fn key() -> impl Strategy<Value = Key> {
-        (1..=INLINE, prop_oneof![Just(""), Just("\""), Just("true")])
-            .prop_map(|(len, start)| Key::with_start(&"a key of up to 32 bytes: itself."[..len], start))
+    /// Calls a test with each of the cases.
+    fn cases(test: impl Fn(&mut Random)) {
+        (0..if cfg!(miri) { 12 } else { 500 }).for_each(|seed| test(&mut Random(seed)));
     }
 
     /// The same done to two buffers, and compared.
@@ -119,15 +157,10 @@ mod tests {
         assert_eq!(a, b);
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: if cfg!(miri) { 12 } else { 500 },
-            failure_persistence: None,
-            ..ProptestConfig::default()
-        })]
-
-        #[test]
-        fn keys_are_put_as_the_safe_twins_do(keys in proptest::collection::vec(key(), 3), before in 0..40usize) {
+    #[test]
+    fn keys_are_put_as_the_safe_twins_do() {
+        cases(|random| {
+            let (keys, before) = ([random.key(), random.key(), random.key()], random.below(40));
             let blocks: Vec<&Block> = keys.iter().filter_map(Key::block).collect();
             let (one, two) = (blocks[0], blocks[1]);
             both(before, |out| fast::put_key(out, one), |out| safe::put_key(out, one));
@@ -138,25 +171,27 @@ mod tests {
                 |out| fast::put_keys_and_starts::<2>(out, blocks.iter().copied()),
                 |out| safe::put_keys_and_starts::<2>(out, blocks.iter().copied()),
             );
-        }
+        });
+    }
 
-        #[test]
-        fn text_is_put_as_the_safe_twins_do(
-            text in bytes(), key in key(), before in 0..40usize, tag in 8..u32::MAX, len in 0..0x80usize,
-        ) {
-            let (block, tag) = (key.block().unwrap(), EncodedTag::new(tag));
+    #[test]
+    fn text_is_put_as_the_safe_twins_do() {
+        cases(|random| {
+            let (text, key, before) = (random.bytes(), random.key(), random.below(40));
+            let (block, tag, len) = (key.block().unwrap(), random.tag(), random.below(0x80));
             both(before, |out| fast::put_string(out, &text), |out| safe::put_string(out, &text));
             both(before, |out| fast::put_member(out, block, &text), |out| safe::put_member(out, block, &text));
             both(before, |out| fast::put_short(out, &text), |out| safe::put_short(out, &text));
             both(before, |out| fast::put_tagged(out, tag, &text, len), |out| safe::put_tagged(out, tag, &text, len));
-            prop_assert_eq!(fast::plain_run(&text), safe::plain_run(&text));
-        }
+            assert_eq!(fast::plain_run(&text), safe::plain_run(&text));
+        });
+    }
 
-        #[test]
-        fn bytes_are_put_as_the_safe_twins_do(
-            before in 0..40usize, tag in 8..u32::MAX, byte in any::<u8>(), len in 0..=INLINE, word in any::<[u8; 8]>(),
-        ) {
-            let tag = EncodedTag::new(tag);
+    #[test]
+    fn bytes_are_put_as_the_safe_twins_do() {
+        cases(|random| {
+            let (before, tag, byte) = (random.below(40), random.tag(), random.byte());
+            let (len, word) = (random.below(INLINE + 1), random.next().to_le_bytes());
             both(before, |out| fast::put_tag(out, tag), |out| safe::put_tag(out, tag));
             both(before, |out| fast::put_tag_and_byte(out, tag, byte), |out| safe::put_tag_and_byte(out, tag, byte));
             both(before, |out| fast::put_word(out, word, len), |out| safe::put_word(out, word, len));
@@ -165,19 +200,26 @@ mod tests {
                 block[len.min(INLINE - 1)] = byte;
                 len
             };
-            both(before, |out| fast::put_filled(out, &[b' '; INLINE], fill), |out| safe::put_filled(out, &[b' '; INLINE], fill));
-        }
+            both(
+                before,
+                |out| fast::put_filled(out, &[b' '; INLINE], fill),
+                |out| safe::put_filled(out, &[b' '; INLINE], fill),
+            );
+        });
+    }
 
-        #[test]
-        fn bytes_are_compared_as_the_safe_twin_does(text in bytes(), at in 0..INLINE, wild in any::<u32>()) {
+    #[test]
+    fn bytes_are_compared_as_the_safe_twin_does() {
+        cases(|random| {
+            let (text, at, wild) = (random.bytes(), random.below(INLINE), random.next() as u32);
             let mut block = [0; INLINE];
             block[..text.len().min(INLINE)].copy_from_slice(&text[..text.len().min(INLINE)]);
             let mut other = block;
             other[at] ^= 1;
             for wild in [0, 1, wild] {
-                prop_assert_eq!(fast::same(&text, &block, wild), safe::same(&text, &block, wild));
-                prop_assert_eq!(fast::same(&other, &block, wild), safe::same(&other, &block, wild));
+                assert_eq!(fast::same(&text, &block, wild), safe::same(&text, &block, wild));
+                assert_eq!(fast::same(&other, &block, wild), safe::same(&other, &block, wild));
             }
-        }
+        });
     }
 }

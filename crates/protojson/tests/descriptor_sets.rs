@@ -1,7 +1,5 @@
 //! What a descriptor set may be, and what is said of one that cannot be used.
 
-mod common;
-
 use prost::Message;
 use prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
@@ -71,23 +69,6 @@ fn a_file_may_come_twice_if_it_is_the_same() {
     assert!(pool.message("A").is_some() && pool.message("B").is_some());
     let other = FileDescriptorProto { name: a.name.clone(), ..b };
     assert_eq!(error(&set(vec![a, other])), "a.proto: comes twice in the set, and the two differ; keep one");
-}
-
-fn compiled() -> Vec<u8> {
-    let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
-    compiler.include_imports(true).open_files(["every.proto", "carried.proto", "space.proto"]).unwrap();
-    compiler.encode_file_descriptor_set()
-}
-
-#[test]
-fn the_tests_set_is_that_of_their_protos() {
-    assert!(compiled() == common::SET, "tests/proto/all.bin is old: run this binary with --ignored");
-}
-
-#[test]
-#[ignore = "writes tests/proto/all.bin anew"]
-fn write_the_tests_set() {
-    std::fs::write("tests/proto/all.bin", compiled()).unwrap();
 }
 
 #[test]

@@ -8,9 +8,6 @@ mod edge_cases;
 mod fields;
 mod isolation;
 mod metadata;
-#[cfg(feature = "openapi")]
-mod openapi;
-mod random_messages;
 mod request;
 mod response;
 mod rules;

@@ -40,18 +40,12 @@ async fn the_gateway_answers_as_googles_front_ends_do() {
     rest(&backend, patch).await;
     let calls = backend.calls.lock().unwrap();
     let wire = &calls.last().unwrap().2[0];
-    let update = prost_reflect::DynamicMessage::decode(
-        prost_reflect::DescriptorPool::decode(SET.as_slice())
-            .unwrap()
-            .get_message_by_name("shelf.UpdateBookRequest")
-            .unwrap(),
-        wire.as_slice(),
-    )
-    .unwrap();
-    let text = update.to_string();
-    assert!(text.contains("name:\"shelves/a/books/b\"") && !text.contains("shelves/x"), "{text}");
+    let at = |text: &str| wire.windows(text.len()).rposition(|part| part == text.as_bytes());
+    // What comes last counts.
+    assert!(at("shelves/a/books/b") > at("shelves/x"), "{wire:?}");
+    // A path of the mask is a field of its own, with its length before it.
     for path in ["given_name", "page_size", "a_1"] {
-        assert!(text.contains(&format!("\"{path}\"")), "{text}");
+        assert!(at(&format!("\n{}{path}", char::from(path.len() as u8))).is_some(), "{wire:?}");
     }
 }
 

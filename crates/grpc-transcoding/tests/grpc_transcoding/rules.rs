@@ -7,7 +7,6 @@ use grpc_transcoding::server::{Gateway, GatewayLayer};
 use grpc_transcoding::{DescriptorPool, HttpRules};
 use http::Request;
 use http_body_util::Full;
-use prost::Message as _;
 use serde_json::json;
 use tonic::Code;
 use tower::{Layer, ServiceExt};
@@ -248,8 +247,7 @@ fn the_other_bindings_of_a_method_go_on() {
 
 #[test]
 fn a_schema_without_a_usable_rule_is_refused() {
-    let without =
-        DescriptorPool::decode(&protox::compile(["every.proto"], ["tests/proto"]).unwrap().encode_to_vec()).unwrap();
+    let without = DescriptorPool::decode(include_bytes!("../../src/rpc/rpc.bin")).unwrap();
     let rules = RULES.methods().filter(|method| !method.method().path().ends_with("/NoRule")).flat_map(|method| {
         let name = method.method().path().rsplit_once('/').unwrap().1.to_owned();
         http_rule(&name, &[(GET, "/{no}")])

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use grpc_transcoding::{DescriptorPool, HttpRules, server::GatewayLayer};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use prost::Message;
 use serde_json::json;
 use tonic::body::Body;
 use tower::{Layer, ServiceExt};
@@ -73,19 +72,7 @@ fn messages_and_lint_see_the_binding_as_any_other() {
 
 #[test]
 fn a_schema_without_any_rule_can_be_served() {
-    let proto = r#"
-        syntax = "proto3";
-        package bare;
-        service Bare {
-          rpc Get(Request) returns (Request);
-          rpc Talk(stream Request) returns (stream Request);
-        }
-        message Request { string name = 1; }"#;
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("bare.proto"), proto).unwrap();
-    let set = protox::compile(["bare.proto"], [&folder]).unwrap().encode_to_vec();
-    let rules = HttpRules::new(&DescriptorPool::decode(&set).unwrap());
+    let rules = HttpRules::new(&DescriptorPool::decode(include_bytes!("../proto/bare.bin")).unwrap());
     assert!(GatewayLayer::new(rules.clone()).is_err());
     let layer = GatewayLayer::new(rules.with_unbound_methods()).unwrap();
     assert!(layer.warnings().is_empty());

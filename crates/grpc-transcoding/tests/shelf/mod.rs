@@ -19,12 +19,9 @@ use serde_json::Value;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
-pub(crate) static SET: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
-    compiler.include_imports(true).open_files(["shelf.proto"]).unwrap();
-    compiler.encode_file_descriptor_set()
-});
-pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(&SET).unwrap());
+/// The compiled form of shelf.proto; `tests/oracle/tests/sets.rs` of the repository writes it.
+pub(crate) const SET: &[u8] = include_bytes!("../proto/shelf.bin");
+pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(SET).unwrap());
 pub(crate) static RULES: LazyLock<HttpRules> = LazyLock::new(|| HttpRules::new(&POOL));
 
 /// The rules of shelf.proto, with those of a service config.

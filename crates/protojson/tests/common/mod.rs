@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use protojson::{DescriptorPool, MessageDescriptor};
 
-/// The compiled form of the files in `tests/proto`; see `descriptor_sets.rs`.
+/// The compiled form of the files in `tests/proto`; `tests/oracle/tests/sets.rs` of the repository writes it.
 pub(crate) const SET: &[u8] = include_bytes!("../proto/all.bin");
 
 pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(SET).unwrap());

@@ -5,30 +5,30 @@ fn the_checked_in_code_is_what_proto_generates() {
     for (file, checked_in, generated) in [
         (
             "google.api.rs",
-            &include_bytes!("../../src/generated/google.api.rs")[..],
+            &include_bytes!("../src/generated/google.api.rs")[..],
             &include_bytes!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.api.rs"))[..],
         ),
         (
             "google.apps.card.v1.rs",
-            include_bytes!("../../src/generated/google.apps.card.v1.rs"),
+            include_bytes!("../src/generated/google.apps.card.v1.rs"),
             include_bytes!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.apps.card.v1.rs")),
         ),
         (
             "google.chat.v1.rs",
-            include_bytes!("../../src/generated/google.chat.v1.rs"),
+            include_bytes!("../src/generated/google.chat.v1.rs"),
             include_bytes!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.chat.v1.rs")),
         ),
         (
             "google.rpc.rs",
-            include_bytes!("../../src/generated/google.rpc.rs"),
+            include_bytes!("../src/generated/google.rpc.rs"),
             include_bytes!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.rpc.rs")),
         ),
         (
             "google.r#type.rs",
-            include_bytes!("../../src/generated/google.r#type.rs"),
+            include_bytes!("../src/generated/google.r#type.rs"),
             include_bytes!(concat!(env!("GOOGLE_CHAT_CODE"), "/google.r#type.rs")),
         ),
-        ("google_chat.bin", include_bytes!("../../src/generated/google_chat.bin"), google_chat::proto::DESCRIPTOR_SET),
+        ("google_chat.bin", include_bytes!("../src/generated/google_chat.bin"), google_chat::proto::DESCRIPTOR_SET),
     ] {
         assert!(
             checked_in == generated,

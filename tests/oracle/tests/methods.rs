@@ -32,7 +32,7 @@ use tonic::{Code, Status};
 
 /// What the discovery document has of each method.
 fn discovery() -> BTreeMap<String, Json> {
-    serde_json::from_str(include_str!("../../proto/discovery.json")).unwrap()
+    serde_json::from_str(include_str!("../../../proto/discovery.json")).unwrap()
 }
 
 /// The methods of discovery that are in no proto.

@@ -1,5 +1,8 @@
 //! OpenAPI documents: that they say what the codec does, and the pages of a gateway.
 
+#[path = "../../../crates/grpc-transcoding/tests/shelf/mod.rs"]
+mod shelf;
+
 use std::{collections::HashSet, sync::LazyLock};
 
 use bytes::Bytes;
@@ -14,10 +17,10 @@ use serde_json::{Value, json};
 use tonic::body::Body;
 use tower::{Layer, ServiceExt};
 
-use crate::shelf::{Backend, RULES, SET};
+use shelf::{Backend, RULES, SET};
 
 static DESCRIBED: LazyLock<(Vec<u8>, HttpRules)> = LazyLock::new(|| {
-    let mut compiler = protox::Compiler::new(["tests/proto"]).unwrap();
+    let mut compiler = protox::Compiler::new(["proto", "../../crates/protojson/tests/proto", "../../proto"]).unwrap();
     compiler.include_imports(true).include_source_info(true).open_files(["described.proto"]).unwrap();
     let set = compiler.encode_file_descriptor_set();
     let rules = HttpRules::new(&DescriptorPool::decode(&set).unwrap());
@@ -28,8 +31,8 @@ fn described() -> OpenApi {
     OpenApi::new(&DESCRIBED.1, DESCRIBED.0.clone())
 }
 
-fn shelf() -> OpenApi {
-    OpenApi::new(RULES.clone(), SET.clone())
+fn shelves() -> OpenApi {
+    OpenApi::new(RULES.clone(), SET.to_vec())
 }
 
 fn read(document: &OpenApi) -> Value {
@@ -72,7 +75,7 @@ fn shape(path: &str) -> String {
 
 #[test]
 fn every_binding_is_an_operation_of_its_own() {
-    for (document, rules) in [(shelf(), &*RULES), (described(), &DESCRIBED.1)] {
+    for (document, rules) in [(shelves(), &*RULES), (described(), &DESCRIBED.1)] {
         let document = read(&document);
         let mut found = Vec::new();
         for (method, path, operation) in operations(&document) {
@@ -126,7 +129,7 @@ fn sample(schema: &Value, document: &Value) -> String {
 #[test]
 fn the_codec_takes_what_the_document_says() {
     for (document, rules, proto_names) in
-        [(shelf(), &*RULES, false), (described(), &DESCRIBED.1, false), (described(), &DESCRIBED.1, true)]
+        [(shelves(), &*RULES, false), (described(), &DESCRIBED.1, false), (described(), &DESCRIBED.1, true)]
     {
         let document = read(&document.write_options(WriteOptions::default().with_proto_field_names(proto_names)));
         let router = Router::new(rules);
@@ -171,7 +174,7 @@ fn the_codec_takes_what_the_document_says() {
 
 #[test]
 fn paths_have_a_parameter_for_each_segment_that_varies() {
-    let document = read(&shelf());
+    let document = read(&shelves());
     let mut paths: Vec<_> = operations(&document)
         .into_iter()
         .filter(|(.., operation)| operation["x-grpc-method"] == "shelf.Shelf/GetBook")
@@ -423,7 +426,7 @@ fn responses_have_the_media_types_of_their_kind() {
     let count = operation(&document, "described.v2.Cupboard.Count");
     assert_eq!((&pour["x-grpc-unserved"], &count["x-grpc-unserved"]), (&Value::Null, &json!(true)));
     assert!(count["description"].as_str().unwrap().ends_with("Call it over gRPC."));
-    let document = read(&shelf());
+    let document = read(&shelves());
     let binary = json!({"schema": {"type": "string", "format": "binary"}});
     let any = json!({"application/octet-stream": binary, "*/*": binary});
     assert_eq!(operation(&document, "shelf.Shelf.Download")["responses"]["200"]["content"], any);
@@ -432,7 +435,7 @@ fn responses_have_the_media_types_of_their_kind() {
 
 #[test]
 fn a_query_has_the_fields_that_the_codec_reads() {
-    let document = read(&shelf());
+    let document = read(&shelves());
     let search = operation(&document, "shelf.Shelf.Search");
     let names: Vec<_> =
         search["parameters"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
@@ -496,7 +499,7 @@ fn hostile(fields: usize, methods: usize) -> (Vec<u8>, HttpRules) {
     let folder = std::env::temp_dir().join(format!("openapi-hostile-{}-{fields}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("hostile.proto"), proto).unwrap();
-    let mut compiler = protox::Compiler::new([folder.as_path(), "tests/proto".as_ref()]).unwrap();
+    let mut compiler = protox::Compiler::new([folder.as_path(), "../../proto".as_ref()]).unwrap();
     compiler.include_imports(true).open_files(["hostile.proto"]).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let set = compiler.encode_file_descriptor_set();
@@ -545,7 +548,7 @@ proptest! {
         let file = protox::file::File::from_source("p.proto", &proto).unwrap();
         let mut resolver = protox::file::ChainFileResolver::new();
         resolver.add(Once(file));
-        resolver.add(protox::file::IncludeFileResolver::new("tests/proto".into()));
+        resolver.add(protox::file::IncludeFileResolver::new("../../proto".into()));
         resolver.add(protox::file::GoogleFileResolver::new());
         let mut compiler = protox::Compiler::with_file_resolver(resolver);
         compiler.include_imports(true).open_files(["p.proto"]).unwrap();
@@ -589,8 +592,8 @@ async fn a_gateway_serves_its_document_and_a_page() {
     assert_eq!(get(&plain, Request::get("/openapi.json")).await.0.status(), 404);
     // In either order, the document says how the gateway writes JSON.
     for layer in [
-        plain.clone().docs(shelf()).write_options(options.clone()),
-        plain.clone().write_options(options.clone()).docs(shelf()),
+        plain.clone().docs(shelves()).write_options(options.clone()),
+        plain.clone().write_options(options.clone()).docs(shelves()),
     ] {
         let (response, body) = get(&layer, Request::get("/openapi.json")).await;
         assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/json"));
@@ -598,7 +601,7 @@ async fn a_gateway_serves_its_document_and_a_page() {
         assert_eq!(document["servers"], json!([{"url": "/"}]));
         assert!(schema(&document, "shelf.Author")["properties"]["given_name"].is_object());
     }
-    let layer = plain.clone().docs(shelf());
+    let layer = plain.clone().docs(shelves());
     let (response, body) = get(&layer, Request::get("/openapi.json")).await;
     let tag = header(&response, "etag").to_owned();
     let (unchanged, nothing) =
@@ -631,7 +634,7 @@ async fn a_gateway_serves_its_document_and_a_page() {
     let (style, _) = get(&layer, Request::get("/docs/style.css")).await;
     assert_eq!((style.status().as_u16(), header(&style, "content-type")), (200, "text/css; charset=utf-8"));
 
-    let small = plain.docs(shelf().max_size(1000));
+    let small = plain.docs(shelves().max_size(1000));
     let (refused, body) = get(&small, Request::get("/openapi.json")).await;
     assert_eq!(refused.status(), 501);
     assert!(std::str::from_utf8(&body).unwrap().contains("larger than 1000 bytes"));
@@ -646,7 +649,7 @@ async fn a_path_of_the_api_comes_before_the_pages() {
     );
     let mut resolver = protox::file::ChainFileResolver::new();
     resolver.add(Once(file.unwrap()));
-    resolver.add(protox::file::IncludeFileResolver::new("tests/proto".into()));
+    resolver.add(protox::file::IncludeFileResolver::new("../../proto".into()));
     resolver.add(protox::file::GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).open_files(["p.proto"]).unwrap();
