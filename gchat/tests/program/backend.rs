@@ -4,10 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     pin::Pin,
-    sync::{
-        Arc, RwLock,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, RwLock},
     task::{Context, Poll},
 };
 
@@ -19,11 +16,13 @@ use google_chat::grpc_transcoding::{
 };
 use http::{HeaderMap, Request, Response};
 use prost::Message;
+use prost_types::{
+    DescriptorProto, FieldDescriptorProto,
+    field_descriptor_proto::{Label, Type},
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Code, Status, body::Body};
 use tower::{ServiceExt, service_fn};
-
-use super::support::descriptor_set;
 
 /// The request and the response of all methods.
 #[derive(Clone, PartialEq, Message)]
@@ -35,40 +34,86 @@ pub(crate) struct Echo {
     pub(crate) server: String,
 }
 
-/// A service `PACKAGE.Echo` with the rules of `Get`, and `Watch` that streams.
+/// A descriptor set with a service `PACKAGE.Echo`, with the rules of `Get`, and `Watch` that
+/// streams. It is written here and not compiled, since each test has other names and rules;
+/// prost-types has no rules.
 pub(crate) fn proto(package: &str, get: &str) -> Vec<u8> {
-    let text = format!(
-        r#"syntax = "proto3";
-        package {package};
-        import "google/api/annotations.proto";
-        service Echo {{
-          rpc Get(Message) returns (Message) {{ option (google.api.http) = {{ get: "{get}" }}; }}
-          rpc Watch(Message) returns (stream Message) {{ option (google.api.http) = {{ get: "{get}:watch" }}; }}
-        }}
-        message Message {{ string name = 1; string server = 2; }}"#
-    );
-    // Tests that run at the same time do not write the same file.
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let file = descriptor_set(&format!("backend-{}", NEXT.fetch_add(1, Relaxed)), &text);
-    named(&std::fs::read(file).unwrap(), &format!("{package}.proto"))
-}
-
-/// The set with another name for its own file.
-fn named(set: &[u8], name: &str) -> Vec<u8> {
     #[derive(Clone, PartialEq, Message)]
     struct Set {
-        #[prost(bytes = "vec", repeated, tag = "1")]
-        files: Vec<Vec<u8>>,
+        #[prost(message, repeated, tag = "1")]
+        file: Vec<File>,
     }
-    let mut set = Set::decode(set).unwrap();
-    for file in &mut set.files {
-        if prost_types::FileDescriptorProto::decode(&**file).unwrap().name() == "own.proto" {
-            // A field that comes again replaces the one before.
-            let again = prost_types::FileDescriptorProto { name: Some(name.to_owned()), ..Default::default() };
-            file.extend(again.encode_to_vec());
-        }
+    #[derive(Clone, PartialEq, Message)]
+    struct File {
+        #[prost(string, tag = "1")]
+        name: String,
+        #[prost(string, tag = "2")]
+        package: String,
+        #[prost(message, repeated, tag = "4")]
+        message_type: Vec<DescriptorProto>,
+        #[prost(message, repeated, tag = "6")]
+        service: Vec<Service>,
+        #[prost(string, tag = "12")]
+        syntax: String,
     }
-    set.encode_to_vec()
+    #[derive(Clone, PartialEq, Message)]
+    struct Service {
+        #[prost(string, tag = "1")]
+        name: String,
+        #[prost(message, repeated, tag = "2")]
+        method: Vec<Method>,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Method {
+        #[prost(string, tag = "1")]
+        name: String,
+        #[prost(string, tag = "2")]
+        input_type: String,
+        #[prost(string, tag = "3")]
+        output_type: String,
+        #[prost(message, tag = "4")]
+        options: Option<Options>,
+        #[prost(bool, tag = "6")]
+        server_streaming: bool,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Options {
+        #[prost(message, tag = "72295728")]
+        http: Option<Rule>,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Rule {
+        #[prost(string, tag = "2")]
+        get: String,
+    }
+    let text = |name: &str, number| FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(number),
+        label: Some(Label::Optional as i32),
+        r#type: Some(Type::String as i32),
+        ..Default::default()
+    };
+    let message = DescriptorProto {
+        name: Some("Message".to_owned()),
+        field: vec![text("name", 1), text("server", 2)],
+        ..Default::default()
+    };
+    let method = |name: &str, get: String, server_streaming| Method {
+        name: name.to_owned(),
+        input_type: format!(".{package}.Message"),
+        output_type: format!(".{package}.Message"),
+        options: Some(Options { http: Some(Rule { get }) }),
+        server_streaming,
+    };
+    let methods = vec![method("Get", get.to_owned(), false), method("Watch", format!("{get}:watch"), true)];
+    let file = File {
+        name: format!("{package}.proto"),
+        package: package.to_owned(),
+        message_type: vec![message],
+        service: vec![Service { name: "Echo".to_owned(), method: methods }],
+        syntax: "proto3".to_owned(),
+    };
+    Set { file: vec![file] }.encode_to_vec()
 }
 
 /// Answers `Get` with the request and its own name, and `Watch` with two such messages. It
