@@ -767,3 +767,34 @@ async fn a_packed_stream_is_bounded_by_its_elements_and_must_be_whole() {
         while patiently(seen.recv()).await.unwrap().is_ok_and(|message| message != Value::Null) {}
     }
 }
+
+/// What can be chosen of a gateway, and what a request selects of a response, hold for streams
+/// of requests as for any other.
+#[tokio::test]
+async fn the_choices_of_a_gateway_hold_for_streams_of_requests() {
+    let book = ("shelf.Book", json!({"title": "t", "pages": "1"}));
+    let late = Status::aborted("late");
+    for (status, code) in [(None, 200), (Some(late), 409)] {
+        let messages = if code == 200 { std::slice::from_ref(&book) } else { &[] };
+        let backend = shelf::Backend::answering(messages, status);
+        let layer = GatewayLayer::new(RULES.clone()).unwrap().ignore_unknown_query(true).grpc_metadata_prefix(true);
+        let request = Request::post("/v1/chat?fields=title&utm_source=x")
+            .header("content-type", NDJSON)
+            .header("grpc-metadata-tenant", "a")
+            .body(Full::from("{\"title\":\"a\"}\n{\"title\":\"b\"}\n"))
+            .unwrap();
+        let response = layer.layer(backend.service()).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), code);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(code != 200 || body == r#"[{"title":"t"}]"#, "{body:?}");
+        assert_eq!(backend.received("Chat"), [json!({"title": "a"}), json!({"title": "b"})]);
+        assert_eq!(backend.calls.lock().unwrap()[0].1["tenant"], "a");
+    }
+    let plain = shelf::Backend::answering(&[book], None);
+    for (query, problem) in [("x=1", "unknown query parameter `x`"), ("fields=isbn", "shelf.Book has no field `isbn`")]
+    {
+        let request = Request::post(format!("/v1/chat?{query}")).header("content-type", NDJSON);
+        let (status, _, body) = shelf::rest(&plain, request.body(Full::from("{}")).unwrap()).await;
+        assert!(status == 400 && body.contains(problem), "{query}: {body}");
+    }
+}
