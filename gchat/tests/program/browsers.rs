@@ -91,6 +91,7 @@ fn call(address: &str, kind: &str, method: &str, name: &str, headers: &str) -> (
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(feature = "full"), ignore = "needs --features full")]
 async fn browsers_call_any_method_over_grpc_web() {
     let backend = Backend::start("one", &proto("one", "/v1/{name}")).await;
     let mut gateway = start(&backend, &["--grpc-web", "--access-log", "json", "--admin", "127.0.0.1:0"]);
@@ -157,6 +158,7 @@ async fn grpc_web_is_served_only_where_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(feature = "full"), ignore = "needs --features full")]
 async fn pages_of_allowed_origins_may_read_what_is_exposed() {
     let backend = Backend::start("one", &proto("one", "/v1/{name}")).await;
     let app = "https://app.example.com";

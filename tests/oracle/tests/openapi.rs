@@ -416,11 +416,12 @@ fn responses_have_the_media_types_of_their_kind() {
     assert_eq!(marks, [json!("server"), json!("bidirectional"), Value::Null]);
     // A stream of requests is the elements of a body, so that one without a body is not served.
     let pour = operation(&document, "described.v2.Cupboard.Pour");
+    let labelled = json!({"$ref": "#/components/schemas/described.v2.Cup", "required": ["label"]});
     assert_eq!(
         pour["requestBody"]["content"],
         json!({
-            "application/json": {"schema": {"type": "array", "items": cup}},
-            "application/x-ndjson": {"schema": {"type": "string"}, "x-itemSchema": cup},
+            "application/json": {"schema": {"type": "array", "items": labelled}},
+            "application/x-ndjson": {"schema": {"type": "string"}, "x-itemSchema": labelled},
         })
     );
     let count = operation(&document, "described.v2.Cupboard.Count");

@@ -142,7 +142,11 @@ impl Shared {
 impl Shared {
     /// Sends a call until it has a response, or the server may have processed it.
     async fn exchange(&self, call: Request<Body>) -> Result<Response<Answer>, Status> {
-        let kind = if call.extensions().get::<Lasting>().is_some() { Kind::Lasting } else { Kind::Prompt };
+        let kind = match call.extensions().get() {
+            None => Kind::Prompt,
+            Some(Lasting::Response) => Kind::Lasting,
+            Some(Lasting::Request) => Kind::Sending,
+        };
         let (head, body) = call.into_parts();
         let keeper = Keeper::new(body, kind == Kind::Prompt);
         let (mut body, mut sent) = (keeper.attempt(), 0);

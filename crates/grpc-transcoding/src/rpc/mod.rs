@@ -70,11 +70,16 @@ pub trait MaybeSend {}
 #[cfg(target_family = "wasm")]
 impl<T> MaybeSend for T {}
 
-/// Marks a call, among the extensions of its request, that may last: its response is a
-/// stream, or is taken at somebody else's pace. `Grpc` sends such calls
+/// Marks a call, among the extensions of its request, that may last. `Grpc` sends such calls
 /// over connections of their own, where they cannot hold up others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lasting;
+pub enum Lasting {
+    /// The response is a stream, or is taken at somebody else's pace.
+    Response,
+    /// The request is a stream, too. What the server does not take of it fills the window that
+    /// the server has for a connection, so that no other call has the same one.
+    Request,
+}
 
 /// The largest message that is taken from the network, in bytes: tonic's own
 /// default.

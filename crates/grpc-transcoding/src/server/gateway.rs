@@ -335,7 +335,9 @@ where
                 )))));
             }
             let mut call = request.map(Body::new);
-            call.extensions_mut().insert(Lasting);
+            let method = shared.rules.method(call.uri().path());
+            let sends = method.is_none_or(|method| method.method().is_client_streaming());
+            call.extensions_mut().insert(if sends { Lasting::Request } else { Lasting::Response });
             let checked = check(call.headers_mut(), shared.metadata_limit);
             return Box::pin(async move {
                 let answer = match checked {
@@ -562,7 +564,7 @@ impl Shared {
         authorize(&mut call, &system)?;
         check(call.headers_mut(), self.metadata_limit)?;
         if method.is_server_streaming() {
-            call.extensions_mut().insert(Lasting);
+            call.extensions_mut().insert(Lasting::Response);
         }
         let response = deadline.within(send(inner, call)).await?;
         let (mut headers, incoming) = GrpcResponse::new(response, self.limit, deadline)

@@ -315,7 +315,7 @@ impl Shared {
         R: http_body::Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        call.extensions_mut().insert(Lasting);
+        call.extensions_mut().insert(Lasting::Response);
         let response = patiently(self.idle, send(inner, call)).await?;
         Ok(response.map(|body| Body::new(Idle::new(body, self.idle))))
     }

@@ -139,7 +139,7 @@ fn unary() -> Request<Body> {
 fn lasting() -> Request<Body> {
     let mut call = unary();
     *call.uri_mut() = "/shelf.Shelf/Watch".parse().unwrap();
-    call.extensions_mut().insert(Lasting);
+    call.extensions_mut().insert(Lasting::Response);
     call
 }
 

@@ -192,7 +192,7 @@ async fn rest(mut body: Incoming, kind: Kind) {
         Kind::Prompt => {
             while let Some(Ok(_)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {}
         }
-        Kind::Lasting => std::future::pending().await,
+        Kind::Lasting | Kind::Sending => std::future::pending().await,
     }
 }
 

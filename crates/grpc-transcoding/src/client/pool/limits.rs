@@ -14,8 +14,8 @@ const PROMPT_WINDOW: u32 = 1024 * 1024;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct BackendLimits {
-    pub(super) connections: usize,
-    pub(super) streams: usize,
+    connections: usize,
+    streams: usize,
     pub(super) queue: usize,
     pub(super) queue_time: Duration,
     pub(super) stream_window: u32,
@@ -49,7 +49,8 @@ impl BackendLimits {
     }
 
     /// Sets how many calls one connection may carry at a time, where the server allows
-    /// as many. At least 1; the default is 100.
+    /// as many. At least 1; the default is 100. As many calls may stream their requests at a
+    /// time, each over a connection of its own.
     pub fn streams(mut self, count: usize) -> Self {
         self.streams = count.clamp(1, 100_000);
         self
@@ -98,11 +99,19 @@ impl BackendLimits {
         self
     }
 
+    pub(super) fn connections_of(&self, kind: Kind) -> usize {
+        if kind == Kind::Sending { self.streams } else { self.connections }
+    }
+
+    pub(super) fn streams_of(&self, kind: Kind) -> usize {
+        if kind == Kind::Sending { 1 } else { self.streams }
+    }
+
     /// The windows of a stream and of a connection: one that is not read leaves room for
     /// all others.
     pub(super) fn windows(&self, kind: Kind) -> (u32, u32) {
-        let streams = u32::try_from(self.streams).unwrap_or(u32::MAX);
-        let wanted = if kind == Kind::Lasting { self.stream_window } else { PROMPT_WINDOW };
+        let streams = u32::try_from(self.streams_of(kind)).unwrap_or(u32::MAX);
+        let wanted = if kind == Kind::Prompt { PROMPT_WINDOW } else { self.stream_window };
         let stream = wanted.min(LARGEST_WINDOW / streams);
         (stream, (stream * streams).max(65_535))
     }
@@ -116,9 +125,9 @@ mod tests {
     fn streams_that_are_not_read_leave_room_in_the_connections_window() {
         for (streams, window) in [(1, 1), (1, u32::MAX), (100, 128 * 1024), (100, u32::MAX), (100_000, u32::MAX)] {
             let limits = BackendLimits::default().streams(streams).stream_window(window);
-            for kind in [Kind::Prompt, Kind::Lasting] {
+            for kind in [Kind::Prompt, Kind::Lasting, Kind::Sending] {
                 let (stream, connection) = limits.windows(kind);
-                let all = u64::from(stream) * streams as u64;
+                let all = u64::from(stream) * limits.streams_of(kind) as u64;
                 assert!(u64::from(connection) >= all && stream > 0, "{streams} {window} {kind:?}");
                 assert!(connection <= LARGEST_WINDOW, "{streams} {window} {kind:?}");
             }

@@ -4,7 +4,7 @@
 //! A call leases a place on a connection ([`Pool::lease`]), sends its request there
 //! ([`Lease::send`]), and gives the place back when its response has ended. Calls that
 //! last have connections of their own, so that they cannot take the places of those
-//! that end soon.
+//! that end soon; each whose request lasts, too, has one to itself.
 //!
 //! - A connection is made by a task of the pool, never by a call: a caller that leaves
 //!   meanwhile fails nobody.
@@ -55,6 +55,9 @@ pub(super) enum Kind {
     /// The response is taken as it comes, and ends soon.
     Prompt,
     Lasting,
+    /// The request lasts, too. Each has a connection to itself, since the server's window for
+    /// a connection is not ours: one request that it does not take would stop all others.
+    Sending,
 }
 
 #[derive(Clone)]
@@ -66,6 +69,7 @@ struct Shared {
     limits: BackendLimits,
     prompt: Mutex<Lane>,
     lasting: Mutex<Lane>,
+    sending: Mutex<Lane>,
 }
 
 /// The connections for one kind of calls.
@@ -112,7 +116,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     pub(super) fn new(connector: Connector, origin: Origin, limits: BackendLimits) -> Self {
-        Self(Arc::new(Shared { connector, origin, limits, prompt: Mutex::default(), lasting: Mutex::default() }))
+        Self(Arc::new(Shared {
+            connector,
+            origin,
+            limits,
+            prompt: Mutex::default(),
+            lasting: Mutex::default(),
+            sending: Mutex::default(),
+        }))
     }
 
     /// A pool of its own for the same server.
@@ -130,7 +141,7 @@ impl Pool {
         let shared = &self.0;
         let (place, attempt) = {
             let mut lane = lock(shared.lane(kind));
-            if let Some(connection) = lane.take(shared.limits.streams) {
+            if let Some(connection) = lane.take(shared.limits.streams_of(kind)) {
                 return Ok(Lease { shared: Arc::clone(shared), kind, connection, given_back: false, abandoned: false });
             }
             if lane.waiting.len() >= shared.limits.queue {
@@ -167,12 +178,13 @@ impl Shared {
         match kind {
             Kind::Prompt => &self.prompt,
             Kind::Lasting => &self.lasting,
+            Kind::Sending => &self.sending,
         }
     }
 
     /// An attempt to add a connection, if calls wait for one and there may be another.
     fn grow(self: &Arc<Self>, kind: Kind, lane: &mut Lane) -> Option<Attempt> {
-        if lane.connecting || lane.waiting.is_empty() || lane.connections.len() >= self.limits.connections {
+        if lane.connecting || lane.waiting.is_empty() || lane.connections.len() >= self.limits.connections_of(kind) {
             return None;
         }
         lane.connecting = true;
@@ -182,7 +194,7 @@ impl Shared {
     /// Hands free places to those who wait.
     fn hand_out(self: &Arc<Self>, kind: Kind, lane: &mut Lane) {
         while !lane.waiting.is_empty() {
-            let Some(connection) = lane.take(self.limits.streams) else { break };
+            let Some(connection) = lane.take(self.limits.streams_of(kind)) else { break };
             let Some(waiting) = lane.waiting.pop_front() else { break };
             let lease = Lease { shared: Arc::clone(self), kind, connection, given_back: false, abandoned: false };
             if let Err(Ok(mut unwanted)) = waiting.send(Ok(lease)) {
@@ -209,8 +221,8 @@ impl Shared {
         lease.abandoned = true;
         let abandoned = connection.abandoned.fetch_add(1, Relaxed) + 1;
         lane.retired.retain(|retired| retired.strong_count() > 0);
-        let places = self.limits.streams.min(connection.allowed.load(Relaxed));
-        if abandoned * 2 >= places && lane.retired.len() < self.limits.connections {
+        let places = self.limits.streams_of(lease.kind).min(connection.allowed.load(Relaxed));
+        if abandoned * 2 >= places && lane.retired.len() < self.limits.connections_of(lease.kind) {
             lane.retire(connection);
         }
         connection.end_abandoned();

@@ -61,7 +61,7 @@ impl Shared {
         let mut call = call(method, Body::new(body), head.headers, asked, self.grpc_metadata)?;
         super::authorize(&mut call, &system)?;
         check(call.headers_mut(), self.metadata_limit)?;
-        call.extensions_mut().insert(Lasting);
+        call.extensions_mut().insert(Lasting::Request);
         let response = deadline.within(requests.beside(self.idle, send(inner, call))).await?;
         let (mut headers, mut incoming) = GrpcResponse::new(response, self.limit, deadline)
             .map_err(|failed| self.failed(failed, HeaderMap::new()))?;
