@@ -32,12 +32,14 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::Service;
 
+#[cfg(feature = "full")]
+pub(crate) use self::observe::LateCode;
 use self::{access_log::AccessLog, listen::Bound, metrics::Metrics, spans::TraceFlags};
 pub(crate) use self::{
     admin::{Readiness, health},
     config::with_config_file,
     listen::Address,
-    observe::{LateCode, Observe, Observers},
+    observe::{Observe, Observers},
     spans::{Traced, Tracer},
     tls::{BackendTls, ServerTls},
 };
