@@ -58,7 +58,8 @@ pub(crate) struct Bounds {
     /// Of the limits of the backend, HTTP/JSON has the time to connect alone
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = count)]
     backend_connections: usize,
-    /// How many calls or streams one connection to the backend may carry
+    /// How many calls or streams one connection to the backend may carry, and how many
+    /// calls may stream their requests, each over a connection of its own
     #[arg(long, value_name = "COUNT", default_value = "100", value_parser = count)]
     backend_streams: usize,
     /// How many calls may wait for a place on a connection to the backend

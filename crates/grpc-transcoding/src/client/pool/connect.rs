@@ -31,7 +31,9 @@ impl Shared {
         let stream = self.connector.clone().oneshot(target).await?;
         let (stream_window, connection_window) = self.limits.windows(kind);
         let settings = Arc::new(Settings::default());
-        let mut builder = http2::Builder::new(Spawn(Arc::clone(&settings)));
+        let over = watch::Sender::new(false);
+        let ends = (kind == Kind::Sending).then(|| over.clone());
+        let mut builder = http2::Builder::new(Spawn { settings: Arc::clone(&settings), over: ends });
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(stream_window)
@@ -65,7 +67,7 @@ impl Shared {
             unused_since: Mutex::new(now),
             abandoned: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
-            over: watch::Sender::new(false),
+            over,
             pace: Mutex::new(Pace { next: now }),
             made: now,
             heard: AtomicU64::new(0),
@@ -120,9 +122,13 @@ struct Settings {
     known: AtomicBool,
 }
 
-/// Runs hyper's tasks, of which the first reads the server's settings.
+/// Runs hyper's tasks, of which the first reads the server's settings. Those of a connection
+/// for one call end with it, whatever they wait for.
 #[derive(Clone)]
-struct Spawn(Arc<Settings>);
+struct Spawn {
+    settings: Arc<Settings>,
+    over: Option<watch::Sender<bool>>,
+}
 
 impl<F> hyper::rt::Executor<F> for Spawn
 where
@@ -130,11 +136,28 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, task: F) {
-        if self.0.known.load(Relaxed) {
+        let Some(over) = &self.over else { return self.settings.run(task) };
+        let mut over = over.subscribe();
+        self.settings.run(async move {
+            tokio::select! {
+                _ = task => {}
+                _ = over.wait_for(|over| *over) => {}
+            }
+        });
+    }
+}
+
+impl Settings {
+    fn run<F>(self: &Arc<Self>, task: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        if self.known.load(Relaxed) {
             tokio::spawn(task);
             return;
         }
-        let settings = Arc::clone(&self.0);
+        let settings = Arc::clone(self);
         tokio::spawn(async move {
             let mut task = pin!(task);
             std::future::poll_fn(|context| {
@@ -186,7 +209,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         let Some(shared) = &self.shared else { return };
         let mut lane = lock(shared.lane(self.kind));
-        lane.connecting = false;
+        lane.connecting = lane.connecting.saturating_sub(1);
         lane.waiting.clear();
     }
 }

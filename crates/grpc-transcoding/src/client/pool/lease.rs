@@ -17,6 +17,9 @@ use tokio::{runtime::Handle, time::Instant};
 use super::{Connection, Kind, Shared, connect::begin, lock};
 use crate::client::replay::Replay;
 
+/// How long the reset of a call may take that has a connection to itself.
+const RESET: Duration = Duration::from_secs(1);
+
 /// How many calls of a connection may be reset at once, and after that one in how
 /// much time. tonic's servers close a connection at 20 resets that they have not
 /// looked at, Envoy at 500 calls of less than a second each.
@@ -95,6 +98,22 @@ impl Lease {
     /// Resets a call that has not ended: at once, or when its connection bears it,
     /// unless it has ended by itself until then.
     fn reset_later(mut self, call: impl Future<Output = ()> + Send + 'static) {
+        if self.kind == Kind::Sending {
+            let attempt = self.shared.retire(self.kind, &self.connection);
+            // It is reset so; but hyper does not reset a request that waits for the server's
+            // window once its response has begun, so that the connection ends soon after.
+            drop(call);
+            let few = self.shared.is_few_retired(self.kind);
+            if let Some(runtime) = Handle::try_current().ok().filter(|_| few) {
+                runtime.spawn(async move {
+                    tokio::time::sleep(RESET).await;
+                    self.connection.over.send_replace(true);
+                });
+            } else {
+                self.connection.over.send_replace(true);
+            }
+            return begin(attempt);
+        }
         let wait = lock(&self.connection.pace).wait(Instant::now());
         if wait.is_zero() {
             return;

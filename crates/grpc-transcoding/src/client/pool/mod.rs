@@ -49,6 +49,9 @@ pub use limits::BackendLimits;
 /// Waits between attempts to connect grow from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How many connections are made at a time where each call has one.
+const ATTEMPTS: usize = 8;
+
 /// What calls share a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -79,8 +82,8 @@ struct Lane {
     /// Those that get no more calls, as long as they have some.
     retired: Vec<Weak<Connection>>,
     waiting: VecDeque<Waiting>,
-    /// A task is about to add a connection.
-    connecting: bool,
+    /// How many tasks are about to add a connection.
+    connecting: usize,
     /// How many attempts have failed since the last that did not, and when there may be
     /// another.
     failures: u32,
@@ -184,10 +187,13 @@ impl Shared {
 
     /// An attempt to add a connection, if calls wait for one and there may be another.
     fn grow(self: &Arc<Self>, kind: Kind, lane: &mut Lane) -> Option<Attempt> {
-        if lane.connecting || lane.waiting.is_empty() || lane.connections.len() >= self.limits.connections_of(kind) {
+        // Where each call has a connection, one that is slow to come must not hold up the others.
+        let attempts = if kind == Kind::Sending { ATTEMPTS } else { 1 };
+        let connections = lane.connections.len() + lane.connecting;
+        if lane.connecting >= attempts.min(lane.waiting.len()) || connections >= self.limits.connections_of(kind) {
             return None;
         }
-        lane.connecting = true;
+        lane.connecting += 1;
         Some(Attempt { shared: Some(Arc::clone(self)), kind, resume: lane.resume })
     }
 
@@ -211,6 +217,11 @@ impl Shared {
         let mut lane = lock(self.lane(kind));
         lane.retire(connection);
         self.grow(kind, &mut lane)
+    }
+
+    /// Whether no more connections wait for their end than there may be others.
+    fn is_few_retired(&self, kind: Kind) -> bool {
+        lock(self.lane(kind)).retired.len() <= self.limits.connections_of(kind)
     }
 
     /// Counts a call that nobody waits for any more. A connection with many of them is
@@ -237,7 +248,7 @@ impl Shared {
         outcome: Result<Arc<Connection>, Box<ConnectFailure>>,
     ) -> Option<Attempt> {
         let mut lane = lock(self.lane(kind));
-        lane.connecting = false;
+        lane.connecting = lane.connecting.saturating_sub(1);
         match outcome {
             Ok(connection) => {
                 (lane.failures, lane.resume) = (0, None);
@@ -249,15 +260,16 @@ impl Shared {
                 let wait = BACKOFF.0.saturating_mul(1 << lane.failures.min(10)).min(BACKOFF.1);
                 lane.failures = lane.failures.saturating_add(1);
                 lane.resume = Some(Instant::now() + wait);
-                // Where there are other connections, places there become free.
-                if lane.connections.is_empty() {
+                // Where there are other connections, places there become free, but for calls that
+                // have one each.
+                if lane.connections.is_empty() || kind == Kind::Sending {
                     let failure: Arc<ConnectFailure> = failure.into();
                     for waiting in lane.waiting.drain(..) {
                         // A caller that has left needs no result.
                         let _ = waiting.send(Err(Arc::clone(&failure)));
                     }
                 }
-                None
+                self.grow(kind, &mut lane)
             }
         }
     }
@@ -266,6 +278,7 @@ impl Shared {
 impl Lane {
     fn retire(&mut self, connection: &Arc<Connection>) {
         self.connections.retain(|other| !Arc::ptr_eq(other, connection));
+        self.retired.retain(|retired| retired.strong_count() > 0);
         if !connection.retired.swap(true, Relaxed) {
             self.retired.push(Arc::downgrade(connection));
         }
