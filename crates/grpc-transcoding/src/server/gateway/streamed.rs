@@ -45,6 +45,11 @@ impl Shared {
     {
         let method = binding.method();
         let times = super::times_packed(&head.headers)?;
+        // Each time a few bytes become a thousand times as many, and a stream has no limit as a whole.
+        if times > 1 {
+            let problem = "the body is packed more than once; send gzip once, or no encoding";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)));
+        }
         let kind = head.headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
         if !body.is_end_stream() {
             check_content_type(&head)?;
