@@ -16,6 +16,8 @@ use protojson::{
 #[derive(Default)]
 pub(super) struct Facts<'s> {
     symbols: HashMap<String, Symbol>,
+    /// How long the names of these are together.
+    named: usize,
     oneofs: HashMap<String, Vec<&'s str>>,
     services: HashMap<String, Service<'s>>,
     /// The names that resources give to what follows a literal in a path: `shelves` is
@@ -41,6 +43,10 @@ pub(super) struct Service<'s> {
 
 /// The comments of a file by the paths of what they are on.
 type Comments<'s> = HashMap<Vec<u32>, &'s str>;
+
+/// How many bytes the full names of symbols have at most of which something is kept: each has its
+/// package again, which may be as long as the whole file.
+const NAMES: usize = 64 * 1024 * 1024;
 
 const NOTHING: Symbol = Symbol { comment: String::new(), deprecated: false, required: false };
 
@@ -160,7 +166,8 @@ impl<'s> Facts<'s> {
     fn add(&mut self, comments: &Comments<'s>, path: &[u32], name: String, deprecated: bool, required: bool) {
         let comment = comments.get(path).map(|comment| clean(comment)).unwrap_or_default();
         let symbol = Symbol { comment, deprecated, required };
-        if symbol != NOTHING {
+        if symbol != NOTHING && self.named + name.len() <= NAMES {
+            self.named += name.len();
             self.symbols.insert(name, symbol);
         }
     }

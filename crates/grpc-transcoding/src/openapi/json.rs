@@ -59,6 +59,11 @@ impl Object {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// About how long its text is, and so how much memory it takes.
+    pub(super) fn size(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.len() + 4 + value.size()).sum()
+    }
 }
 
 impl Json {
@@ -73,6 +78,15 @@ impl Json {
         match self {
             Self::Object(object) => Some(object),
             _ => None,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Bool(_) | Self::Int(_) => 8,
+            Self::Text(text) => text.len() + 2,
+            Self::List(list) => list.iter().map(|value| value.size() + 1).sum(),
+            Self::Object(object) => object.size(),
         }
     }
 

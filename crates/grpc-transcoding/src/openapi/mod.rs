@@ -205,12 +205,17 @@ impl OpenApi {
             write_text(&mut text, &item.path);
             text.push(':');
             let (mut known, mut additional) = (Object::new(), Object::new());
+            let mut length = text.len();
             for (key, entry) in &item.operations {
                 let operation = plan.operation(entry, &mut schemas);
                 scopes.extend(operation.scopes.iter().cloned());
+                let operation = operation.to_json();
+                // Here, since any name may be an HTTP method, so that a path may have any number.
+                length += operation.size();
+                self.check(length + schemas.work)?;
                 match HTTP_METHODS.contains(&&**key) {
-                    true => known.put(key.to_ascii_lowercase(), operation.to_json()),
-                    false => additional.put(key.clone(), operation.to_json()),
+                    true => known.put(key.to_ascii_lowercase(), operation),
+                    false => additional.put(key.clone(), operation),
                 }
             }
             if !additional.is_empty() {

@@ -40,7 +40,7 @@ impl OpenApi {
                 let operation = plan.operation(entry, &mut schemas);
                 let place = (entry.method.method().index(), entry.index);
                 let path = item.path.split('#').next().unwrap_or(&item.path);
-                length += MEMORY * (1 + operation.parameters.len());
+                length += MEMORY * (1 + operation.parameters.len()) + operation.to_json().size();
                 self.check(length + schemas.work)?;
                 operations.push((place, key.as_str(), path, operation));
             }

@@ -21,6 +21,12 @@ const FIELDS: usize = 2000;
 /// How many parameters an operation has at most.
 const PARAMETERS: usize = 500;
 
+/// How many bytes the names of a oneof's members have at most that each of them names.
+const MEMBERS: usize = 4 * 1024;
+
+/// How many bytes the names and descriptions of an operation's parameters have at most.
+const TEXT: usize = 1024 * 1024;
+
 /// What a field that is looked at counts beside the text of the document, in bytes: work that
 /// leaves no text must have an end as well.
 const WORK: usize = 8;
@@ -29,6 +35,7 @@ struct Walk<'w, 'd> {
     rule: &'w Resolved,
     schemas: &'w mut Schemas<'d>,
     looked_at: usize,
+    text: usize,
     found: Vec<Parameter>,
     /// The messages around a field, and the indices of the fields that lead to it.
     within: Vec<MessageDescriptor>,
@@ -49,7 +56,7 @@ pub(super) fn parameters(rule: &Resolved, schemas: &mut Schemas<'_>) -> (Vec<Par
     };
     let within = vec![rule.input.clone()];
     let (path, oneofs) = (Vec::new(), Vec::new());
-    let mut walk = Walk { rule, schemas, looked_at: 0, found: Vec::new(), within, path, oneofs };
+    let mut walk = Walk { rule, schemas, looked_at: 0, text: 0, found: Vec::new(), within, path, oneofs };
     for field in rule.input.fields().filter(|field| Some(field.index()) != body) {
         walk.add(&rule.input, field, "");
     }
@@ -72,7 +79,7 @@ fn describe_oneofs(parameters: &mut [Parameter]) {
     for parameter in parameters {
         for (oneof, _) in &parameter.oneofs {
             let list: Vec<_> = members[oneof].iter().map(|member| format!("`{member}`")).collect();
-            if list.len() > 1 {
+            if list.len() > 1 && list.iter().map(String::len).sum::<usize>() <= MEMBERS {
                 let list = list.join(", ");
                 paragraph(&mut parameter.description, &format!("A request has at most one of {list}."));
             }
@@ -82,7 +89,7 @@ fn describe_oneofs(parameters: &mut [Parameter]) {
 
 impl Walk<'_, '_> {
     fn is_full(&self) -> bool {
-        self.looked_at >= FIELDS || self.found.len() >= PARAMETERS
+        self.looked_at >= FIELDS || self.found.len() >= PARAMETERS || self.text >= TEXT
     }
 
     fn add(&mut self, message: &MessageDescriptor, field: FieldDescriptor<'_>, prefix: &str) {
@@ -133,6 +140,7 @@ impl Walk<'_, '_> {
         let repeated = field.cardinality() == Cardinality::Repeated;
         if let Some(schema) = self.schemas.text(field) {
             let symbol = self.schemas.facts.field(message, field);
+            self.text += name.len() + symbol.comment.len();
             self.found.push(Parameter {
                 name,
                 place: Place::Query,
