@@ -15,7 +15,10 @@ use google_chat::{
     },
     protojson::{Defaults, ReadOptions, WriteOptions},
 };
-use http::{HeaderName, HeaderValue, Request, header::HOST};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request,
+    header::{CONNECTION, HOST},
+};
 use tower::{Layer, service_fn};
 
 use self::{
@@ -70,6 +73,8 @@ Health:
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 #[derive(clap::Args)]
 #[command(args_override_self = true)]
@@ -238,24 +243,49 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Tells the backend for whom a request is, as proxies do: the client's address behind those
-/// that came with the request, and the scheme and the host that it asked for unless it came
-/// with others. Only what this gateway adds is certain; the rest is what the client says.
+/// Tells the backend for whom a request is, as proxies do: the client's address, and the scheme
+/// and the host that it asked for, each behind those that came with the request. Only the last
+/// of each is certain; the rest is what the client says.
 fn forward<B>(request: &mut Request<B>, scheme: &'static str) {
     let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
     let authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
     let host = request.headers().get(HOST).cloned().or_else(authority);
     let headers = request.headers_mut();
+    keep_ours(headers);
     if let Some(peer) = peer {
-        let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|addresses| addresses.to_str().ok());
-        let all: Vec<_> = before.map(str::to_owned).chain([peer.ip().to_canonical().to_string()]).collect();
-        if let Ok(all) = HeaderValue::try_from(all.join(", ")) {
-            headers.insert(FORWARDED_FOR, all);
-        }
+        append(headers, FORWARDED_FOR, &peer.ip().to_canonical().to_string());
     }
-    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
-    if let Some(host) = host {
-        headers.entry(FORWARDED_HOST).or_insert(host);
+    append(headers, FORWARDED_PROTO, scheme);
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
+        append(headers, FORWARDED_HOST, host);
+    }
+}
+
+/// Adds a value behind those that a header has, in one line.
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let before = headers.get_all(&name).iter().filter_map(|line| line.to_str().ok());
+    let all: Vec<_> = before.chain([value]).collect();
+    if let Ok(all) = HeaderValue::try_from(all.join(", ")) {
+        headers.insert(name, all);
+    }
+}
+
+/// Takes from `Connection`, which names what is for the next server only, the headers that this
+/// gateway adds: a client could have them left out otherwise (RFC 9110, section 7.6.1).
+fn keep_ours(headers: &mut HeaderMap) {
+    let ours = |name: &str| {
+        [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, TRACEPARENT, TRACESTATE]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own.as_str()))
+    };
+    let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    let names: Vec<_> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    if names.iter().any(|name| ours(name)) {
+        let others: Vec<_> = names.into_iter().filter(|name| !ours(name)).collect();
+        match HeaderValue::try_from(others.join(", ")) {
+            Ok(others) if !others.is_empty() => headers.insert(CONNECTION, others),
+            _ => headers.remove(CONNECTION),
+        };
     }
 }
 
@@ -282,8 +312,23 @@ mod tests {
             .header("x-forwarded-for", "10.0.0.1")
             .header("x-forwarded-proto", "http")
             .header("x-forwarded-host", "api.example");
-        assert_eq!(own(Some("10.0.0.7:4000"), proxied), ["192.0.2.1, 10.0.0.1, 10.0.0.7", "http", "api.example"]);
+        let all = ["192.0.2.1, 10.0.0.1, 10.0.0.7", "http, https", "api.example, inner.example"];
+        assert_eq!(own(Some("10.0.0.7:4000"), proxied), all);
         let by_socket = Request::get("https://inner.example/v1/spaces").header("x-forwarded-for", "192.0.2.1");
         assert_eq!(own(None, by_socket), ["192.0.2.1", "https", "inner.example"]);
+    }
+
+    #[test]
+    fn a_client_cannot_have_left_out_what_the_gateway_adds() {
+        for (line, kept) in [
+            ("X-Forwarded-For", None),
+            ("close, x-forwarded-host, TraceParent", Some("close")),
+            ("keep-alive, x-mine", Some("keep-alive, x-mine")),
+        ] {
+            let mut request =
+                Request::get("/v1/spaces").header("host", "a").header("connection", line).body(()).unwrap();
+            forward(&mut request, "http");
+            assert_eq!(request.headers().get(CONNECTION).map(|line| line.to_str().unwrap()), kept, "{line}");
+        }
     }
 }
