@@ -47,9 +47,10 @@ impl CorsFlags {
             return Ok(None);
         }
         let any = self.cors_origin.iter().any(|origin| origin == "*");
-        if self.cors_credentials && any {
+        // Any page can have a frame whose origin is null.
+        if self.cors_credentials && (any || self.cors_origin.iter().any(|origin| origin == "null")) {
             return Err(Failure::usage(
-                "--cors-credentials: any page could act as the user of its browser; name the origins in place of *",
+                "--cors-credentials: any page could act as the user of its browser; name the origins in place of * and null",
             ));
         }
         if self.cors_credentials && self.cors_expose_header.iter().any(|name| name == "*") {
