@@ -205,7 +205,8 @@ impl Exporter {
     }
 }
 
-/// Whether what a collector cannot take now it may take later, by OTLP.
+/// Whether what a collector cannot take now it may take later, by OTLP. RESOURCE_EXHAUSTED mostly
+/// is about the size, which stays the same.
 fn passes(code: Code) -> bool {
     matches!(
         code,
@@ -215,7 +216,6 @@ fn passes(code: Code) -> bool {
             | Code::OutOfRange
             | Code::Unavailable
             | Code::DataLoss
-            | Code::ResourceExhausted
     )
 }
 

@@ -15,6 +15,9 @@ use crate::serving::access_log::{Entry, shortened};
 /// The methods of HTTP that have names in spans, as OpenTelemetry knows them.
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
+/// How long the state of a trace may be that a span keeps, in bytes.
+const STATE: usize = 512;
+
 /// A request whose span is recorded.
 pub(in crate::serving) struct ServerSpan {
     tracer: Tracer,
@@ -52,7 +55,8 @@ impl ServerSpan {
             return None;
         }
         let state: Vec<_> = headers.get_all(TRACESTATE).iter().filter_map(|line| line.to_str().ok()).collect();
-        let state = state.join(",");
+        // More need not be kept (W3C Trace Context, section 3.3.1.5), and spans wait in memory.
+        let state = Some(state.join(",")).filter(|state| state.len() <= STATE).unwrap_or_default();
         let host = || Authority::try_from(request.headers().get(HOST)?.as_bytes()).ok();
         Some(Self {
             tracer: tracer.clone(),
@@ -71,7 +75,7 @@ impl ServerSpan {
             false => self.http_span(entry, route),
         };
         if let Some(server) = &self.server {
-            span.set("server.address", server.host());
+            span.set("server.address", shortened(server.host()));
             if let Some(port) = server.port_u16() {
                 span.set("server.port", port);
             }
