@@ -51,24 +51,35 @@ impl Readiness {
         if self.backends.is_empty() {
             return None;
         }
-        let mut last = self.last.lock().await;
+        let mut last = Arc::clone(&self.last).lock_owned().await;
         if let Some((when, problem)) = &*last
             && when.elapsed() < FRESH
         {
             return problem.clone();
         }
-        // All at the same time: several that say nothing take no longer than one.
-        let mut asked: Vec<_> = self.backends.iter().map(|(_, backend)| tokio::spawn(told(backend.clone()))).collect();
-        let mut problems = Vec::new();
-        for ((url, _), asked) in self.backends.iter().zip(&mut asked) {
-            let problem = asked.await.unwrap_or_else(|error| Some(format!(" cannot be asked: {error}")));
-            let name = if self.backends.len() > 1 { format!("the backend {url}") } else { "the backend".to_owned() };
-            problems.extend(problem.map(|problem| name + &problem));
-        }
-        let problem = (!problems.is_empty()).then(|| problems.join("\n"));
-        *last = Some((Instant::now(), problem.clone()));
-        problem
+        let backends = Arc::clone(&self.backends);
+        // In a task of its own, which keeps the lock: a client that asks and goes away at once
+        // would have the servers asked again and again otherwise.
+        let asking = tokio::spawn(async move {
+            let problem = problem_of(&backends).await;
+            *last = Some((Instant::now(), problem.clone()));
+            problem
+        });
+        asking.await.unwrap_or_else(|error| Some(format!("the backends cannot be asked: {error}")))
     }
+}
+
+/// What is wrong with some of the servers, a line each.
+async fn problem_of(backends: &[(String, Grpc)]) -> Option<String> {
+    // All at the same time: several that say nothing take no longer than one.
+    let asked: Vec<_> = backends.iter().map(|(_, backend)| tokio::spawn(told(backend.clone()))).collect();
+    let mut problems = Vec::new();
+    for ((url, _), asked) in backends.iter().zip(asked) {
+        let problem = asked.await.unwrap_or_else(|error| Some(format!(" cannot be asked: {error}")));
+        let name = if backends.len() > 1 { format!("the backend {url}") } else { "the backend".to_owned() };
+        problems.extend(problem.map(|problem| name + &problem));
+    }
+    (!problems.is_empty()).then(|| problems.join("\n"))
 }
 
 /// What is wrong with a server, behind its name.
