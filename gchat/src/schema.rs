@@ -95,6 +95,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let rules = input::rules(&pool, args.unbound_methods);
     rules.check().map_err(Failure::usage)?;
+    for lint in rules.unused() {
+        output::say(&format!("warning: {lint}"));
+    }
     let options = WriteOptions::default()
         .with_enums_as_integers(args.enums_as_integers)
         .with_proto_field_names(args.proto_field_names);
