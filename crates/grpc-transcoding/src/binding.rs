@@ -261,7 +261,7 @@ impl Binding {
     }
 
     /// Whether the requests of the method are a stream of JSON messages in one body.
-    pub(crate) fn takes_json_stream(&self) -> bool {
+    pub fn takes_json_stream(&self) -> bool {
         self.0.method.is_client_streaming() && !self.0.takes_http_body && self.0.body != Body::None
     }
 

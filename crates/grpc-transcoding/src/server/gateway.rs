@@ -146,14 +146,21 @@ impl GatewayLayer {
 
     /// Makes a layer with the same settings for other rules, such as those of a schema that
     /// has changed. The gateways of both share the room for bodies
-    /// ([`GatewayLayer::max_body_memory`]).
+    /// ([`GatewayLayer::max_body_memory`]). It serves no document until it is given one, since
+    /// that is of a schema, too.
     ///
     /// # Errors
     ///
     /// As for [`GatewayLayer::new`].
     pub fn with_rules(&self, rules: impl Into<HttpRules>) -> Result<Self, NoBindings> {
         let Self(Shared { rules, router, .. }) = Self::new(rules)?;
-        Ok(Self(Shared { rules, router, ..self.0.clone() }))
+        Ok(Self(Shared {
+            rules,
+            router,
+            #[cfg(feature = "openapi")]
+            docs: None,
+            ..self.0.clone()
+        }))
     }
 
     /// The bindings that are never used, and why. [`HttpRules::lint`] lists more.
@@ -336,7 +343,7 @@ where
             }
             let mut call = request.map(Body::new);
             let method = shared.rules.method(call.uri().path());
-            let sends = method.is_none_or(|method| method.method().is_client_streaming());
+            let sends = method.is_some_and(|method| method.method().is_client_streaming());
             call.extensions_mut().insert(if sends { Lasting::Request } else { Lasting::Response });
             let checked = check(call.headers_mut(), shared.metadata_limit);
             return Box::pin(async move {
