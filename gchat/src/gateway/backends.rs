@@ -207,18 +207,26 @@ impl Backends {
             chosen.push(first);
         }
         chosen.sort_by_key(|file| file.of);
-        let mut known: HashMap<String, (usize, String)> = HashMap::new();
+        // The files of which the definitions are, and the file of each definition.
+        let mut kept = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
         let mut set = Set::default();
         for file in chosen {
             let names: Vec<String> = file.names().collect();
-            let twice = names.iter().find_map(|name| known.get_key_value(name));
+            let twice = names.iter().find_map(|name| known.get(name).map(|at| (name, &kept[*at])));
             match twice {
                 None => {
-                    known.extend(names.into_iter().map(|name| (name, (file.of, file.proto.name().to_owned()))));
+                    known.extend(names.into_iter().map(|name| (name, kept.len())));
+                    kept.push((file.of, file.proto.name().to_owned(), file.shape()));
                     set.files.push(file.bytes);
                 }
                 // Such as gRPC's own protos, whose paths differ from language to language.
-                Some((_, (_, first))) if names.iter().all(|name| known.contains_key(name)) => {
+                Some((_, (of, first, shape))) if names.iter().all(|name| known.contains_key(name)) => {
+                    if *shape != file.shape() {
+                        let [own, other] = [*of, file.of].map(|of| &self.servers[of].url);
+                        let name = file.proto.name();
+                        warnings.push(format!("{name} of {other} is not {first} of {own}, which is used"));
+                    }
                     let instead = FileDescriptorProto {
                         name: file.proto.name,
                         syntax: file.proto.syntax,
@@ -228,7 +236,7 @@ impl Backends {
                     };
                     set.files.push(instead.encode_to_vec().into());
                 }
-                Some((name, (of, first))) => {
+                Some((name, (of, first, _))) => {
                     let [own, other] = [*of, file.of].map(|of| &self.servers[of].url);
                     let problem = format!(
                         "{name} is defined in {first} of {own} and in {} of {other}, which differ; give one descriptor \

@@ -223,7 +223,7 @@ impl GatewayLayer {
 
     /// Sets how long the server behind the gateway may leave a stream, or a gRPC call that
     /// passes through, without a message; then it ends with DEADLINE_EXCEEDED. Where requests
-    /// come as a stream, their messages count as well. The default is 10 minutes.
+    /// come as a stream of JSON, their messages count as well. The default is 10 minutes.
     #[must_use]
     pub fn stream_idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.0.idle = limit;
