@@ -299,6 +299,8 @@ async fn messages_flow_in_both_directions_at_once() {
             (response.status(), &response.headers()["content-type"]),
             (http::StatusCode::OK, &http::HeaderValue::from_static("application/x-ndjson; charset=UTF-8"))
         );
+        // What is left of the request when the response ends has no other way to be told.
+        assert_eq!(response.headers().contains_key("connection"), !h2);
         assert_eq!(piece(&mut response).await, "{\"title\":\"a\"}\n");
         for title in ["b", "c"] {
             let rest = if title == "b" { "tle\":\"b\"}".to_owned() } else { format!("\n{{\"title\":\"{title}\"}}") };

@@ -213,7 +213,10 @@ where
                 response = refusal(grpc, StatusCode::REQUEST_TIMEOUT, &status);
             }
             if http_1 {
-                if !exchange.settle().await {
+                // A stream of requests may be left unread when the response has ended; then it is
+                // too late to say so.
+                let streams = lasts.as_ref().is_some_and(MayLast::is_said);
+                if !exchange.settle().await || streams && matches!(*exchange.left(), Left::InUse) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 exchange.settled.store(true, Relaxed);
