@@ -32,7 +32,9 @@ use crate::{
     input,
     limits::{self, Bounds, Limit},
     output,
-    serving::{self, Aborts, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP},
+    serving::{
+        self, Aborts, Address, BackendTls, CONFIG_HELP, Operation, Readiness, SHUTDOWN_HELP, TRACEPARENT, TRACESTATE,
+    },
     signals::{Hangup, Signals},
 };
 
@@ -73,8 +75,6 @@ Health:
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 #[derive(clap::Args)]
 #[command(args_override_self = true)]

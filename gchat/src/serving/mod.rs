@@ -40,7 +40,7 @@ pub(crate) use self::{
     config::with_config_file,
     listen::Address,
     observe::{Observe, Observers},
-    spans::{Traced, Tracer},
+    spans::{TRACEPARENT, TRACESTATE, Traced, Tracer},
     tls::{BackendTls, ServerTls},
 };
 use crate::{

@@ -12,9 +12,8 @@ mod table;
 
 use std::error::Error;
 
-use google_chat::protojson::MethodDescriptor;
+use google_chat::{grpc_transcoding::rpc::EncodedCodec, protojson::MethodDescriptor};
 use http::uri::PathAndQuery;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{
     Status,
     body::Body,
@@ -50,7 +49,7 @@ where
     let mut stub = tonic::client::Grpc::new(channel);
     stub.ready().await.map_err(|error| Status::unavailable(error.into().to_string()))?;
     let path = PathAndQuery::try_from(method.path()).map_err(|error| Status::internal(error.to_string()))?;
-    Ok(stub.unary(tonic::Request::new(message.into()), path, Raw).await?.into_inner().into())
+    Ok(stub.unary(tonic::Request::new(message.into()), path, EncodedCodec).await?.into_inner().into())
 }
 
 /// Calls a method that streams its replies: these, and the status at their end.
@@ -66,7 +65,7 @@ where
     let streamed = async {
         stub.ready().await.map_err(|error| Status::unavailable(error.into().to_string()))?;
         let path = PathAndQuery::try_from(method.path()).map_err(|error| Status::internal(error.to_string()))?;
-        let answer = stub.server_streaming(tonic::Request::new(message.into()), path, Raw).await?;
+        let answer = stub.server_streaming(tonic::Request::new(message.into()), path, EncodedCodec).await?;
         let mut stream = answer.into_inner();
         while let Some(reply) = stream.message().await? {
             replies.push(reply.into());
@@ -75,43 +74,4 @@ where
     };
     let status = streamed.await.map_or_else(|status| status, |()| Status::ok(""));
     (replies, status)
-}
-
-/// Messages as the bytes that they are.
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        prost::bytes::BufMut::put(buffer, item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let length = prost::bytes::Buf::remaining(buffer);
-        Ok(Some(prost::bytes::Buf::copy_to_bytes(buffer, length)))
-    }
 }

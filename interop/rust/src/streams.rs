@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use google_chat::{
-    grpc_transcoding::client::{Grpc, HttpJson, Origin},
+    grpc_transcoding::{
+        client::{Grpc, HttpJson, Origin},
+        rpc::EncodedCodec,
+    },
     proto::google::rpc,
     protojson::DescriptorPool,
 };
@@ -15,7 +18,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::{Code, Status, codegen::http::uri::PathAndQuery};
 
-use crate::{Failure, Raw, call, random::Through};
+use crate::{Failure, call, random::Through};
 
 #[derive(Clone, PartialEq, Message)]
 struct CountRequest {
@@ -75,7 +78,7 @@ async fn count(
     stub.ready().await?;
     let path = PathAndQuery::from_static("/streams.Streams/Count");
     let sent = tonic::Request::new(request.encode_to_vec().into());
-    let mut stream = match stub.server_streaming(sent, path, Raw).await {
+    let mut stream = match stub.server_streaming(sent, path, EncodedCodec).await {
         Ok(response) => response.into_inner(),
         Err(status) => return Ok((Vec::new(), Some(status))),
     };

@@ -5,8 +5,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Of the flags: the caller may have recorded the trace.
 pub(super) const SAMPLED: u8 = 1;

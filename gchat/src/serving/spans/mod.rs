@@ -25,7 +25,11 @@ use std::{
 use google_chat::grpc_transcoding::{HttpRules, rpc::code_name};
 use tonic::Code;
 
-pub(crate) use self::{call::Traced, settings::TraceFlags};
+pub(crate) use self::{
+    call::Traced,
+    context::{TRACEPARENT, TRACESTATE},
+    settings::TraceFlags,
+};
 pub(super) use self::{export::Counts, server::ServerSpan};
 use self::{
     export::Queue,
