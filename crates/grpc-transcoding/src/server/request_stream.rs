@@ -259,8 +259,10 @@ impl GrpcBodyFromJson {
     ) -> Poll<Result<Option<Bytes>, Status>> {
         for _ in 0..PIECES {
             let messages = self.messages()?;
-            // What follows whole elements is part of a piece that the connection bounds.
-            let held = if messages.is_empty() { self.elements.held() } else { 0 };
+            // What follows whole elements is part of a piece that the connection bounds, unless it
+            // was packed.
+            let bounded = !messages.is_empty() && self.unpacker.is_plain();
+            let held = if bounded { 0 } else { self.elements.held() };
             if !self.share.resize(held) {
                 return Poll::Ready(Err(no_room()));
             }
