@@ -521,6 +521,50 @@ fn a_hostile_schema_costs_no_more_than_the_limit() {
     }
 }
 
+/// The descriptor set of a file with this text, with its comments.
+fn compiled(proto: &str) -> Vec<u8> {
+    let file = protox::file::File::from_source("p.proto", proto).unwrap();
+    let mut resolver = protox::file::ChainFileResolver::new();
+    resolver.add(Once(file));
+    resolver.add(protox::file::IncludeFileResolver::new("../../proto".into()));
+    resolver.add(protox::file::GoogleFileResolver::new());
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).include_source_info(true).open_files(["p.proto"]).unwrap();
+    compiler.encode_file_descriptor_set()
+}
+
+#[test]
+fn no_text_of_a_schema_is_markup_on_the_page() {
+    let hostile = r#"</p></a><script>alert("'&")</script>"#;
+    let proto = format!(
+        r#"syntax = "proto3"; package p; import "google/api/annotations.proto";
+        // Service {hostile}
+        service S {{
+          // Method {hostile}
+          rpc Get(M) returns (M) {{
+            option (google.api.http) = {{
+              get: "/v1/<script>/{{x}}"
+              additional_bindings {{ custom {{ kind: "<script>" path: "/v1/{{x}}" }} }}
+            }};
+          }}
+        }}
+        // Message {hostile}
+        message M {{
+          // Field {hostile}
+          string x = 1 [json_name = "<script>"];
+          E e = 2;
+        }}
+        // Enum {hostile}
+        enum E {{ ZERO = 0; }}"#
+    );
+    let set = compiled(&proto);
+    let rules = HttpRules::new(&DescriptorPool::decode(&set).unwrap());
+    let html = OpenApi::new(&rules, set).title(hostile).version(hostile).server(hostile).to_html().unwrap();
+    assert!(html.contains("Method &lt;/p&gt;&lt;/a&gt;&lt;script&gt;"), "{html}");
+    assert!(html.contains("Field &lt;/p&gt;") && html.contains("Service &lt;/p&gt;"), "{html}");
+    assert!(!html.contains("<script"), "{html}");
+}
+
 proptest! {
     /// Whatever the rules are, each binding has an operation of its own, and no two paths are
     /// the same to OpenAPI.
@@ -546,14 +590,7 @@ proptest! {
             write!(proto, "rpc M{at}(M) returns (M) {{ option (google.api.http) = {{ {rule} }}; }}").unwrap();
         }
         proto += "}";
-        let file = protox::file::File::from_source("p.proto", &proto).unwrap();
-        let mut resolver = protox::file::ChainFileResolver::new();
-        resolver.add(Once(file));
-        resolver.add(protox::file::IncludeFileResolver::new("../../proto".into()));
-        resolver.add(protox::file::GoogleFileResolver::new());
-        let mut compiler = protox::Compiler::with_file_resolver(resolver);
-        compiler.include_imports(true).open_files(["p.proto"]).unwrap();
-        let set = compiler.encode_file_descriptor_set();
+        let set = compiled(&proto);
         let rules = HttpRules::new(&DescriptorPool::decode(&set).unwrap());
         let document = read(&OpenApi::new(&rules, set.clone()));
         let bindings: Vec<&Binding> = rules.methods().flat_map(|method| method.bindings()).collect();
