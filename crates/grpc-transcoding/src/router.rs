@@ -492,8 +492,8 @@ mod tests {
     /// A schema from a server's reflection may be anything.
     #[test]
     fn a_template_of_many_segments_is_no_recursion() {
-        // Node's WASI crashes once a program has taken hundreds of megabytes.
-        let long = "/a".repeat(if cfg!(target_family = "wasm") { 100_000 } else { 1_000_000 });
+        // Node's WASI crashes once a program has taken hundreds of megabytes. There the stack has 1 MiB.
+        let long = "/a".repeat(if cfg!(target_family = "wasm") { 20_000 } else { 1_000_000 });
         let rules = rules(&[("GET", &long), ("GET", &format!("/{{v=**}}{long}"))]);
         let router = Router::new(&rules);
         assert!(matches!(router.find(&Method::GET, &long), Ok(Route::Found { .. })));
