@@ -299,8 +299,6 @@ async fn messages_flow_in_both_directions_at_once() {
             (response.status(), &response.headers()["content-type"]),
             (http::StatusCode::OK, &http::HeaderValue::from_static("application/x-ndjson; charset=UTF-8"))
         );
-        // What is left of the request when the response ends has no other way to be told.
-        assert_eq!(response.headers().contains_key("connection"), !h2);
         assert_eq!(piece(&mut response).await, "{\"title\":\"a\"}\n");
         for title in ["b", "c"] {
             let rest = if title == "b" { "tle\":\"b\"}".to_owned() } else { format!("\n{{\"title\":\"{title}\"}}") };
@@ -312,6 +310,44 @@ async fn messages_flow_in_both_directions_at_once() {
         assert_eq!(patiently(seen.recv()).await, Some(Ok(Value::Null)));
         assert_eq!(text(response).await, "");
     }
+}
+
+/// The first of two requests on one connection has its response before it has come whole.
+#[tokio::test]
+async fn a_connection_goes_on_after_a_stream_that_was_given_up() {
+    let (address, mut seen) = gateway(|layer| layer, Limits::default()).await;
+    for (rest, goes_on) in [("2\r\n{}\r\n0\r\n\r\n", true), ("2\r\n{}\r\n", false)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("POST /v1/chat HTTP/1.1\r\nhost: a\r\ncontent-type: {NDJSON}\r\naccept: {NDJSON}\r\n");
+        let first = "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n";
+        stream.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
+        let mut read = until(&mut stream, "{}\n\r\n").await;
+        assert!(read.starts_with("HTTP/1.1 200") && !read.contains("connection: close"), "{read}");
+        // This is no message, and so the last element is an error.
+        stream.write_all(format!("2\r\n{{]\r\n{rest}").as_bytes()).await.unwrap();
+        read = until(&mut stream, "0\r\n\r\n").await;
+        assert!(read.contains("\"code\":400"), "{read}");
+        let next = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        let mut answer = String::new();
+        let ended = match next {
+            Ok(()) => patiently(stream.read_to_string(&mut answer)).await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert_eq!((ended.is_ok() && answer.starts_with("HTTP/1.1 404")), goes_on, "{ended:?} {answer}");
+        while patiently(seen.recv()).await.unwrap().is_ok() {}
+    }
+}
+
+/// What comes until it ends so.
+async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        let mut piece = [0; 1024];
+        let len = patiently(stream.read(&mut piece)).await.unwrap();
+        assert!(len > 0, "it ended after {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&piece[..len]);
+    }
+    String::from_utf8(read).unwrap()
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -80,8 +80,8 @@ struct Exchange {
 
 /// What the service has left of a request's body.
 enum Left {
-    /// The service still has the body.
-    InUse,
+    /// The service still has the body; who waits for it to leave it.
+    InUse(Option<Waker>),
     Nothing,
     Rest(Incoming),
     /// The body did not come whole.
@@ -99,15 +99,25 @@ impl Exchange {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_in_use(&self) -> bool {
+        matches!(*self.left(), Left::InUse(_))
+    }
+
+    fn leave(&self, left: Left) {
+        let before = std::mem::replace(&mut *self.left(), left);
+        if let Left::InUse(Some(waiting)) = before {
+            waiting.wake();
+        }
+    }
+
     /// Reads the rest of a body that nobody wants; whether the connection can go on.
     async fn settle(&self) -> bool {
+        if self.is_in_use() {
+            return true;
+        }
         let left = std::mem::replace(&mut *self.left(), Left::Nothing);
         let mut body = match left {
-            Left::Nothing => return true,
-            Left::InUse => {
-                *self.left() = Left::InUse;
-                return true;
-            }
+            Left::Nothing | Left::InUse(_) => return true,
             Left::Rest(body) if body.size_hint().lower() <= REST.0 => body,
             Left::Rest(_) | Left::Broken => {
                 self.entry.leave_unread();
@@ -133,6 +143,23 @@ impl Exchange {
             self.entry.leave_unread();
         }
         whole
+    }
+
+    /// Reads the rest of a stream of requests whose response has ended. What is then still
+    /// unread ends the connection, whose client cannot have sent another request yet.
+    async fn settle_stream(self: Arc<Self>) {
+        let left = std::future::poll_fn(|context| match &mut *self.left() {
+            Left::InUse(waiting) => {
+                *waiting = Some(context.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        });
+        match tokio::time::timeout(REST.1, left).await {
+            Ok(()) => drop(self.settle().await),
+            Err(_) => self.entry.leave_unread(),
+        }
+        self.settled.store(true, Relaxed);
     }
 }
 
@@ -161,7 +188,7 @@ where
         let exchange = Arc::new(Exchange {
             entry: Arc::clone(&self.entry),
             ours: AtomicBool::new(false),
-            left: Mutex::new(Left::InUse),
+            left: Mutex::new(Left::InUse(None)),
             late: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             _permit: permit,
@@ -213,13 +240,15 @@ where
                 response = refusal(grpc, StatusCode::REQUEST_TIMEOUT, &status);
             }
             if http_1 {
-                // A stream of requests may be left unread when the response has ended; then it is
-                // too late to say so.
-                let streams = lasts.as_ref().is_some_and(MayLast::is_said);
-                if !exchange.settle().await || streams && matches!(*exchange.left(), Left::InUse) {
+                if !exchange.settle().await {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                exchange.settled.store(true, Relaxed);
+                if lasts.as_ref().is_some_and(MayLast::is_said) && exchange.is_in_use() {
+                    let settling = Box::pin(Arc::clone(&exchange).settle_stream());
+                    response = response.map(|body| Body::new(Settling { body: Some(body), settling }));
+                } else {
+                    exchange.settled.store(true, Relaxed);
+                }
             }
             Ok(response.map(|body| AnswerBody::new(body, exchange, http_1)))
         })
@@ -271,7 +300,7 @@ impl http_body::Body for RequestBody {
                 }
                 this.exchange.late.store(true, Relaxed);
                 this.body = None;
-                *this.exchange.left() = Left::Broken;
+                this.exchange.leave(Left::Broken);
                 return Poll::Ready(Some(Err("it did not come in time".into())));
             }
         };
@@ -280,11 +309,11 @@ impl http_body::Body for RequestBody {
             Some(Ok(_)) => this.exchange.entry.touch(),
             Some(Err(_)) => {
                 this.body = None;
-                *this.exchange.left() = Left::Broken;
+                this.exchange.leave(Left::Broken);
             }
             None => {
                 this.body = None;
-                *this.exchange.left() = Left::Nothing;
+                this.exchange.leave(Left::Nothing);
             }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
@@ -305,12 +334,37 @@ impl Drop for RequestBody {
         if self.exchange.settled.load(Relaxed) && !body.is_end_stream() {
             self.exchange.entry.leave_unread();
         }
-        *self.exchange.left() = match body.is_end_stream() {
+        self.exchange.leave(match body.is_end_stream() {
             true => Left::Nothing,
             // To read it would be to ask the client for it.
             false if self.expects && !self.read => Left::Broken,
             false => Left::Rest(body),
-        };
+        });
+    }
+}
+
+/// The body of a response over HTTP/1.1 that has begun while the request was still coming: it
+/// ends once the rest of that has been read, so that the connection can serve the next request.
+/// To say instead that it will be closed would make clients of Python stop sending at once.
+struct Settling {
+    body: Option<Body>,
+    settling: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl http_body::Body for Settling {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(body) = &mut self.body {
+            let frame = ready!(Pin::new(body).poll_frame(context));
+            if frame.is_some() {
+                return Poll::Ready(frame);
+            }
+            // The service holds the request no longer than its response.
+            self.body = None;
+        }
+        self.settling.as_mut().poll(context).map(|()| None)
     }
 }
 
