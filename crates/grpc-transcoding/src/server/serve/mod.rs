@@ -3,14 +3,19 @@
 //! `connections` counts what is open and says which connection makes room for a new one,
 //! `stream` is what HTTP reads and writes, `exchange` holds the limits of each request.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    ops::DerefMut,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     sync::{Semaphore, watch},
@@ -149,28 +154,17 @@ where
             }
             Some(Begun::Tls(stream)) => {
                 let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.run(Stream::new(stream, Bytes::new(), Arc::clone(&entry), write), h2, peer, &entry).await;
+                let stream = Stream::new(stream, Bytes::new(), Arc::clone(&entry), write);
+                Box::pin(self.run(stream, h2, peer, &entry)).await;
             }
         }
     }
 
-    async fn run<I>(mut self, io: Stream<I>, h2: bool, peer: Option<SocketAddr>, entry: &Arc<Entry>)
+    async fn run<I>(self, io: Stream<I>, h2: bool, peer: Option<SocketAddr>, entry: &Arc<Entry>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = Arc::clone(&self.limits);
-        let mut server = auto::Builder::new(TokioExecutor::new());
-        server.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD);
-        let window = limits.stream_window.min(i32::MAX as u32 / limits.streams);
-        server
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(limits.ping)
-            .max_concurrent_streams(limits.streams)
-            .initial_stream_window_size(window)
-            .initial_connection_window_size((window * limits.streams).max(65_535))
-            .max_send_buf_size(SEND);
-        let server = if h2 { server.http2_only() } else { server.http1_only() };
         let service = Exchanges {
             service: self.service,
             entry: Arc::clone(entry),
@@ -178,37 +172,66 @@ where
             limits: Arc::clone(&limits),
             requests: self.requests,
         };
-        let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
-        let mut closing = false;
-        // When the connection is looked at next, and when it ends whatever it does.
-        let often = limits.idle.min(limits.write / 2).max(RETRY);
-        let (mut look, mut end) = (Instant::now() + often, None);
-        loop {
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                _ = self.closing.changed(), if !closing => {
-                    closing = true;
-                    connection.as_mut().graceful_shutdown();
+        let io = TokioIo::new(io);
+        if !h2 {
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD);
+            let shut = http1::Connection::graceful_shutdown;
+            return hold(pin!(server.serve_connection(io, service)), shut, &limits, entry, self.closing).await;
+        }
+        let mut server = http2::Builder::new(TokioExecutor::new());
+        let window = limits.stream_window.min(i32::MAX as u32 / limits.streams);
+        server
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.ping)
+            .max_concurrent_streams(limits.streams)
+            .initial_stream_window_size(window)
+            .initial_connection_window_size((window * limits.streams).max(65_535))
+            .max_send_buf_size(SEND);
+        // In a box, so that the other connections, which may be many, need no room for it.
+        let connection = Box::pin(server.serve_connection(io, service));
+        Box::pin(hold(connection, http2::Connection::graceful_shutdown, &limits, entry, self.closing)).await;
+    }
+}
+
+/// Moves a connection to its end, which may be that it is idle, or that it has to make room.
+async fn hold<C: Future>(
+    mut connection: Pin<impl DerefMut<Target = C>>,
+    shut: impl Fn(Pin<&mut C>),
+    limits: &Limits,
+    entry: &Entry,
+    mut server_closes: watch::Receiver<()>,
+) {
+    let mut closing = false;
+    // When the connection is looked at next, and when it ends whatever it does.
+    let often = limits.idle.min(limits.write / 2).max(RETRY);
+    let (mut look, mut end) = (Instant::now() + often, None);
+    loop {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            _ = server_closes.changed(), if !closing => {
+                closing = true;
+                shut(connection.as_mut());
+            }
+            () = entry.chosen() => {
+                if !entry.is_idle() {
+                    return;
                 }
-                () = entry.chosen() => {
-                    if !entry.is_idle() {
-                        return;
-                    }
-                    connection.as_mut().graceful_shutdown();
+                shut(connection.as_mut());
+                (look, end) = (Instant::now() + PARTING, Some(()));
+            }
+            () = tokio::time::sleep_until(look) => {
+                if end.is_some() && !entry.has_requests() {
+                    return;
+                }
+                entry.end_untaken(limits.write);
+                let silence = entry.silence();
+                if !entry.has_requests() && silence >= limits.idle {
+                    shut(connection.as_mut());
                     (look, end) = (Instant::now() + PARTING, Some(()));
-                }
-                () = tokio::time::sleep_until(look) => {
-                    if end.is_some() && !entry.has_requests() {
-                        return;
-                    }
-                    entry.end_untaken(limits.write);
-                    let silence = entry.silence();
-                    if !entry.has_requests() && silence >= limits.idle {
-                        connection.as_mut().graceful_shutdown();
-                        (look, end) = (Instant::now() + PARTING, Some(()));
-                    } else {
-                        look = Instant::now() + limits.idle.saturating_sub(silence).clamp(RETRY, often);
-                    }
+                } else {
+                    look = Instant::now() + limits.idle.saturating_sub(silence).clamp(RETRY, often);
                 }
             }
         }
