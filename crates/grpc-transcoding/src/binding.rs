@@ -36,6 +36,9 @@ pub(crate) struct Resolved {
     pub(crate) query: Vec<(u16, bool)>,
     pub(crate) takes_http_body: bool,
     pub(crate) gives_http_body: bool,
+    /// The method's path as gRPC requests it, if it can be.
+    #[cfg(all(feature = "server", not(target_family = "wasm")))]
+    pub(crate) call_uri: Option<http::Uri>,
 }
 
 /// Which part of the request message is the HTTP body.
@@ -273,6 +276,12 @@ impl Binding {
 
     pub(crate) fn resolved(&self) -> &Resolved {
         &self.0
+    }
+
+    /// What a gRPC call of the method requests; `None` if its name cannot be in a URL.
+    #[cfg(all(feature = "server", not(target_family = "wasm")))]
+    pub(crate) fn call_uri(&self) -> Option<&http::Uri> {
+        self.0.call_uri.as_ref()
     }
 
     fn invalid(&self, problem: impl fmt::Display) -> TranscodeError {
@@ -660,8 +669,9 @@ impl Oneofs {
     ///
     /// If another member of one of their oneofs is set.
     fn insert<'p>(&mut self, path: impl IntoIterator<Item = FieldDescriptor<'p>>) -> Result<(), TranscodeError> {
+        let mut path = path.into_iter().peekable();
         let mut prefix = String::new();
-        for field in path {
+        while let Some(field) = path.next() {
             let name = field.json_name();
             if let Some(oneof) = field.oneof() {
                 let set = self.0.entry((prefix.clone(), oneof)).or_insert_with(|| name.to_owned());
@@ -670,8 +680,10 @@ impl Oneofs {
                     return Err(TranscodeError::request(problem));
                 }
             }
-            prefix.push_str(name);
-            prefix.push('.');
+            if path.peek().is_some() {
+                prefix.push_str(name);
+                prefix.push('.');
+            }
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub(crate) fn encode(out: &mut String, text: &str) {
 ///
 /// Says what is wrong with the text.
 pub(crate) fn decode(text: &str, keep_slash: bool) -> Result<Cow<'_, str>, &'static str> {
-    if !text.contains('%') {
+    if memchr::memchr(b'%', text.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());

@@ -21,7 +21,7 @@ impl<'a> Query<'a> {
     /// If one of them cannot be decoded.
     pub fn parse(query: &'a str) -> Result<Self, TranscodeError> {
         fn text(part: &str) -> Result<Cow<'_, str>, TranscodeError> {
-            let text = match part.contains('+') {
+            let text = match memchr::memchr(b'+', part.as_bytes()).is_some() {
                 true => decode(&part.replace('+', " "), false).map(|text| Cow::Owned(text.into_owned())),
                 false => decode(part, false),
             };

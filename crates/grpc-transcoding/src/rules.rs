@@ -334,6 +334,8 @@ fn resolve(
         query,
         takes_http_body,
         gives_http_body,
+        #[cfg(all(feature = "server", not(target_family = "wasm")))]
+        call_uri: method.path().parse().ok(),
     })
 }
 

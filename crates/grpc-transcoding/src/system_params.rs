@@ -2,6 +2,7 @@
 //!
 //! Source: <https://cloud.google.com/apis/docs/system-parameters>.
 
+use http::HeaderName;
 use protojson::WriteOptions;
 
 use crate::{Binding, Query, TranscodeError};
@@ -99,11 +100,11 @@ impl SystemParams {
     ///
     /// If the response does not have one of the fields.
     pub fn read_headers(&mut self, binding: &Binding, headers: &http::HeaderMap) -> Result<(), TranscodeError> {
-        const MASK: &str = "x-goog-fieldmask";
-        if self.write.fields.is_some() || !headers.contains_key(MASK) {
+        static MASK: HeaderName = HeaderName::from_static("x-goog-fieldmask");
+        if self.write.fields.is_some() || !headers.contains_key(&MASK) {
             return Ok(());
         }
-        let mask: Vec<_> = headers.get_all(MASK).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        let mask: Vec<_> = headers.get_all(&MASK).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
         let mask = mask.join(",");
         if !mask.trim().is_empty() {
             self.write.fields = Some(binding.select("X-Goog-FieldMask", &mask)?);

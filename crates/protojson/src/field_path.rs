@@ -82,18 +82,16 @@ impl FieldPath {
     }
 
     /// The fields along the path.
-    pub fn fields(&self) -> impl DoubleEndedIterator<Item = FieldDescriptor<'_>> {
+    pub fn fields(&self) -> impl Iterator<Item = FieldDescriptor<'_>> {
         let pool = self.message.pool();
         let mut message = self.message.plan();
-        let mut fields = Vec::with_capacity(self.indices.len());
-        for index in &self.indices {
+        self.indices.iter().map(move |index| {
             let field = FieldDescriptor::new(pool, message, *index);
-            fields.push(field);
             if field.is_message() {
                 message = pool.plan().message_of(field.plan());
             }
-        }
-        fields.into_iter()
+            field
+        })
     }
 
     /// The indices of the fields along the path, each among those of its message.
@@ -103,7 +101,7 @@ impl FieldPath {
 
     /// The field that the path leads to.
     pub fn leaf(&self) -> Option<FieldDescriptor<'_>> {
-        self.fields().next_back()
+        self.fields().last()
     }
 
     /// Appends the field to an encoded message, with the value that `text` is, as the path
@@ -114,12 +112,12 @@ impl FieldPath {
     /// Says what is wrong with the value, or that the field has no form as text; nothing is
     /// appended then.
     pub fn put_text(&self, out: &mut Vec<u8>, text: &str) -> Result<(), TextError> {
-        let mut fields = self.fields().rev();
-        let Some(leaf) = fields.next() else { return Ok(()) };
+        let fields: Vec<_> = self.fields().collect();
+        let Some((leaf, parents)) = fields.split_last() else { return Ok(()) };
         let mut content = Vec::new();
         text::put(&mut content, leaf.pool().plan(), leaf.plan(), text)?;
         // Protobuf merges the occurrences of a message, so each value is written by itself.
-        for parent in fields {
+        for parent in parents.iter().rev() {
             let mut wrapped = Vec::new();
             parent.put_message(&mut wrapped, &content);
             content = wrapped;

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     response::Parts,
 };
@@ -448,7 +448,7 @@ impl Shared {
         if let Some(timeout) = timeout {
             // Seconds, as Google's front ends read it.
             if let Ok(seconds) = HeaderValue::try_from(timeout.as_secs_f64().to_string()) {
-                headers.insert(HeaderName::from_static("x-server-timeout"), seconds);
+                headers.insert(&response::SERVER_TIMEOUT, seconds);
             }
         }
         Ok(request)

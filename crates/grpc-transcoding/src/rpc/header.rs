@@ -29,9 +29,7 @@ pub(crate) fn essence(element: &[u8]) -> &[u8] {
 /// or that with the name of a codec after a plus. gRPC-Web (`application/grpc-web`) is another protocol.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
-    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| essence(kind.as_bytes()));
-    kind.split_at_checked(GRPC.len())
-        .is_some_and(|(kind, codec)| kind.eq_ignore_ascii_case(GRPC) && matches!(codec.first(), None | Some(b'+')))
+    after_kind(headers, GRPC).is_some_and(|codec| matches!(codec.first(), None | Some(b'+')))
 }
 
 /// Whether a request is one of gRPC-Web, by its content type: `application/grpc-web`, or one
@@ -40,14 +38,23 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 /// Source: [gRPC-Web](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md).
 pub fn is_grpc_web(headers: &HeaderMap) -> bool {
     const GRPC_WEB: &[u8] = b"application/grpc-web";
-    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| essence(kind.as_bytes()));
-    kind.split_at_checked(GRPC_WEB.len()).is_some_and(|(kind, form)| {
-        kind.eq_ignore_ascii_case(GRPC_WEB) && matches!(form.first(), None | Some(b'+' | b'-'))
-    })
+    after_kind(headers, GRPC_WEB).is_some_and(|form| matches!(form.first(), None | Some(b'+' | b'-')))
+}
+
+/// What follows `kind` in a content type that begins so, without its parameters. Most do not,
+/// and are not looked at further.
+fn after_kind<'h>(headers: &'h HeaderMap, kind: &[u8]) -> Option<&'h [u8]> {
+    let value = headers.get(CONTENT_TYPE)?.as_bytes().trim_ascii_start();
+    let (begin, rest) = value.split_at_checked(kind.len())?;
+    begin.eq_ignore_ascii_case(kind).then(|| essence(rest))
 }
 
 /// Whether a content type is that of JSON.
 pub(crate) fn is_json(kind: &HeaderValue) -> bool {
+    // The usual one is known without being taken apart.
+    if kind == "application/json" {
+        return true;
+    }
     let kind = essence(kind.as_bytes());
     let suffix = kind.len().checked_sub(5).and_then(|at| kind.get(at..)).unwrap_or_default();
     kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json")

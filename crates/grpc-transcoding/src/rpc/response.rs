@@ -26,6 +26,8 @@ pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status
 ///
 /// Source: gRPC over HTTP/2, "Timeout".
 pub static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// Google's own header for the same, in seconds.
+pub(crate) static SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 pub(crate) static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 pub(crate) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");

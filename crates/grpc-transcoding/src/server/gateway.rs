@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE, VARY},
 };
 use http_body_util::Full;
@@ -37,8 +37,7 @@ use super::{
 #[cfg(feature = "openapi")]
 use crate::openapi::OpenApi;
 use crate::{
-    Binding, HttpPayload, HttpRules, Lint, MethodDescriptor, NoBindings, Options, Query, Route, Router, SystemParams,
-    TranscodeError,
+    Binding, HttpPayload, HttpRules, Lint, NoBindings, Options, Query, Route, Router, SystemParams, TranscodeError,
     rpc::{
         CollectError, Lasting, MESSAGE_LIMIT, chain, collect,
         deadline::{Deadline, parse_timeout, timeout_value},
@@ -52,6 +51,8 @@ use crate::{
 /// How long a body must be for gzip to pay: about what goes in one packet, which is there
 /// no sooner for being smaller.
 const WORTH_PACKING: usize = 1400;
+
+static METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
 /// How long a call may take by default.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -567,7 +568,7 @@ impl Shared {
         let form = if method.is_server_streaming() { Form::asked_for(&head.headers) } else { Form::Array };
         let packs = header::prefers_gzip(&head.headers);
         let message = Body::new(Full::new(message));
-        let mut call = call(method, message, head.headers, timeout, self.grpc_metadata)?;
+        let mut call = call(binding, message, head.headers, timeout, self.grpc_metadata)?;
         authorize(&mut call, &system)?;
         check(call.headers_mut(), self.metadata_limit)?;
         if method.is_server_streaming() {
@@ -741,7 +742,7 @@ fn overridden(head: &http::request::Parts) -> Result<Option<Method>, Box<Refusal
     if head.method != Method::POST {
         return Ok(None);
     }
-    let header = head.headers.get("x-http-method-override").map(HeaderValue::as_bytes);
+    let header = head.headers.get(&METHOD_OVERRIDE).map(HeaderValue::as_bytes);
     let parameter = || method_parameter(&head.uri).map(str::as_bytes);
     let Some(method) = header.or_else(parameter) else { return Ok(None) };
     let refused = |_| Status::invalid_argument("the method to be used in place of POST is none of HTTP's");
@@ -762,7 +763,7 @@ fn media_type(kind: Option<&[u8]>) -> HeaderValue {
 
 /// How long the client waits: gRPC's own header, or Google's in seconds.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = || headers.get("x-server-timeout")?.to_str().ok()?.parse().ok();
+    let seconds = || headers.get(&response::SERVER_TIMEOUT)?.to_str().ok()?.parse().ok();
     let given = headers.get(&GRPC_TIMEOUT).and_then(parse_timeout);
     given.or_else(|| seconds().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
 }
@@ -808,7 +809,7 @@ fn authorize(call: &mut Request<Body>, system: &SystemParams) -> Result<(), Stat
 
 /// The gRPC call of framed messages. With `prefix` its metadata may have one, too.
 fn call(
-    method: &MethodDescriptor,
+    binding: &Binding,
     messages: Body,
     headers: HeaderMap,
     timeout: Option<Duration>,
@@ -817,13 +818,11 @@ fn call(
     let prefixed = if prefix { grpc_metadata::take(&headers)? } else { Vec::new() };
     let mut call = Request::new(messages);
     *call.method_mut() = Method::POST;
-    *call.uri_mut() = method
-        .path()
-        .parse()
-        .map_err(|error| Status::internal(format!("the method's path cannot be requested: {error}")))?;
+    let uri = binding.call_uri().cloned();
+    *call.uri_mut() = uri.ok_or_else(|| Status::internal("the method's name cannot be in a URL; call it over gRPC"))?;
     *call.version_mut() = http::Version::HTTP_2;
     *call.headers_mut() = metadata(headers, Some(response::GRPC));
-    call.headers_mut().remove("x-http-method-override");
+    call.headers_mut().remove(&METHOD_OVERRIDE);
     call.headers_mut().extend(prefixed);
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {

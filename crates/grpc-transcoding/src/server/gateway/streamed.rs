@@ -63,7 +63,7 @@ impl Shared {
         let (body, requests) = GrpcBodyFromJson::new(Body::new(body), times, elements, message, share, time);
         let deadline = Deadline::after(asked);
         let (form, packs) = (Form::asked_for(&head.headers), header::prefers_gzip(&head.headers));
-        let mut call = call(method, Body::new(body), head.headers, asked, self.grpc_metadata)?;
+        let mut call = call(binding, Body::new(body), head.headers, asked, self.grpc_metadata)?;
         super::authorize(&mut call, &system)?;
         check(call.headers_mut(), self.metadata_limit)?;
         call.extensions_mut().insert(Lasting::Request);
