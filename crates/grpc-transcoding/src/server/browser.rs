@@ -31,7 +31,7 @@ use std::{
 };
 
 use http::{
-    Method, Request, Response, StatusCode,
+    HeaderName, Method, Request, Response, StatusCode,
     header::{CONTENT_TYPE, HOST, ORIGIN},
     request::Parts,
     uri::Authority,
@@ -63,7 +63,7 @@ pub struct BrowserGuard<S> {
 }
 
 /// By which browsers say for whose page they send a request.
-const FETCH_SITE: &str = "sec-fetch-site";
+static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A request that is refused.
 type Refused = (StatusCode, Status);
@@ -107,7 +107,7 @@ impl BrowserGuardLayer {
         }
         self.check_origin(head)?;
         let kind = head.headers.get(CONTENT_TYPE);
-        let by_browser = head.headers.contains_key(ORIGIN) || head.headers.contains_key(FETCH_SITE);
+        let by_browser = head.headers.contains_key(ORIGIN) || head.headers.contains_key(&FETCH_SITE);
         if has_body && kind.is_none() && head.method == Method::POST && (!self.untyped || by_browser) {
             let problem = "the body has no content type; send the header `content-type: application/json`";
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::invalid_argument(problem)));
@@ -155,7 +155,7 @@ impl BrowserGuardLayer {
                 return Err(refused(problem));
             }
         }
-        let sites = head.headers.get_all(FETCH_SITE);
+        let sites = head.headers.get_all(&FETCH_SITE);
         if !allowed && sites.iter().any(|site| !["none", "same-origin"].iter().any(|own| site == own)) {
             let problem = "a browser sent this for a page of another site; open the address itself";
             return Err(refused(problem.to_owned()));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::BoxError;
+use super::{BoxError, inner::BoxBody};
 
 /// What each request has besides: so those with small bodies are served while large ones
 /// hold everything.
@@ -81,22 +81,18 @@ impl Share {
 }
 
 /// A body that takes room as it comes, and ends with an error where there is none.
-pub(super) struct Charged<'a, B> {
-    pub(super) body: Pin<&'a mut B>,
+pub(super) struct Charged<'a> {
+    pub(super) body: BoxBody,
     pub(super) share: &'a mut Share,
 }
 
-impl<B> Body for Charged<'_, B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl Body for Charged<'_> {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let frame = ready!(this.body.as_mut().poll_frame(context));
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
         let size = match &frame {
             Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
             _ => 0,
@@ -104,7 +100,7 @@ where
         if !this.share.grow(size) {
             return Poll::Ready(Some(Err("there is no room for it".into())));
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,7 +7,6 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -32,6 +31,7 @@ use super::{
     grpc_metadata,
     grpc_response::GrpcResponse,
     idle::{Idle, Silence},
+    inner::{BoxBody, Inner, boxed},
     json_body::{Form, JsonBodyFromGrpc},
 };
 #[cfg(feature = "openapi")]
@@ -39,7 +39,7 @@ use crate::openapi::OpenApi;
 use crate::{
     Binding, HttpPayload, HttpRules, Lint, NoBindings, Options, Query, Route, Router, SystemParams, TranscodeError,
     rpc::{
-        CollectError, Lasting, MESSAGE_LIMIT, chain, collect,
+        BoxFuture, CollectError, Lasting, MESSAGE_LIMIT, chain, collect,
         deadline::{Deadline, parse_timeout, timeout_value},
         frame, gzip, header,
         metadata::{METADATA_LIMIT, MetadataError, check, metadata},
@@ -328,49 +328,14 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
-        if header::is_grpc(request.headers()) {
-            if !shared.passthrough {
-                return Box::pin(std::future::ready(Ok(response::failure(Status::unimplemented(
-                    "gRPC calls are not passed through here; send them to the server itself, or call the method as REST",
-                )))));
-            }
-            let mut call = request.map(Body::new);
-            let method = shared.rules.method(call.uri().path());
-            let sends = method.is_some_and(|method| method.method().is_client_streaming());
-            call.extensions_mut().insert(if sends { Lasting::Request } else { Lasting::Response });
-            let checked = check(call.headers_mut(), shared.metadata_limit);
-            return Box::pin(async move {
-                let answer = match checked {
-                    Ok(()) => patiently(shared.idle, send(inner, call)).await,
-                    Err(error) => Err(unfit(&error)),
-                };
-                Ok(answer.map_or_else(response::failure, |response| {
-                    response.map(|body| Body::new(Idle::new(body, shared.idle)))
-                }))
-            });
-        }
-        let asked = timeout(request.headers());
-        let deadline = Deadline::after(asked);
-        let late = Arc::clone(&self.shared);
-        let head = request.method() == Method::HEAD;
-        let answer = Box::pin(async move {
-            let answer = shared.rest(inner, request, asked).await;
-            let answer = answer.unwrap_or_else(|refusal| refusal.into_response(shared.rules.pool()));
-            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
-        });
-        deadline.hold(answer, move |expired| {
-            let refusal: Box<Refusal> = expired.into();
-            let answer = refusal.into_response(late.rules.pool());
-            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
-        })
+        Arc::clone(&self.shared).serve(Inner::new(self.inner.clone()), request.map(boxed))
     }
 }
 
@@ -463,21 +428,49 @@ fn headers(call: HeaderMap, kind: HeaderValue, prefix: bool) -> HeaderMap {
 }
 
 impl Shared {
+    fn serve(self: Arc<Self>, inner: Inner, request: Request<BoxBody>) -> BoxFuture<Result<Response<Body>, Infallible>> {
+        if header::is_grpc(request.headers()) {
+            if !self.passthrough {
+                return Box::pin(std::future::ready(Ok(response::failure(Status::unimplemented(
+                    "gRPC calls are not passed through here; send them to the server itself, or call the method as REST",
+                )))));
+            }
+            return Box::pin(async move { Ok(self.pass(inner, request).await.unwrap_or_else(response::failure)) });
+        }
+        let asked = timeout(request.headers());
+        let deadline = Deadline::after(asked);
+        let late = Arc::clone(&self);
+        let head = request.method() == Method::HEAD;
+        let answer = Box::pin(async move {
+            let answer = self.rest(inner, request, asked).await;
+            let answer = answer.unwrap_or_else(|refusal| refusal.into_response(self.rules.pool()));
+            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
+        });
+        deadline.hold(answer, move |expired| {
+            let refusal: Box<Refusal> = expired.into();
+            let answer = refusal.into_response(late.rules.pool());
+            Ok(if head { answer.map(|_| Body::empty()) } else { answer })
+        })
+    }
+
+    /// A call that is gRPC already.
+    async fn pass(&self, inner: Inner, request: Request<BoxBody>) -> Result<Response<Body>, Status> {
+        let mut call = request.map(Body::new);
+        let method = self.rules.method(call.uri().path());
+        let sends = method.is_some_and(|method| method.method().is_client_streaming());
+        call.extensions_mut().insert(if sends { Lasting::Request } else { Lasting::Response });
+        check(call.headers_mut(), self.metadata_limit).map_err(|error| unfit(&error))?;
+        let response = patiently(self.idle, inner.send(call)).await?;
+        Ok(response.map(|body| Body::new(Idle::new(body, self.idle))))
+    }
+
     /// One request: find the method, and do what it says.
-    async fn rest<S, B, R>(
+    async fn rest(
         &self,
-        inner: S,
-        request: Request<B>,
+        inner: Inner,
+        request: Request<BoxBody>,
         asked: Option<Duration>,
-    ) -> Result<Response<Body>, Box<Refusal>>
-    where
-        S: Service<Request<Body>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-        R: http_body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+    ) -> Result<Response<Body>, Box<Refusal>> {
         let (mut head, body) = request.into_parts();
         if header::is_grpc_web(&head.headers) {
             let problem = "gRPC-Web is not served here; send gRPC over HTTP/2, or REST with the content type \
@@ -514,23 +507,15 @@ impl Shared {
     }
 
     /// The request of a binding: take the body, make the message, call, answer.
-    async fn answer<S, B, R>(
+    async fn answer(
         &self,
-        inner: S,
+        inner: Inner,
         binding: &Binding,
         variables: &[String],
         head: http::request::Parts,
-        body: B,
+        body: BoxBody,
         asked: Option<Duration>,
-    ) -> Result<Response<Body>, Box<Refusal>>
-    where
-        S: Service<Request<Body>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-        R: http_body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+    ) -> Result<Response<Body>, Box<Refusal>> {
         let method = binding.method();
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         let mut system = SystemParams::read(binding, &query, self.options.write.clone())?;
@@ -574,7 +559,7 @@ impl Shared {
         if method.is_server_streaming() {
             call.extensions_mut().insert(Lasting::Response);
         }
-        let response = deadline.within(send(inner, call)).await?;
+        let response = deadline.within(inner.send(call)).await?;
         let (mut headers, incoming) = GrpcResponse::new(response, self.limit, deadline)
             .map_err(|failed| self.failed(failed, HeaderMap::new()))?;
         // What the backend said before the call failed is worth as much as what it said then.
@@ -593,18 +578,14 @@ impl Shared {
     }
 
     /// The response of a server-streaming call that has begun well.
-    async fn stream<R>(
+    async fn stream(
         &self,
         binding: &Binding,
         system: SystemParams,
         form: Form,
         headers: &mut HeaderMap,
-        mut incoming: GrpcResponse<R>,
-    ) -> Result<Response<Body>, Status>
-    where
-        R: http_body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+        mut incoming: GrpcResponse,
+    ) -> Result<Response<Body>, Status> {
         incoming.limit_silence(self.idle);
         let first = incoming.next().await?;
         let form = match (binding.gives_http_body(), system.events) {
@@ -626,18 +607,14 @@ impl Shared {
     }
 
     /// The response of a unary call that has begun well.
-    async fn respond<R>(
+    async fn respond(
         &self,
         binding: &Binding,
         system: &SystemParams,
         packs: bool,
         headers: &mut HeaderMap,
-        mut incoming: GrpcResponse<R>,
-    ) -> Result<Response<Body>, Status>
-    where
-        R: http_body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+        mut incoming: GrpcResponse,
+    ) -> Result<Response<Body>, Status> {
         let message = incoming.one().await?;
         let HttpPayload { content_type, body } = binding.encode_response(&message, &system.write)?;
         let is_json = !binding.gives_http_body();
@@ -656,13 +633,8 @@ impl Shared {
     }
 
     /// The whole body of a request, unpacked.
-    async fn body<B>(&self, headers: &HeaderMap, body: B, share: &mut Share) -> Result<Bytes, Box<Refusal>>
-    where
-        B: http_body::Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
+    async fn body(&self, headers: &HeaderMap, body: BoxBody, share: &mut Share) -> Result<Bytes, Box<Refusal>> {
         let times = times_packed(headers)?;
-        let body = std::pin::pin!(body);
         let body = collect(Charged { body, share }, self.limit).await;
         let mut body = body.map_err(|error| match error {
             CollectError::TooLarge => Refusal::too_large(self.limit),
@@ -829,14 +801,4 @@ fn call(
         call.headers_mut().insert(&GRPC_TIMEOUT, timeout_value(timeout));
     }
     Ok(call)
-}
-
-pub(super) async fn send<S, R>(mut inner: S, call: Request<Body>) -> Result<Response<R>, Status>
-where
-    S: Service<Request<Body>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
-{
-    let unavailable = |error: S::Error| Status::unavailable(format!("the backend failed: {}", chain(&*error.into())));
-    std::future::poll_fn(|context| inner.poll_ready(context)).await.map_err(unavailable)?;
-    inner.call(call).await.map_err(unavailable)
 }

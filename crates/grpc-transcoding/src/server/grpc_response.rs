@@ -7,9 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
+use http_body::Body;
 use tonic::Status;
 
-use super::{BoxError, idle::Silence, request_stream::Requests};
+use super::{idle::Silence, inner::BoxBody, request_stream::Requests};
 use crate::rpc::{
     chain,
     deadline::{Deadline, Expiry},
@@ -17,8 +18,8 @@ use crate::rpc::{
     response::{self, GRPC_ENCODING},
 };
 
-pub(super) struct GrpcResponse<R> {
-    body: Pin<Box<R>>,
+pub(super) struct GrpcResponse {
+    body: BoxBody,
     frames: Frames,
     expiry: Expiry,
     silence: Silence,
@@ -29,17 +30,17 @@ pub(super) struct GrpcResponse<R> {
     ended: bool,
 }
 
-impl<R> GrpcResponse<R>
-where
-    R: http_body::Body<Data = Bytes>,
-    R::Error: Into<BoxError>,
-{
+impl GrpcResponse {
     /// Takes the headers off a response.
     ///
     /// # Errors
     ///
     /// The status of a response that has failed already.
-    pub(super) fn new(response: Response<R>, limit: usize, deadline: Deadline) -> Result<(HeaderMap, Self), Status> {
+    pub(super) fn new(
+        response: Response<BoxBody>,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<(HeaderMap, Self), Status> {
         let (head, body) = response.into_parts();
         let status = response::status(&head.headers);
         if let Some(failed) = status.clone().filter(|status| status.code() != tonic::Code::Ok) {
@@ -48,7 +49,7 @@ where
         let frames = Frames::new(head.headers.get(&GRPC_ENCODING).map(HeaderValue::as_bytes), limit);
         let silence = Silence::new(None);
         let expiry = deadline.expiry();
-        let (body, requests, ended) = (Box::pin(body), None, false);
+        let (requests, ended) = (None, false);
         Ok((head.headers, Self { body, frames, expiry, silence, requests, status, ended }))
     }
 
@@ -79,7 +80,7 @@ where
             if let Some(expired) = self.expiry.passed() {
                 return Poll::Ready(Err(expired));
             }
-            let frame = self.body.as_mut().poll_frame(context);
+            let frame = Pin::new(&mut self.body).poll_frame(context);
             if let Some(requests) = &self.requests {
                 // To poll the response may be what has found the fault.
                 if let Poll::Ready(fault) = requests.poll_fault(context) {
@@ -104,7 +105,7 @@ where
                     }
                 },
                 Some(Err(error)) => {
-                    let cause = chain(&*error.into());
+                    let cause = chain(&*error);
                     return Poll::Ready(Err(Status::unavailable(format!("the response broke off: {cause}"))));
                 }
                 None => self.ended = true,

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use super::{BoxError, grpc_response::GrpcResponse};
+use super::{BoxError, grpc_response::GrpcResponse, inner::boxed};
 use crate::rpc::{collect, deadline::Deadline, frame, response};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -73,7 +73,7 @@ where
     call.headers_mut().insert(CONTENT_TYPE, response::GRPC);
     call.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     let Ok(response) = backend.oneshot(call).await;
-    let (_, mut incoming) = GrpcResponse::new(response, LIMIT, Deadline::after(None))?;
+    let (_, mut incoming) = GrpcResponse::new(response.map(boxed), LIMIT, Deadline::after(None))?;
     let response = HealthCheckResponse::decode(incoming.one().await?);
     let response =
         response.map_err(|error| Status::internal(format!("the server's health cannot be read: {error}")))?;

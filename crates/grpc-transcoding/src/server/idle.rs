@@ -8,10 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
+use super::{BoxError, inner::BoxBody};
 use crate::rpc::response;
 
 /// How long nothing has come.
@@ -51,28 +52,28 @@ impl Silence {
 
 /// The body of a gRPC response, which ends with DEADLINE_EXCEEDED if nothing comes for too
 /// long.
-pub(super) struct Idle<B> {
-    body: Pin<Box<B>>,
+pub(super) struct Idle {
+    body: BoxBody,
     silence: Silence,
     over: bool,
 }
 
-impl<B> Idle<B> {
-    pub(super) fn new(body: B, limit: Option<Duration>) -> Self {
-        Self { body: Box::pin(body), silence: Silence::new(limit), over: false }
+impl Idle {
+    pub(super) fn new(body: BoxBody, limit: Option<Duration>) -> Self {
+        Self { body, silence: Silence::new(limit), over: false }
     }
 }
 
-impl<B: http_body::Body<Data = Bytes>> http_body::Body for Idle<B> {
+impl Body for Idle {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if this.over {
             return Poll::Ready(None);
         }
-        match this.body.as_mut().poll_frame(context) {
+        match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 this.silence.broken();
                 Poll::Ready(frame)
@@ -97,7 +98,7 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Idle<B> {
 mod tests {
     use http_body_util::{BodyExt, StreamBody};
 
-    use super::*;
+    use super::{super::inner::boxed, *};
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_ends_when_nothing_has_come_for_too_long() {
@@ -108,7 +109,7 @@ mod tests {
             }
             Some((Ok::<_, Status>(Frame::data(Bytes::from_static(b"a"))), count + 1))
         });
-        let body = Idle::new(StreamBody::new(pieces), Some(Duration::from_secs(60)));
+        let body = Idle::new(boxed(StreamBody::new(pieces)), Some(Duration::from_secs(60)));
         let begun = Instant::now();
         let whole = body.collect().await.unwrap();
         assert_eq!(whole.trailers().unwrap()["grpc-status"], "4");

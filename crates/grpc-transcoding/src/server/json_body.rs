@@ -13,7 +13,7 @@ use tonic::Status;
 
 use protojson::WriteOptions;
 
-use super::{BoxError, grpc_response::GrpcResponse};
+use super::grpc_response::GrpcResponse;
 use crate::{
     Binding,
     rpc::{header, status},
@@ -54,8 +54,8 @@ impl Form {
     }
 }
 
-pub(super) struct JsonBodyFromGrpc<R> {
-    incoming: GrpcResponse<R>,
+pub(super) struct JsonBodyFromGrpc {
+    incoming: GrpcResponse,
     /// The first message, which was waited for to know that the call has not
     /// failed at once.
     first: Option<Option<Bytes>>,
@@ -66,9 +66,9 @@ pub(super) struct JsonBodyFromGrpc<R> {
     done: bool,
 }
 
-impl<R> JsonBodyFromGrpc<R> {
+impl JsonBodyFromGrpc {
     pub(super) fn new(
-        incoming: GrpcResponse<R>,
+        incoming: GrpcResponse,
         first: Option<Bytes>,
         binding: Binding,
         form: Form,
@@ -96,11 +96,7 @@ impl<R> JsonBodyFromGrpc<R> {
     }
 
     /// The end: of an array its bracket, and before it what went wrong.
-    fn last(&mut self, failed: Option<Status>) -> Bytes
-    where
-        R: http_body::Body<Data = Bytes>,
-        R::Error: Into<BoxError>,
-    {
+    fn last(&mut self, failed: Option<Status>) -> Bytes {
         self.done = true;
         self.incoming.end_requests();
         let mut last = Vec::new();
@@ -118,11 +114,7 @@ impl<R> JsonBodyFromGrpc<R> {
     }
 }
 
-impl<R> http_body::Body for JsonBodyFromGrpc<R>
-where
-    R: http_body::Body<Data = Bytes>,
-    R::Error: Into<BoxError>,
-{
+impl http_body::Body for JsonBodyFromGrpc {
     type Data = Bytes;
     type Error = Status;
 
@@ -151,6 +143,7 @@ where
             Err(status) => Ok(Frame::data(this.last(Some(status)))),
         }))
     }
+
     fn is_end_stream(&self) -> bool {
         self.done
     }

@@ -38,6 +38,7 @@ mod grpc_response;
 mod health;
 mod host;
 mod idle;
+mod inner;
 mod json_body;
 mod reflection;
 mod request_stream;

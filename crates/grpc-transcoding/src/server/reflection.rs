@@ -23,7 +23,7 @@ use prost_types::{DescriptorProto, FileDescriptorProto};
 use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use super::{BoxError, grpc_response::GrpcResponse, idle::Silence};
+use super::{BoxError, grpc_response::GrpcResponse, idle::Silence, inner::boxed};
 use crate::{
     DescriptorPool,
     rpc::{
@@ -220,7 +220,7 @@ where
     call.headers_mut().insert(http::header::TE, HeaderValue::from_static("trailers"));
     let deadline = Deadline::after(Some(PATIENCE));
     let Ok(response) = backend.clone().oneshot(call).await;
-    let (_, mut incoming) = GrpcResponse::new(response, LIMIT, deadline)?;
+    let (_, mut incoming) = GrpcResponse::new(response.map(boxed), LIMIT, deadline)?;
     let answer = incoming.next().await?.ok_or_else(|| Status::internal("the server's reflection gave no response"))?;
     let answer = Answer::decode(answer).map_err(|error| {
         Status::internal(format!("the response of the server's reflection cannot be read: {error}"))

@@ -4,7 +4,6 @@
 use std::{
     convert::Infallible,
     fmt,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -22,13 +21,14 @@ use tower::{Layer, Service};
 use super::{
     BoxError,
     budget::{Budget, Charged, Share},
-    gateway::{BODIES, IDLE, TIMEOUT, no_room, patiently, send, unfit},
+    gateway::{BODIES, IDLE, TIMEOUT, no_room, patiently, unfit},
     idle::Idle,
+    inner::{BoxBody, Inner, boxed},
 };
 use crate::{
     HttpRules, MethodBindings,
     rpc::{
-        BROKEN, CollectError, HEADER, Lasting, MESSAGE_LIMIT, chain, collect,
+        BROKEN, BoxFuture, CollectError, HEADER, Lasting, MESSAGE_LIMIT, chain, collect,
         deadline::{Deadline, parse_timeout, timeout_value},
         frame::{self, Frames},
         header,
@@ -200,7 +200,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -210,26 +210,21 @@ where
         if let Some(refusal) = no_grpc(&call) {
             return Box::pin(std::future::ready(Ok(refusal)));
         }
-        let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
+        Arc::clone(&self.shared).serve(Inner::new(self.inner.clone()), call.map(boxed))
+    }
+}
+
+impl Shared {
+    fn serve(self: Arc<Self>, inner: Inner, call: Request<BoxBody>) -> BoxFuture<Result<Response<Body>, Infallible>> {
         Box::pin(async move {
-            let mut response = shared.call(inner, call).await.unwrap_or_else(response::failure);
+            let mut response = self.call(inner, call).await.unwrap_or_else(response::failure);
             // It is for layers between a stub and this, of which there are none on the network.
             response.headers_mut().remove(BROKEN);
             Ok(response)
         })
     }
-}
 
-impl Shared {
-    async fn call<S, B, R>(&self, inner: S, mut call: Request<B>) -> Result<Response<Body>, Status>
-    where
-        S: Service<Request<Body>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-        R: http_body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+    async fn call(&self, inner: Inner, mut call: Request<BoxBody>) -> Result<Response<Body>, Status> {
         check(call.headers_mut(), self.metadata_limit).map_err(|error| unfit(&error))?;
         let asked = asked_timeout(call.headers())?;
         let Some(method) = self.rules.method(call.uri().path()).filter(|method| method.is_sendable()) else {
@@ -256,23 +251,18 @@ impl Shared {
         if streams {
             return self.lasting(inner, call).await;
         }
-        Ok(deadline.within(send(inner, call)).await?.map(Body::new))
+        Ok(deadline.within(inner.send(call)).await?.map(Body::new))
     }
 
     /// Takes in the message of a call, or all messages of an upload, and unpacks what is
     /// packed.
-    async fn take<B>(
+    async fn take(
         &self,
         method: &MethodBindings,
         headers: &mut HeaderMap,
-        body: B,
+        body: BoxBody,
         share: &mut Share,
-    ) -> Result<Bytes, Status>
-    where
-        B: http_body::Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        let body = std::pin::pin!(body);
+    ) -> Result<Bytes, Status> {
         let framed = collect(Charged { body, share }, self.limit.saturating_add(HEADER)).await;
         let framed = framed.map_err(|error| match error {
             CollectError::TooLarge => self.too_large(),
@@ -308,15 +298,9 @@ impl Shared {
     }
 
     /// Hands on a call that may last.
-    async fn lasting<S, R>(&self, inner: S, mut call: Request<Body>) -> Result<Response<Body>, Status>
-    where
-        S: Service<Request<Body>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        R: http_body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+    async fn lasting(&self, inner: Inner, mut call: Request<Body>) -> Result<Response<Body>, Status> {
         call.extensions_mut().insert(Lasting::Response);
-        let response = patiently(self.idle, send(inner, call)).await?;
+        let response = patiently(self.idle, inner.send(call)).await?;
         Ok(response.map(|body| Body::new(Idle::new(body, self.idle))))
     }
 

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{
     HeaderMap, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderValue},
     request::Parts,
 };
+use http_body::Body as _;
 use tonic::{Status, body::Body};
-use tower::Service;
 
-use super::{Form, Refusal, Shared, call, check, send};
+use super::{BoxBody, Form, Inner, Refusal, Shared, call, check};
 use crate::{
     Binding, JsonStreamDecoder, Options, Query, SystemParams,
-    rpc::{BoxError, Lasting, deadline::Deadline, header},
+    rpc::{Lasting, deadline::Deadline, header},
     server::{grpc_response::GrpcResponse, request_stream::GrpcBodyFromJson, serve::MayLast},
     stream,
 };
@@ -26,23 +25,15 @@ const TEXTS: usize = 4 * 1024;
 impl Shared {
     /// The request of a binding whose method streams its requests: begin the call, and
     /// answer while the body still comes.
-    pub(super) async fn answer_stream<S, B, R>(
+    pub(super) async fn answer_stream(
         &self,
-        inner: S,
+        inner: Inner,
         (binding, texts): (&Binding, Vec<u8>),
         system: SystemParams,
         head: Parts,
-        body: B,
+        body: BoxBody,
         asked: Option<Duration>,
-    ) -> Result<Response<Body>, Box<Refusal>>
-    where
-        S: Service<http::Request<Body>, Response = Response<R>>,
-        S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-        R: http_body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<BoxError>,
-    {
+    ) -> Result<Response<Body>, Box<Refusal>> {
         let method = binding.method();
         let times = super::times_packed(&head.headers)?;
         // Each time a few bytes become a thousand times as many, and a stream has no limit as a whole.
@@ -67,7 +58,7 @@ impl Shared {
         super::authorize(&mut call, &system)?;
         check(call.headers_mut(), self.metadata_limit)?;
         call.extensions_mut().insert(Lasting::Request);
-        let response = deadline.within(requests.beside(self.idle, send(inner, call))).await?;
+        let response = deadline.within(requests.beside(self.idle, inner.send(call))).await?;
         let (mut headers, mut incoming) = GrpcResponse::new(response, self.limit, deadline)
             .map_err(|failed| self.failed(failed, HeaderMap::new()))?;
         incoming.answer(requests);

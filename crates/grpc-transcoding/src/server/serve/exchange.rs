@@ -29,7 +29,7 @@ use tower::{Service, ServiceExt};
 
 use super::{Limits, SEND, connections::Entry};
 use crate::{
-    rpc::{BoxError, header, response},
+    rpc::{BoxError, BoxFuture, header, response},
     server::host,
 };
 
@@ -38,12 +38,40 @@ use crate::{
 const REST: (u64, Duration) = (256 * 1024, Duration::from_millis(500));
 
 /// Serves the requests of one connection.
-pub(super) struct Exchanges<S> {
-    pub(super) service: S,
+pub(super) struct Exchanges {
+    pub(super) service: Box<dyn Serves>,
     pub(super) entry: Arc<Entry>,
     pub(super) peer: Peer,
     pub(super) limits: Arc<Limits>,
     pub(super) requests: Arc<Semaphore>,
+}
+
+/// A service of any type.
+pub(super) trait Serves: Send {
+    fn serve(&self, request: Request<RequestBody>) -> BoxFuture<Result<Response<Body>, BoxError>>;
+    fn again(&self) -> Box<dyn Serves>;
+}
+
+impl<S> Serves for S
+where
+    S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    fn serve(&self, request: Request<RequestBody>) -> BoxFuture<Result<Response<Body>, BoxError>> {
+        let service = self.clone();
+        Box::pin(async { service.oneshot(request).await.map_err(Into::into) })
+    }
+
+    fn again(&self) -> Box<dyn Serves> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Serves> {
+    fn clone(&self) -> Self {
+        self.as_ref().again()
+    }
 }
 
 /// The address that a request under [`serve`](super::serve) comes from, among the request's
@@ -170,15 +198,10 @@ impl Drop for Exchange {
     }
 }
 
-impl<S> hyper::service::Service<Request<Incoming>> for Exchanges<S>
-where
-    S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
+impl hyper::service::Service<Request<Incoming>> for Exchanges {
     type Response = Response<AnswerBody>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = BoxFuture<Result<Self::Response, BoxError>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
@@ -211,29 +234,30 @@ where
             timer: None,
             lasts: lasts.clone(),
         });
-        let (service, limits) = (self.service.clone(), Arc::clone(&self.limits));
+        let answer = match host::refusal(&request) {
+            Some(refusal) => Err(refusal),
+            None if taken => Ok(self.service.serve(request)),
+            None => {
+                let status = Status::unavailable("too many requests are under way; send it again in a second");
+                let mut response = refusal(grpc, StatusCode::SERVICE_UNAVAILABLE, &status);
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                Err(response)
+            }
+        };
+        let limits = Arc::clone(&self.limits);
         Box::pin(async move {
-            let mut response = if let Some(refusal) = host::refusal(&request) {
-                drop(request);
-                refusal
-            } else if taken {
-                let mut answer = std::pin::pin!(service.oneshot(request));
-                loop {
+            let mut response = match answer {
+                Err(refusal) => refusal,
+                Ok(mut answer) => loop {
                     match tokio::time::timeout(limits.answer, answer.as_mut()).await {
-                        Ok(answer) => break answer.map_err(Into::into)?,
+                        Ok(answer) => break answer?,
                         Err(_) if lasts.as_ref().is_some_and(MayLast::is_said) => {}
                         Err(_) => {
                             let status = Status::deadline_exceeded(format!("no response within {:?}", limits.answer));
                             break refusal(grpc, StatusCode::GATEWAY_TIMEOUT, &status);
                         }
                     }
-                }
-            } else {
-                drop(request);
-                let status = Status::unavailable("too many requests are under way; send it again in a second");
-                let mut response = refusal(grpc, StatusCode::SERVICE_UNAVAILABLE, &status);
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                response
+                },
             };
             if exchange.late.load(Relaxed) {
                 let status = Status::deadline_exceeded(format!("the body did not come within {:?}", limits.body));

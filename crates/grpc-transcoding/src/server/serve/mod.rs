@@ -28,7 +28,7 @@ use tower::Service;
 
 use self::{
     connections::{Connections, Entry, Place},
-    exchange::Exchanges,
+    exchange::{Exchanges, Serves},
     stream::Stream,
 };
 use super::BoxError;
@@ -77,8 +77,8 @@ where
     let descriptors = connections::descriptors().map_or(usize::MAX, |count| count / 4 * 3);
     let connections = Arc::new(Connections::new(limits.connections.min(descriptors), limits.connections_per_peer));
     let (open, closing) = watch::channel(());
-    let server =
-        Server { tls, service, requests: Arc::new(Semaphore::new(limits.requests)), limits: Arc::new(limits), closing };
+    let requests = Arc::new(Semaphore::new(limits.requests));
+    let server = Server { tls, service: Box::new(service), requests, limits: Arc::new(limits), closing };
     let mut tasks = JoinSet::new();
     loop {
         let accepted = async {
@@ -91,7 +91,7 @@ where
                 Ok((stream, peer)) => {
                     // The port is the client's choice; the address is who it is.
                     if let Some(place) = connections.enter(peer.map(|peer| peer.ip())) {
-                        tasks.spawn(server.clone().connection(stream, peer, place));
+                        server.begin(&mut tasks, Box::new(stream), peer, place);
                     }
                 }
                 // A connection that fails while it is accepted is that client's
@@ -111,33 +111,35 @@ where
     let _ = timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
+/// A connection of any type; with [`Serves`] it is why all that follows is compiled once, with
+/// this crate and as this crate is optimized, and not again with each service.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<I: AsyncRead + AsyncWrite + Unpin + Send> Io for I {}
+
 /// What the connections of a server share.
 #[derive(Clone)]
-struct Server<S> {
+struct Server {
     tls: Option<limits::Tls>,
-    service: S,
+    service: Box<dyn Serves>,
     limits: Arc<Limits>,
     requests: Arc<Semaphore>,
     closing: watch::Receiver<()>,
 }
 
 /// The side of a connection that the client chose.
-enum Begun<I> {
-    Plain(I, Bytes),
-    Tls(Box<tokio_rustls::server::TlsStream<I>>),
+enum Begun {
+    Plain(Box<dyn Io>, Bytes),
+    Tls(Box<tokio_rustls::server::TlsStream<Box<dyn Io>>>),
 }
 
-impl<S> Server<S>
-where
-    S: Service<Request<RequestBody>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
+impl Server {
+    fn begin(&self, tasks: &mut JoinSet<()>, stream: Box<dyn Io>, peer: Option<SocketAddr>, place: Place) {
+        tasks.spawn(self.clone().connection(stream, peer, place));
+    }
+
     /// Serves one connection to its end. How it ends is known to its client.
-    async fn connection<I>(self, stream: I, peer: Option<SocketAddr>, place: Place)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn connection(self, stream: Box<dyn Io>, peer: Option<SocketAddr>, place: Place) {
         let entry = Arc::clone(&place.entry);
         let mut closing = self.closing.clone();
         let begun = tokio::select! {
@@ -145,25 +147,22 @@ where
             _ = closing.changed() => None,
             () = entry.chosen() => None,
         };
-        let write = self.limits.write;
-        match begun {
-            None => {}
+        let (stream, read, h2): (Box<dyn Io>, _, _) = match begun {
+            None => return,
             Some(Begun::Plain(stream, read)) => {
                 let h2 = read.as_ref() == PREFACE;
-                self.run(Stream::new(stream, read, Arc::clone(&entry), write), h2, peer, &entry).await;
+                (stream, read, h2)
             }
             Some(Begun::Tls(stream)) => {
                 let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let stream = Stream::new(stream, Bytes::new(), Arc::clone(&entry), write);
-                Box::pin(self.run(stream, h2, peer, &entry)).await;
+                (stream, Bytes::new(), h2)
             }
-        }
+        };
+        let stream = Stream::new(stream, read, Arc::clone(&entry), self.limits.write);
+        self.run(stream, h2, peer, &entry).await;
     }
 
-    async fn run<I>(self, io: Stream<I>, h2: bool, peer: Option<SocketAddr>, entry: &Arc<Entry>)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn run(self, io: Stream<Box<dyn Io>>, h2: bool, peer: Option<SocketAddr>, entry: &Arc<Entry>) {
         let limits = Arc::clone(&self.limits);
         let service = Exchanges {
             service: self.service,
@@ -240,12 +239,9 @@ async fn hold<C: Future>(
 
 /// Finds out which HTTP a connection speaks. One that does not show it in time is
 /// not waited for.
-async fn begin<I>(mut stream: I, tls: Option<&limits::Tls>, limits: &Limits) -> Option<Begun<I>>
-where
-    I: AsyncRead + AsyncWrite + Unpin,
-{
+async fn begin(mut stream: Box<dyn Io>, tls: Option<&limits::Tls>, limits: &Limits) -> Option<Begun> {
     if let Some(tls) = tls {
-        let accepted = timeout(limits.handshake, TlsAcceptor::from(tls()).accept(stream)).await;
+        let accepted = timeout(limits.handshake, Box::pin(TlsAcceptor::from(tls()).accept(stream))).await;
         return Some(Begun::Tls(Box::new(accepted.ok()?.ok()?)));
     }
     let mut begin = [0; PREFACE.len()];
