@@ -137,21 +137,24 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, task: F) {
+        // hyper's type has room for the whole connection, even for a call's part, and a runtime
+        // moves what it is given several times.
+        let task = Box::pin(task);
         let Some(over) = &self.over else { return self.settings.run(task) };
         let mut over = over.subscribe();
-        self.settings.run(async move {
+        self.settings.run(Box::pin(async move {
             tokio::select! {
                 _ = task => {}
                 _ = over.wait_for(|over| *over) => {}
             }
-        });
+        }));
     }
 }
 
 impl Settings {
-    fn run<F>(self: &Arc<Self>, task: F)
+    fn run<F>(self: &Arc<Self>, mut task: F)
     where
-        F: Future + Send + 'static,
+        F: Future + Unpin + Send + 'static,
         F::Output: Send + 'static,
     {
         if self.known.load(Relaxed) {
@@ -160,11 +163,10 @@ impl Settings {
         }
         let settings = Arc::clone(self);
         tokio::spawn(async move {
-            let mut task = pin!(task);
             let mut waited = false;
             std::future::poll_fn(|context| {
                 if !settings.known.load(Relaxed) {
-                    let polled = task.as_mut().poll(context);
+                    let polled = Pin::new(&mut task).poll(context);
                     settings.changed.notify_one();
                     return polled;
                 }
@@ -175,7 +177,7 @@ impl Settings {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                task.as_mut().poll(context)
+                Pin::new(&mut task).poll(context)
             })
             .await
         });

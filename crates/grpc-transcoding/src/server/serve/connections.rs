@@ -164,14 +164,19 @@ impl Entry {
         self.requests.load(Relaxed) > 0
     }
 
+    /// A request has come; it is the server's turn.
     pub(super) fn begin_request(&self) {
         self.seen.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
-        self.touch();
+        self.turn(true);
     }
 
-    pub(super) fn end_request(&self) {
+    /// A request is over, in which it was the server's turn last, or the client's.
+    pub(super) fn end_request(&self, ours: bool) {
         self.requests.fetch_sub(1, Relaxed);
+        if ours {
+            self.ours.fetch_sub(1, Relaxed);
+        }
         self.touch();
     }
 

@@ -193,8 +193,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.turn(false);
-        self.entry.end_request();
+        self.entry.end_request(*self.ours.get_mut());
     }
 }
 
@@ -210,13 +209,12 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
         self.entry.begin_request();
         let exchange = Arc::new(Exchange {
             entry: Arc::clone(&self.entry),
-            ours: AtomicBool::new(false),
+            ours: AtomicBool::new(true),
             left: Mutex::new(Left::InUse(None)),
             late: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             _permit: permit,
         });
-        exchange.turn(true);
         let grpc = header::is_grpc(request.headers());
         let http_1 = request.version() < Version::HTTP_2;
         let expects = request.headers().contains_key(EXPECT);
