@@ -62,6 +62,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {
         let len = this.prefix.len().min(buffer.remaining());
         buffer.put_slice(&this.prefix[..len]);
         this.prefix.advance(len);
+        // What has come meanwhile goes with it: for so little alone hyper would make the
+        // connection's buffer twice as large. An error ends the connection the next time, too.
+        if this.prefix.is_empty() && buffer.remaining() > 0 {
+            let _ = Pin::new(&mut this.io).poll_read(context, buffer);
+        }
         Poll::Ready(Ok(()))
     }
 }
