@@ -874,74 +874,79 @@ async fn spaces_get_their_members_once_however_often_the_run_is_killed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_and_imports_are_done_once_after_unclear_answers_over_grpc() {
+    members_and_imports_are_done_once("grpc").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_and_imports_are_done_once_after_unclear_answers_over_http() {
+    members_and_imports_are_done_once("http").await;
+}
+
 /// What the rows ask for is done once, whatever befalls the answers; and the next run has
 /// nothing to do.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn members_and_imports_are_done_once_after_unclear_answers() {
-    for wire in ["grpc", "http"] {
-        let emulator = Emulator::start().await.unwrap();
-        let folder = folder(&format!("bulk-members-{wire}"));
-        fs::write(folder.join("rooms.csv"), "displayName\na\nb\n").unwrap();
-        let created =
-            create(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--import-mode"]).output().unwrap();
-        assert!(created.status.success(), "{}", text(&created.stderr));
-        fs::write(folder.join("created.ndjson"), &created.stdout).unwrap();
-        let spaces: Vec<String> =
-            lines(&created).iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect();
+async fn members_and_imports_are_done_once(wire: &str) {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = folder(&format!("bulk-members-{wire}"));
+    fs::write(folder.join("rooms.csv"), "displayName\na\nb\n").unwrap();
+    let created = create(&folder, &emulator.endpoint(), &["--from", "rooms.csv", "--import-mode"]).output().unwrap();
+    assert!(created.status.success(), "{}", text(&created.stderr));
+    fs::write(folder.join("created.ndjson"), &created.stdout).unwrap();
+    let spaces: Vec<String> = lines(&created).iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect();
 
-        let import = ["--from", "created.ndjson", "--wire", wire];
-        // The import is completed, and nobody hears of it; then a proxy has only a page.
-        for fault in [Fault::ResetAfter, Fault::Html] {
-            emulator.fail_next(fault);
-        }
-        let done = rows(&folder, &emulator, &["spaces", "complete-import"], &import).output().unwrap();
-        assert!(done.status.success(), "{}", text(&done.stderr));
-        assert!(text(&done.stderr).contains("gchat: 2 imports are complete, 0 rows failed"), "{done:?}");
-        assert!(emulator.spaces().iter().all(|space| !space.import_mode));
-        let told: Vec<String> = lines(&done).iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(told, spaces);
-
-        let (a, b) = (&spaces[0], &spaces[1]);
-        fs::write(
-            folder.join("members.csv"),
-            format!("space,member\n{a},alice@example.com\n{b},alice@example.com\n{b},groups/7\n"),
-        )
-        .unwrap();
-        for fault in [Fault::ResetAfter, Fault::Html, Fault::ResetAfter] {
-            emulator.fail_next(fault);
-        }
-        let add = || {
-            let args = ["--from", "members.csv", "--wire", wire, "--concurrency", "1"];
-            rows(&folder, &emulator, &["members", "add"], &args).output().unwrap()
-        };
-        let done = add();
-        assert!(done.status.success(), "{}", text(&done.stderr));
-        assert!(text(&done.stderr).contains("gchat: 3 members are added, 0 rows failed"), "{done:?}");
-        let counts = [a, b].map(|space| members(&emulator, space).len());
-        assert_eq!(counts, [2, 3]);
-        let sent = emulator.received().len();
-        let again = add();
-        assert_eq!((again.status.code(), lines(&again).len()), (Some(0), 3));
-        assert_eq!(emulator.received().len(), sent);
-
-        // Who is a member already, without any doubt, is refused.
-        fs::write(folder.join("more.ndjson"), "{\"member\":\"alice@example.com\"}\n{\"member\":\"bob@example.com\"}\n")
-            .unwrap();
-        let more = rows(&folder, &emulator, &["members", "add", a], &["--from", "more.ndjson"]).output().unwrap();
-        let told = lines(&more);
-        assert_eq!(more.status.code(), Some(7), "{}", text(&more.stderr));
-        assert_eq!((&told[0]["error"]["code"], told[1]["name"].is_string()), (&"ALREADY_EXISTS".into(), true));
-        let failed = &rows_of(&folder.join("more.ndjson.members.failed.ndjson"))[0];
-        assert_eq!((&failed["space"], &failed["member"]), (&a.as_str().into(), &"users/alice@example.com".into()));
-        // The file of what failed is one of rows.
-        let again = ["--from", "more.ndjson.members.failed.ndjson"];
-        let again = rows(&folder, &emulator, &["members", "add"], &again).output().unwrap();
-        assert_eq!(lines(&again)[0]["error"]["code"], "ALREADY_EXISTS", "{}", text(&again.stderr));
-        // A journal is for one job.
-        let other = ["--from", "more.ndjson", "--journal", "rooms.csv.journal"];
-        let other = rows(&folder, &emulator, &["members", "add", a], &other).output().unwrap();
-        assert!(text(&other.stderr).contains("belongs to the job spaces, not to members"), "{other:?}");
+    let import = ["--from", "created.ndjson", "--wire", wire];
+    // The import is completed, and nobody hears of it; then a proxy has only a page.
+    for fault in [Fault::ResetAfter, Fault::Html] {
+        emulator.fail_next(fault);
     }
+    let done = rows(&folder, &emulator, &["spaces", "complete-import"], &import).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("gchat: 2 imports are complete, 0 rows failed"), "{done:?}");
+    assert!(emulator.spaces().iter().all(|space| !space.import_mode));
+    let told: Vec<String> = lines(&done).iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(told, spaces);
+
+    let (a, b) = (&spaces[0], &spaces[1]);
+    fs::write(
+        folder.join("members.csv"),
+        format!("space,member\n{a},alice@example.com\n{b},alice@example.com\n{b},groups/7\n"),
+    )
+    .unwrap();
+    for fault in [Fault::ResetAfter, Fault::Html, Fault::ResetAfter] {
+        emulator.fail_next(fault);
+    }
+    let add = || {
+        let args = ["--from", "members.csv", "--wire", wire, "--concurrency", "1"];
+        rows(&folder, &emulator, &["members", "add"], &args).output().unwrap()
+    };
+    let done = add();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("gchat: 3 members are added, 0 rows failed"), "{done:?}");
+    let counts = [a, b].map(|space| members(&emulator, space).len());
+    assert_eq!(counts, [2, 3]);
+    let sent = emulator.received().len();
+    let again = add();
+    assert_eq!((again.status.code(), lines(&again).len()), (Some(0), 3));
+    assert_eq!(emulator.received().len(), sent);
+
+    // Who is a member already, without any doubt, is refused.
+    fs::write(folder.join("more.ndjson"), "{\"member\":\"alice@example.com\"}\n{\"member\":\"bob@example.com\"}\n")
+        .unwrap();
+    let more = rows(&folder, &emulator, &["members", "add", a], &["--from", "more.ndjson"]).output().unwrap();
+    let told = lines(&more);
+    assert_eq!(more.status.code(), Some(7), "{}", text(&more.stderr));
+    assert_eq!((&told[0]["error"]["code"], told[1]["name"].is_string()), (&"ALREADY_EXISTS".into(), true));
+    let failed = &rows_of(&folder.join("more.ndjson.members.failed.ndjson"))[0];
+    assert_eq!((&failed["space"], &failed["member"]), (&a.as_str().into(), &"users/alice@example.com".into()));
+    // The file of what failed is one of rows.
+    let again = ["--from", "more.ndjson.members.failed.ndjson"];
+    let again = rows(&folder, &emulator, &["members", "add"], &again).output().unwrap();
+    assert_eq!(lines(&again)[0]["error"]["code"], "ALREADY_EXISTS", "{}", text(&again.stderr));
+    // A journal is for one job.
+    let other = ["--from", "more.ndjson", "--journal", "rooms.csv.journal"];
+    let other = rows(&folder, &emulator, &["members", "add", a], &other).output().unwrap();
+    assert!(text(&other.stderr).contains("belongs to the job spaces, not to members"), "{other:?}");
 }
 
 /// A space whose members were not all added is there, says who is missing, and is mended by the

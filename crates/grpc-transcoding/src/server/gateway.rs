@@ -428,7 +428,11 @@ fn headers(call: HeaderMap, kind: HeaderValue, prefix: bool) -> HeaderMap {
 }
 
 impl Shared {
-    fn serve(self: Arc<Self>, inner: Inner, request: Request<BoxBody>) -> BoxFuture<Result<Response<Body>, Infallible>> {
+    fn serve(
+        self: Arc<Self>,
+        inner: Inner,
+        request: Request<BoxBody>,
+    ) -> BoxFuture<Result<Response<Body>, Infallible>> {
         if header::is_grpc(request.headers()) {
             if !self.passthrough {
                 return Box::pin(std::future::ready(Ok(response::failure(Status::unimplemented(
