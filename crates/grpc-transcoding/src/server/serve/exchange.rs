@@ -367,7 +367,7 @@ impl Drop for RequestBody {
 
 /// The body of a response over HTTP/1.1 that has begun while the request was still coming: it
 /// ends once the rest of that has been read, so that the connection can serve the next request.
-/// To say instead that it will be closed would make clients of Python stop sending at once.
+/// If it said instead that it will be closed, Python's http.client would stop sending at once.
 struct Settling {
     body: Option<Body>,
     settling: Pin<Box<dyn Future<Output = ()> + Send>>,
